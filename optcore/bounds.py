@@ -1,0 +1,83 @@
+"""Bounds: om.Bounds, scipy's Bounds or a list of pairs -> two flat vectors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optcore.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from optcore.tree import Converter
+
+__all__ = ["Bounds", "FlatBounds", "flatten_bounds"]
+
+
+@dataclass(frozen=True, eq=False)
+class Bounds:
+    """Lower and upper bounds.
+
+    Args:
+        lower: a pytree like params, a part of one (missing leaves and None are unbounded), or one number for all.
+        upper: likewise.
+    """
+
+    lower: Any = None
+    upper: Any = None
+
+
+@dataclass(frozen=True, eq=False)
+class FlatBounds:
+    """Bounds as flat vectors, shape (n,), infinite where there is none."""
+
+    lower: NDArray[np.float64]
+    upper: NDArray[np.float64]
+
+    @property
+    def any(self) -> bool:
+        """Whether at least one bound is finite."""
+        return bool(np.isfinite(self.lower).any() or np.isfinite(self.upper).any())
+
+    def contain(self, x: NDArray[np.float64]) -> bool:
+        """Whether x, shape (n,), is within the bounds."""
+        return bool((x >= self.lower).all() and (x <= self.upper).all())
+
+
+def flatten_bounds(bounds: Any, converter: Converter, x0: NDArray[np.float64]) -> FlatBounds:
+    """Read bounds of any accepted form and check them against the start.
+
+    Raises:
+        InvalidInputError: a leaf doesn't fit, lower > upper, or the start is outside; the message names the leaf.
+    """
+    lower_tree, upper_tree = _as_pair(bounds)
+    lower = converter.flatten_partial(lower_tree, default=-np.inf, what="bounds.lower")
+    upper = converter.flatten_partial(upper_tree, default=np.inf, what="bounds.upper")
+    for i in np.flatnonzero(np.isnan(lower) | np.isnan(upper) | (lower > upper)):
+        raise InvalidInputError(
+            f"bounds of {converter.names[i]!r}: lower {lower[i]} must not be above upper {upper[i]} (and none NaN)"
+        )
+    for i in np.flatnonzero((x0 < lower) | (x0 > upper)):
+        raise InvalidInputError(
+            f"the start of {converter.names[i]!r} is {x0[i]}, outside its bounds [{lower[i]}, {upper[i]}]; "
+            "start within the bounds or widen them"
+        )
+    return FlatBounds(lower, upper)
+
+
+def _as_pair(bounds: Any) -> tuple[Any, Any]:
+    if bounds is None:
+        return None, None
+    if isinstance(bounds, Bounds):
+        return bounds.lower, bounds.upper
+    if hasattr(bounds, "lb") and hasattr(bounds, "ub"):  # scipy.optimize.Bounds
+        return bounds.lb, bounds.ub
+    if isinstance(bounds, (list, tuple)) and all(isinstance(b, (list, tuple)) and len(b) == 2 for b in bounds):
+        lower = np.array([-np.inf if b[0] is None else b[0] for b in bounds], dtype=float)
+        upper = np.array([np.inf if b[1] is None else b[1] for b in bounds], dtype=float)
+        return lower, upper
+    raise InvalidInputError(
+        f"bounds must be om.Bounds, scipy.optimize.Bounds or a list of (lower, upper) pairs, but got {bounds!r}"
+    )

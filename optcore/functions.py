@@ -1,0 +1,194 @@
+"""User functions as functions of flat vectors: params in, a checked output and its scalar value out.
+
+Each is a small picklable object, so that the same thing runs here and in worker processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optcore.errors import InvalidFunctionError, InvalidInputError, unknown_name
+from optcore.history import FUN, FUN_AND_JAC, JAC
+from optcore.marks import FunctionValue, Kind, kind_of
+from optcore.tree import Converter, ResidualReader
+
+__all__ = ["FlatFun", "FlatFunAndJac", "FlatJac", "by_kind", "gradient_of", "scalar_of"]
+
+NAN = float("nan")
+_PLAIN = (float, np.float64)
+_FLOAT64 = np.dtype(np.float64)
+
+
+def _real(x: NDArray[Any]) -> NDArray[Any]:
+    """A real point among complex ones is evaluated as real."""
+    return x.real if x.dtype.kind == "c" and not x.imag.any() else x
+
+
+def scalar_of(kind: Kind, output: Any) -> float:
+    """The objective from what a function of this kind returned: r.r, a sum, or the value itself."""
+    if kind is Kind.SCALAR:
+        value = output
+    elif kind is Kind.LEAST_SQUARES:
+        value = output @ output
+    else:
+        value = output.sum()
+    return float(value.real)
+
+
+def gradient_of(kind: Kind, output: Any, derivative: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The gradient, shape (n,), from output and derivative: 2 J'r, column sums, or the derivative itself."""
+    if kind is Kind.SCALAR:
+        return derivative
+    if kind is Kind.LEAST_SQUARES:
+        return 2.0 * np.asarray(output @ derivative)
+    return np.asarray(derivative.sum(axis=0))
+
+
+class _Flat:
+    """What the three kinds of user function share."""
+
+    task: int
+    name: str
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        kind: Kind,
+        kwargs: Mapping[str, Any],
+        converter: Converter,
+        reader: ResidualReader,
+    ) -> None:
+        self.function = function
+        self.kind = kind
+        self._kwargs = dict(kwargs)
+        self._converter = converter
+        self._unflatten = converter.unflatten
+        #: Nothing to convert: the function can be called with a copy of x.
+        self._is_plain = converter.is_vector and not self._kwargs
+        self.reader = reader
+
+    def _read_output(self, value: Any, *, is_complex: bool) -> tuple[Any, float]:
+        """What the solver needs (a float, or a vector) and the scalar value."""
+        if isinstance(value, FunctionValue):
+            value = value.value
+        if self.kind is Kind.SCALAR:
+            number = self._read_number(value, is_complex=is_complex)
+            return number, float(number.real)
+        vector = self.reader.residuals(value, self.name)
+        if vector.dtype.kind == "c" and not is_complex:
+            raise InvalidFunctionError(f"{self.name} returned complex numbers; return real ones")
+        return vector, scalar_of(self.kind, vector)
+
+    def _read_number(self, value: Any, *, is_complex: bool) -> Any:
+        shape = np.shape(value)
+        if shape != ():
+            advice = (
+                "; mark it with om.mark.least_squares or om.mark.likelihood if these are residuals or contributions"
+                if len(shape) == 1 and shape != (1,)
+                else "; return a number"
+            )
+            raise InvalidFunctionError(f"{self.name} must return a number, but returned shape {shape}{advice}")
+        try:
+            number = complex(value)
+        except (TypeError, ValueError) as error:
+            raise InvalidFunctionError(f"{self.name} must return a number, but returned {value!r}") from error
+        if is_complex:
+            return number
+        if number.imag != 0 or np.iscomplexobj(value):
+            raise InvalidFunctionError(f"{self.name} returned the complex number {value!r}; return a real one")
+        return number.real
+
+
+class FlatFun(_Flat):
+    """`fun`: x, shape (n,), to (output, value)."""
+
+    task = FUN
+    name = "fun"
+
+    def __call__(self, x: NDArray[Any]) -> tuple[Any, float]:
+        """(output, value) at x."""
+        value = self.function(x.copy()) if self._is_plain else self.function(self._unflatten(_real(x)), **self._kwargs)
+        if type(value) in _PLAIN and self.kind is Kind.SCALAR:  # the hot path
+            number = float(value)  # numpy's own floats are slow in all that follows
+            return number, number
+        return self._read_output(value, is_complex=x.dtype is not _FLOAT64 and _real(x) is x)
+
+
+class FlatJac(_Flat):
+    """`jac`: x, shape (n,), to (derivative, NaN); shape (n,) for scalar functions, (m, n) otherwise."""
+
+    task = JAC
+    name = "jac"
+
+    def __call__(self, x: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+        """(derivative, NaN) at x."""
+        if not self._is_plain:
+            return self._read_derivative(self.function(self._unflatten(x), **self._kwargs)), NAN
+        tree = self.function(x.copy())
+        if type(tree) is np.ndarray and tree.dtype is _FLOAT64 and tree.shape == x.shape:  # the hot path
+            return (tree, NAN) if self.kind is Kind.SCALAR else (self._read_derivative(tree), NAN)
+        return self._read_derivative(tree), NAN
+
+    def _read_derivative(self, tree: Any, m: int | None = None) -> NDArray[np.float64]:
+        if self.kind is Kind.SCALAR:
+            return self._converter.gradient(tree, self.name)
+        return self.reader.jacobian(tree, self.name, m)
+
+
+class FlatFunAndJac(FlatJac):
+    """`fun_and_jac`: x, shape (n,), to ((output, derivative), value)."""
+
+    task = FUN_AND_JAC
+    name = "fun_and_jac"
+
+    def __call__(self, x: NDArray[np.float64]) -> tuple[Any, float]:
+        """((output, derivative), value) at x."""
+        pair = self.function(self._unflatten(x), **self._kwargs)
+        if not (isinstance(pair, (tuple, list)) and len(pair) == 2):
+            raise InvalidFunctionError(f"fun_and_jac must return a pair (value, derivative), but returned {pair!r}")
+        output, value = self._read_output(pair[0], is_complex=False)
+        m = None if self.kind is Kind.SCALAR else len(output)
+        return (output, self._read_derivative(pair[1], m)), value
+
+
+def by_kind(given: Any, name: str) -> dict[Kind, Callable[..., Any]]:
+    """One function, or a list, tuple or dict of them, by kind.
+
+    Raises:
+        InvalidInputError: not functions, or two of one kind.
+    """
+    if given is None:
+        return {}
+    if isinstance(given, Mapping):
+        return {_kind_from_key(key, name): _function(function, name) for key, function in given.items()}
+    if not isinstance(given, (list, tuple)):
+        return {kind_of(_function(given, name)): given}
+    found: dict[Kind, Callable[..., Any]] = {}
+    for function in given:
+        kind = kind_of(_function(function, name))
+        if kind in found:
+            raise InvalidInputError(
+                f"{name} has two functions of the kind {kind.value!r}; mark what they are or leave one out"
+            )
+        found[kind] = function
+    return found
+
+
+def _function(function: Any, name: str) -> Callable[..., Any]:
+    if not callable(function):
+        hint = "; for a function that returns (value, derivative) use fun_and_jac=" if function is True else ""
+        raise InvalidInputError(
+            f"{name} must be a function, or a list or dict of functions, but got {function!r}{hint}"
+        )
+    return function  # type: ignore[no-any-return]
+
+
+def _kind_from_key(key: Any, name: str) -> Kind:
+    try:
+        return Kind(key)
+    except ValueError:
+        raise unknown_name(f"kind of function in {name}", key, [kind.value for kind in Kind]) from None

@@ -1,0 +1,267 @@
+"""What was evaluated: a recorder that costs next to nothing, and History, its result.
+
+Rows live in one block of memory: a header of 64 bytes, then one record an evaluation. The block may be ordinary
+memory or memory that another process maps too (the benchmark harness does that, so that the evaluations of a run
+outlive the process that made them). A row counts once the counter in the header says so; the counter is written
+last.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["TASKS", "History", "HistoryRows", "Memory", "PrivateMemory", "Recorder", "read_rows"]
+
+#: The kinds of call; a row stores the position in this tuple.
+TASKS = ("fun", "jac", "fun_and_jac", "numdiff")
+FUN, JAC, FUN_AND_JAC, NUMDIFF = range(4)
+
+_HEADER = np.dtype([("magic", "S8"), ("n", "i8"), ("count", "i8"), ("origin", "f8"), ("reserved", "V32")])
+_MAGIC = b"optcore1"
+#: Writes what precedes x in a record; one call is faster than an assignment per column.
+_PACK = struct.Struct("<dddiB3x").pack_into
+_FIXED = struct.calcsize("<dddiB3x")
+_FIRST_ROWS = 256
+
+Keep = Literal["all", "best", "none"]
+
+
+def _row_dtype(n: int) -> np.dtype[np.void]:
+    return np.dtype(
+        [
+            ("fun", "f8"),
+            ("start", "f8"),
+            ("stop", "f8"),
+            ("batch", "i4"),
+            ("task", "u1"),
+            ("pad", "V3"),
+            ("x", "f8", (n,)),
+        ]
+    )
+
+
+class Memory(Protocol):
+    """A block of bytes that grows and keeps what was written."""
+
+    def reserve(self, size: int) -> Any:
+        """A writable buffer of at least `size` bytes that holds what the previous one held."""
+        ...
+
+
+class PrivateMemory:
+    """Ordinary memory of this process."""
+
+    def __init__(self) -> None:
+        self._block = np.zeros(0, dtype=np.uint8)
+
+    def reserve(self, size: int) -> NDArray[np.uint8]:
+        """Copy to a larger block where the present one is too small."""
+        if size > self._block.size:
+            block = np.zeros(size, dtype=np.uint8)
+            block[: self._block.size] = self._block
+            self._block = block
+        return self._block
+
+
+class HistoryRows(NamedTuple):
+    """Rows as plain arrays. Times are seconds since the start of the optimization."""
+
+    task: NDArray[np.uint8]  # (k,) position in TASKS
+    fun: NDArray[np.float64]  # (k,) NaN where the call gives no value
+    batch: NDArray[np.int32]  # (k,)
+    start: NDArray[np.float64]  # (k,)
+    stop: NDArray[np.float64]  # (k,)
+    x: NDArray[np.float64]  # (k, n)
+
+
+def read_rows(buffer: Any) -> HistoryRows:
+    """Copy the finished rows out of a block that a Recorder writes, or wrote, in this process or another.
+
+    Args:
+        buffer: the block, anything with the buffer protocol.
+
+    Returns:
+        The rows; none if nothing was ever recorded in the block.
+    """
+    block = np.frombuffer(buffer, dtype=np.uint8)
+    if block.size < _HEADER.itemsize or bytes(block[:8]) != _MAGIC:
+        return _as_rows(np.zeros(0, dtype=_row_dtype(0)), 0.0)
+    header = block[: _HEADER.itemsize].view(_HEADER)[0]
+    dtype = _row_dtype(int(header["n"]))
+    count = min(int(header["count"]), (block.size - _HEADER.itemsize) // dtype.itemsize)
+    body = block[_HEADER.itemsize : _HEADER.itemsize + count * dtype.itemsize]
+    return _as_rows(body.view(dtype), float(header["origin"]))
+
+
+def _as_rows(rows: NDArray[np.void], origin: float) -> HistoryRows:
+    return HistoryRows(
+        task=rows["task"].copy(),
+        fun=rows["fun"].copy(),
+        batch=rows["batch"].copy(),
+        start=rows["start"] - origin,
+        stop=rows["stop"] - origin,
+        x=rows["x"].copy(),
+    )
+
+
+class Recorder:
+    """Writes one row per call of user code. About half a microsecond a row, x included.
+
+    Args:
+        n: length of the flat params.
+        memory: where the rows live; ordinary memory by default.
+        keep: "all" rows, only those that improve on the "best" value so far, or "none".
+        sign: 1 where smaller is better, -1 where larger is (needed for "best" only).
+    """
+
+    def __init__(self, n: int, memory: Memory | None = None, keep: Keep = "all", sign: int = 1) -> None:
+        self.n = n
+        self.keep = keep
+        self.origin = perf_counter()
+        self._sign = sign
+        self._best = np.inf
+        self._memory: Memory = PrivateMemory() if memory is None else memory
+        self._itemsize = _row_dtype(n).itemsize
+        self._count = 0
+        self._map(_FIRST_ROWS if keep == "all" else 16, fresh=True)
+
+    def _map(self, capacity: int, *, fresh: bool = False) -> None:
+        """(Re)build the views on the memory."""
+        size = _HEADER.itemsize + capacity * self._itemsize
+        self._block = np.frombuffer(self._memory.reserve(size), dtype=np.uint8)
+        header = self._block[: _HEADER.itemsize].view(_HEADER)
+        if fresh:
+            header[0] = (b"", self.n, 0, self.origin, b"")
+            header["magic"] = _MAGIC
+        self._capacity = capacity
+        self._counter = memoryview(header["count"])
+        self._bytes = memoryview(self._block)
+
+    def add(self, task: int, fun: float, batch: int, start: float, stop: float, x: NDArray[np.float64]) -> None:
+        """Record one finished call. `start` and `stop` are readings of `perf_counter`."""
+        if self.keep != "all" and not self._improves(task, fun):
+            return
+        i = self._count
+        if i == self._capacity:
+            self._map(2 * i)
+        offset = _HEADER.itemsize + i * self._itemsize
+        _PACK(self._bytes, offset, fun, start, stop, batch, task)
+        self._bytes[offset + _FIXED : offset + self._itemsize] = x.tobytes()
+        self._count = self._counter[0] = i + 1
+
+    def _improves(self, task: int, fun: float) -> bool:
+        if self.keep == "none" or task in (JAC, NUMDIFF) or not self._sign * fun < self._best:
+            return False
+        self._best = self._sign * fun
+        return True
+
+    def rows(self) -> HistoryRows:
+        """Everything recorded so far, copied."""
+        return read_rows(self._block)
+
+
+@dataclass(frozen=True, repr=False)
+class History:
+    """All calls of user code in plan order, those for numerical derivatives included.
+
+    Attributes:
+        rows: the arrays behind the properties.
+        direction: "minimize" or "maximize"; decides what counts as best.
+        converter: knows params (optcore.tree.Converter); None: they are flat vectors.
+    """
+
+    rows: HistoryRows
+    direction: str = "minimize"
+    converter: Any = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the columns of `flat_params` are called."""
+        if self.converter is None:
+            return tuple(map(str, range(self.rows.x.shape[1])))
+        return tuple(self.converter.names)
+
+    def unflatten(self, x: NDArray[np.float64]) -> Any:
+        """A row of `flat_params` as params."""
+        return x.copy() if self.converter is None else self.converter.unflatten(x)
+
+    def __len__(self) -> int:
+        return int(self.rows.fun.size)
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{task}: {np.count_nonzero(self.task == task)}" for task in TASKS)
+        return f"History({len(self)} evaluations; {counts})"
+
+    @property
+    def task(self) -> NDArray[np.str_]:
+        """What each call was for, shape (k,): one of "fun", "jac", "fun_and_jac", "numdiff"."""
+        return np.array(TASKS)[self.rows.task]
+
+    @property
+    def fun(self) -> NDArray[np.float64]:
+        """Values in the user's scale, shape (k,); the sum of squares for least squares; NaN for "jac"."""
+        return self.rows.fun
+
+    @property
+    def batch(self) -> NDArray[np.int32]:
+        """Calls that could run at the same time share a number, shape (k,)."""
+        return self.rows.batch
+
+    @property
+    def start_time(self) -> NDArray[np.float64]:
+        """Seconds from the start of the optimization to the start of each call, shape (k,)."""
+        return self.rows.start
+
+    @property
+    def stop_time(self) -> NDArray[np.float64]:
+        """Seconds from the start of the optimization to the end of each call, shape (k,)."""
+        return self.rows.stop
+
+    @property
+    def flat_params(self) -> NDArray[np.float64]:
+        """The points, shape (k, n); the columns are `names`."""
+        return self.rows.x
+
+    @property
+    def params(self) -> list[Any]:
+        """The points as params, built when asked for."""
+        return [self.unflatten(x) for x in self.rows.x]
+
+    @property
+    def asked(self) -> NDArray[np.bool_]:
+        """True for points that the solver asked for, False for derivatives' own evaluations, shape (k,)."""
+        return np.isin(self.rows.task, (FUN, FUN_AND_JAC))
+
+    @property
+    def monotone_fun(self) -> NDArray[np.float64]:
+        """Best value so far among the points that the solver asked for, shape (k,)."""
+        sign = -1.0 if self.direction == "maximize" else 1.0
+        values = np.where(self.asked, sign * self.rows.fun, np.inf)
+        best = np.fmin.accumulate(values) if values.size else values
+        return np.asarray(sign * np.where(np.isinf(best) & (best > 0), np.nan, best))
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per evaluation, one column per param, as a pandas DataFrame."""
+        import pandas as pd
+
+        frame = pd.DataFrame(
+            {
+                "evaluation": np.arange(len(self)),
+                "task": self.task,
+                "fun": self.fun,
+                "batch": self.batch,
+                "start": self.start_time,
+                "stop": self.stop_time,
+            }
+        )
+        points = pd.DataFrame(self.flat_params, columns=list(self.names))
+        return pd.concat([frame, points], axis=1)

@@ -1,0 +1,1 @@
+"""Numerical derivatives: steps, plans, batches of evaluations, formulas."""

@@ -1,0 +1,172 @@
+"""Steps -> a plan of points -> values -> a derivative. Pure functions of arrays.
+
+A plan's points are evaluated as one batch. The points never leave the bounds. Each coordinate has a scheme of its
+own: a coordinate at a bound may need a one-sided formula while its neighbours don't.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optcore.bounds import FlatBounds
+
+__all__ = ["RELATIVE_STEP", "Plan", "Steps", "choose_steps", "default_scale", "plan_points"]
+
+EPS = float(np.finfo(np.float64).eps)
+#: Relative steps: the optimal orders for first- and second-order formulas, see Nocedal & Wright (2006), section 8.1.
+RELATIVE_STEP = {
+    "forward": EPS ** (1 / 2),
+    "backward": EPS ** (1 / 2),
+    "central": EPS ** (1 / 3),
+    "complex_step": 1e-30,
+}
+#: |x| below this counts as this much: a compromise between parameters that are zero and parameters that are small.
+SMALLEST_SCALE = 0.1
+
+Vector = NDArray[np.float64]
+
+
+def default_scale(x: Vector, typical_x: Vector | None) -> Vector:
+    """The size that steps are relative to, shape (n,)."""
+    return np.maximum(np.abs(x), SMALLEST_SCALE) if typical_x is None else np.abs(typical_x)
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Signed steps and the scheme of each coordinate.
+
+    Attributes:
+        h: shape (n,); the step that was really taken, (x + h) - x; 0 where the coordinate is fixed.
+        scheme: shape (n,), of str: "forward", "backward", "central", "forward_3", "backward_3" (second order,
+            one-sided), "complex_step" or "fixed" (lower == upper).
+    """
+
+    h: Vector
+    scheme: NDArray[np.str_]
+
+
+def choose_steps(method: str, x: Vector, h: Vector, bounds: FlatBounds) -> Steps:
+    """Fit wanted steps h > 0, shape (n,), into the bounds."""
+    up, down = bounds.upper - x, x - bounds.lower
+    fixed = bounds.lower == bounds.upper
+    if method == "complex_step":
+        return Steps(np.where(fixed, 0.0, h), np.where(fixed, "fixed", "complex_step"))
+    if method == "central":
+        signed, scheme = _central(h, up, down)
+    else:
+        signed, scheme = _one_sided(h, up, down, prefer_up=method == "forward")
+    taken = (x + signed) - x  # what the computer really adds
+    return Steps(np.where(fixed, 0.0, taken), np.where(fixed, "fixed", scheme))
+
+
+def _one_sided(h: Vector, up: Vector, down: Vector, *, prefer_up: bool) -> tuple[Vector, NDArray[np.str_]]:
+    """First order: the preferred side, else the other, else as much as the larger side allows."""
+    first, second = (up, down) if prefer_up else (down, up)
+    use_first = (h <= first) | ((h > second) & (first >= second))
+    length = np.where(use_first, np.minimum(h, first), np.minimum(h, second))
+    goes_up = use_first == prefer_up
+    return np.where(goes_up, length, -length), np.where(goes_up, "forward", "backward")
+
+
+def _central(h: Vector, up: Vector, down: Vector) -> tuple[Vector, NDArray[np.str_]]:
+    """Both sides; where one doesn't fit, three points on the other side; in a narrow box whatever is longer."""
+    fits = (h <= up) & (h <= down)
+    goes_up = up >= down
+    one_sided = np.minimum(h, np.where(goes_up, up, down) / 2)
+    squeezed = np.minimum(up, down)
+    keep_central = fits | (squeezed >= one_sided)
+    length = np.where(fits, h, np.where(keep_central, squeezed, one_sided))
+    signed = np.where(keep_central | goes_up, length, -length)
+    return signed, np.where(keep_central, "central", np.where(goes_up, "forward_3", "backward_3"))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Points and the formula that turns their values into a derivative.
+
+    Attributes:
+        points: shape (k, n), float64 or complex128; without the base point.
+        coordinate: shape (k,): which coordinate a point belongs to.
+        weight: shape (k,): the derivative is the sum of weight * value over the points of a coordinate ...
+        base_weight: shape (n,): ... plus base_weight * value at the base point.
+        needs_base: whether any base_weight differs from 0.
+    """
+
+    points: NDArray[Any]
+    coordinate: NDArray[np.intp]
+    weight: Vector
+    base_weight: Vector
+
+    @property
+    def needs_base(self) -> bool:
+        """Whether the value at x itself is part of the formula."""
+        return bool(self.base_weight.any())
+
+    def derivative(self, values: NDArray[np.float64], base: NDArray[np.float64] | float | None) -> NDArray[np.float64]:
+        """Apply the formula.
+
+        Args:
+            values: shape (k,) for a scalar function, (k, m) for a vector function (the imaginary parts for a
+                complex step).
+            base: value at x, a number or shape (m,); may be None unless `needs_base`.
+
+        Returns:
+            Shape (n,) or (m, n).
+        """
+        n = self.base_weight.size
+        result = np.zeros((n, *values.shape[1:]))
+        # Differences to the base first: weights times raw values would round before they cancel.
+        reference = 0.0 if base is None or not self.needs_base else np.asarray(base)
+        centred = np.where(self._has_base(values.ndim), values - reference, values)
+        np.add.at(result, self.coordinate, centred * self._column(self.weight, values.ndim))
+        return np.ascontiguousarray(result.T)
+
+    def _has_base(self, ndim: int) -> NDArray[np.bool_]:
+        return np.asarray(self._column(self.base_weight[self.coordinate] != 0, ndim))
+
+    @staticmethod
+    def _column(array: NDArray[np.float64], ndim: int) -> NDArray[np.float64]:
+        return array.reshape(-1, *([1] * (ndim - 1)))
+
+
+def plan_points(x: Vector, steps: Steps, bounds: FlatBounds) -> Plan:
+    """The points for given steps.
+
+    Forward and backward: f(x + h e_i). Central: f(x + h e_i), f(x - h e_i). Three points on one side:
+    (-3 f(x) + 4 f(x + h e_i) - f(x + 2 h e_i)) / (2 h), see Abramowitz & Stegun (1964), table 25.2.
+    Complex step: Im f(x + i h e_i) / h, see Squire & Trapp (1998), SIAM Review 40(1).
+    """
+    h, scheme = steps.h, steps.scheme
+    one = (scheme == "forward") | (scheme == "backward")
+    central = scheme == "central"
+    three = (scheme == "forward_3") | (scheme == "backward_3")
+    step = scheme == "complex_step"
+    safe = np.where(h == 0, 1.0, h)  # fixed coordinates have no points
+    span = np.where(central, (x + h) - (x - h), safe)
+    terms = [  # which coordinates, multiple of h, weight
+        (one, 1.0, 1.0 / safe),
+        (central, 1.0, 1.0 / span),
+        (central, -1.0, -1.0 / span),
+        (three, 1.0, 2.0 / safe),
+        (three, 2.0, -0.5 / safe),
+        (step, 1.0, 1.0 / safe),
+    ]
+    used = [(np.flatnonzero(mask), multiple, weight) for mask, multiple, weight in terms if mask.any()]
+    coordinate = np.concatenate([index for index, _, _ in used] or [np.zeros(0, dtype=np.intp)])
+    shift = np.concatenate([multiple * h[index] for index, multiple, _ in used] or [np.zeros(0)])
+    weight = np.concatenate([weight[index] for index, _, weight in used] or [np.zeros(0)])
+    order = np.argsort(coordinate, kind="stable")
+    coordinate, shift, weight = coordinate[order], shift[order], weight[order]
+    points = np.tile(x.astype(np.complex128 if step.any() else np.float64), (coordinate.size, 1))
+    row = np.arange(coordinate.size)
+    if step.any():
+        points[row, coordinate] += 1j * shift
+    else:  # clipping undoes the rounding of x + (upper - x)
+        moved = x[coordinate] + shift
+        points[row, coordinate] = np.clip(moved, bounds.lower[coordinate], bounds.upper[coordinate])
+    base_weight = -np.where(one, 1.0, np.where(three, 1.5, 0.0)) / safe
+    return Plan(points, coordinate, weight, base_weight)

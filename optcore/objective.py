@@ -1,0 +1,390 @@
+"""Which user function answers which question of a solver.
+
+| asked                        | in order                                                                            |
+|------------------------------|-------------------------------------------------------------------------------------|
+| value                        | fun; fun_and_jac()[0] only if there is no fun                                       |
+| derivative                   | jac; fun_and_jac()[1]; numerical                                                    |
+| value and derivative at an x | fun_and_jac; fun + jac; numerical, whose base point is the value                    |
+
+Nothing is computed twice at one x: the last few points are remembered.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optcore.bounds import FlatBounds
+from optcore.errors import InvalidFunctionError, InvalidInputError
+from optcore.evaluator import Evaluator
+from optcore.functions import FlatFun, FlatFunAndJac, FlatJac, gradient_of, scalar_of
+from optcore.history import FUN, FUN_AND_JAC
+from optcore.marks import Kind
+from optcore.tree import Converter
+
+__all__ = ["Functions", "Objective", "Penalty", "choose"]
+
+Vector = NDArray[np.float64]
+_REMEMBERED = 4
+
+
+@dataclass(frozen=True)
+class Functions:
+    """The user functions that serve one solver; at least fun or fun_and_jac is there."""
+
+    fun: FlatFun | None
+    jac: FlatJac | None
+    fun_and_jac: FlatFunAndJac | None
+
+    @property
+    def value_kind(self) -> Kind:
+        """Kind of the function that gives the value."""
+        source = self.fun or self.fun_and_jac
+        assert source is not None
+        return source.kind
+
+
+def choose(
+    wanted: Kind,
+    fun: Mapping[Kind, Callable[..., Any]],
+    jac: Mapping[Kind, Callable[..., Any]],
+    fun_and_jac: Mapping[Kind, Callable[..., Any]],
+    algorithm: str,
+) -> tuple[Kind | None, Kind | None, Kind | None]:
+    """Pick the kinds of fun, jac and fun_and_jac for a solver that wants `wanted`.
+
+    A least-squares or likelihood function serves a scalar solver through the chain rule, if there is no scalar one;
+    only least-squares functions serve a least-squares solver.
+
+    Raises:
+        InvalidInputError: none of the functions can give the value; says what to do.
+    """
+    usable = [Kind.LEAST_SQUARES] if wanted is Kind.LEAST_SQUARES else list(Kind)
+
+    def first(given: Mapping[Kind, Callable[..., Any]], allowed: list[Kind]) -> Kind | None:
+        return next((kind for kind in allowed if kind in given), None)
+
+    fun_kind, both_kind = first(fun, usable), first(fun_and_jac, usable)
+    if fun_kind is None and both_kind is None:
+        given = sorted({kind.value for kind in (*fun, *fun_and_jac)})
+        if not given:
+            raise InvalidInputError("there is nothing to optimize: give fun, or fun_and_jac")
+        raise InvalidInputError(
+            f"{algorithm} is a least-squares solver, but the function is {' and '.join(given)}; mark a function that "
+            "returns residuals with om.mark.least_squares, or choose a scalar solver such as scipy_lbfgsb"
+        )
+    # The chain rule needs the vector that belongs to the jacobian, so its kind must be the one that the value has.
+    jac_kinds = [kind for kind in usable if kind is Kind.SCALAR or kind in (fun_kind, both_kind)]
+    return fun_kind, first(jac, jac_kinds), both_kind
+
+
+@dataclass(frozen=True, eq=False)
+class Penalty:
+    """What solvers get where a user function failed and failures are to be survived: a cone towards the start.
+
+    Args:
+        x0: the start, shape (n,).
+        level: value at the start, in the solver's sense (smaller is better).
+    """
+
+    x0: Vector
+    level: float
+
+    def value(self, x: Vector) -> float:
+        """Far above the start, and rising with the distance from it."""
+        return self.level + (1.0 + abs(self.level)) * (1.0 + float(np.linalg.norm(x - self.x0)))
+
+    def gradient(self, x: Vector) -> Vector:
+        """The gradient of `value`, shape (n,)."""
+        distance = float(np.linalg.norm(x - self.x0))
+        return (1.0 + abs(self.level)) * (x - self.x0) / distance if distance > 0 else np.zeros_like(x)
+
+
+class _Point:
+    """What is known at one x. Values and gradients have the solver's sign.
+
+    Class attributes serve as defaults: points are made at every step of a solver, and an __init__ would cost more
+    than the rest of them.
+    """
+
+    output: Any = None  # of fun: a float or a vector
+    value: float | None = None
+    derivative: Any = None  # (n,) or (m, n)
+    gradient: Vector | None = None
+    kind: Kind = Kind.SCALAR  # of the derivative
+    failed: bool = False
+
+
+class Objective:
+    """What a solver may ask. All vectors are flat float64, all answers are to be minimized.
+
+    Attributes:
+        kind: "scalar" or "least_squares".
+        n: number of params.
+        m: number of residuals (None for scalar solvers, and before the first answer).
+        bounds: the flat bounds.
+    """
+
+    def __init__(
+        self,
+        kind: Kind,
+        functions: Functions,
+        evaluator: Evaluator,
+        differences: Any,
+        *,
+        x0: Vector,
+        bounds: FlatBounds,
+        converter: Converter,
+        sign: int = 1,
+    ) -> None:
+        self.kind = kind
+        self.n = x0.size
+        self.m: int | None = None
+        self.bounds = bounds
+        self.x0 = x0
+        self.evaluator = evaluator
+        self._fun, self._jac, self._fun_and_jac = functions.fun, functions.jac, functions.fun_and_jac
+        self._call_fun, self._call_jac, self._call_fun_and_jac = (
+            None if function is None else evaluator.caller(function)
+            for function in (self._fun, self._jac, self._fun_and_jac)
+        )
+        #: Whether value and gradient are what fun and jac return, without sign or chain rule: the hot path.
+        self._value_is_fun = self._fun is not None and self._fun.kind is Kind.SCALAR and sign == 1
+        self._gradient_is_jac = self._jac is not None and self._jac.kind is Kind.SCALAR and sign == 1
+        self._differences = differences
+        self._converter = converter
+        self._sign = sign
+        self._points: dict[bytes, _Point] = {}
+        self._penalty: Penalty | None = None
+        self._warned = False
+
+    # what solvers ask ----------------------------------------------------------------------------------------------
+
+    def value(self, x: Vector) -> float:
+        """The objective at x, shape (n,)."""
+        point = self._points.get(x.tobytes()) or self._remember(x)
+        value = point.value
+        if value is not None:
+            return value
+        if self._value_is_fun:
+            output = self._call_fun(x)  # type: ignore[misc]  # there is fun
+            if output is not None and output == output:
+                point.output = point.value = output
+                return output  # type: ignore[no-any-return]
+            self._set_output(point, x, Kind.SCALAR, output)
+        else:
+            self._find_value(point, x)
+        return point.value  # type: ignore[return-value]  # found above
+
+    def gradient(self, x: Vector) -> Vector:
+        """The gradient at x, shape (n,)."""
+        point = self._points.get(x.tobytes()) or self._remember(x)
+        gradient = point.gradient
+        if gradient is not None:
+            return gradient
+        if self._gradient_is_jac and point.derivative is None and not point.failed:
+            gradient = self._call_jac(x)  # type: ignore[misc]  # there is jac
+            if gradient is not None and (squares := gradient.dot(gradient)) == squares:
+                point.gradient = point.derivative = gradient
+                return gradient
+            self._take_derivative(point, Kind.SCALAR, gradient, "jac", x)
+        elif point.derivative is None and not point.failed:
+            self._find_derivative(point, x)
+        self._chain(point, x)
+        return point.gradient  # type: ignore[return-value]  # found above
+
+    def value_and_gradient(self, x: Vector) -> tuple[float, Vector]:
+        """Both at one x, as cheaply as they can be had together."""
+        point = self._points.get(x.tobytes()) or self._remember(x)
+        if point.value is None and point.derivative is None:
+            self._find_both(point, x)
+        return self.value(x), self.gradient(x)
+
+    def residuals(self, x: Vector) -> Vector:
+        """The residuals at x, shape (m,). Infinite where they are not a number."""
+        point = self._points.get(x.tobytes()) or self._remember(x)
+        if point.value is None:
+            self._find_value(point, x)
+        if point.failed:
+            assert self._penalty is not None
+            return np.full(self.m or 1, (self._penalty.value(x) / (self.m or 1)) ** 0.5)
+        output: Vector = point.output
+        if point.value == np.inf:  # solvers know what to do with inf, not with NaN
+            output = np.where(np.isnan(output), np.inf, output)
+        return output
+
+    def jacobian(self, x: Vector) -> NDArray[np.float64]:
+        """The jacobian of the residuals at x, shape (m, n)."""
+        point = self._points.get(x.tobytes()) or self._remember(x)
+        if point.derivative is None and not point.failed:
+            self._find_derivative(point, x)
+        if point.failed:
+            assert self._penalty is not None
+            m = self.m or 1
+            return np.tile(self._penalty.gradient(x) / (2 * (m * self._penalty.value(x)) ** 0.5), (m, 1))
+        return point.derivative  # type: ignore[no-any-return]
+
+    def residuals_and_jacobian(self, x: Vector) -> tuple[Vector, NDArray[np.float64]]:
+        """Both at one x, as cheaply as they can be had together."""
+        point = self._points.get(x.tobytes()) or self._remember(x)
+        if point.value is None and point.derivative is None:
+            self._find_both(point, x)
+        return self.residuals(x), self.jacobian(x)
+
+    def scalar_callables(self, *, jointly: bool) -> tuple[Callable[[Vector], float], Callable[[Vector], Vector]]:
+        """Functions (value, gradient) for a solver that takes two.
+
+        Args:
+            jointly: the solver asks for the gradient wherever it asks for the value; then the value comes with
+                the gradient wherever that saves a call or a round.
+        """
+        if not jointly or (self._jac is not None and self._fun_and_jac is None):
+            return self.value, self.gradient
+        return lambda x: self.value_and_gradient(x)[0], self.gradient
+
+    def start(self, *, jointly: bool) -> float:
+        """Evaluate the start and refuse it if it can't be one. Returns the value in the solver's sense.
+
+        Args:
+            jointly: the solver will ask for value and derivative together.
+        """
+        point = self._remember(self.x0)
+        if jointly:
+            self._find_both(point, self.x0)
+        else:
+            self._find_value(point, self.x0)
+        value = point.value
+        if point.failed or value is None:
+            raise InvalidFunctionError("a user function failed at the start; start where it can be evaluated")
+        if not np.isfinite(value):
+            raise InvalidFunctionError(
+                f"the function is {self._sign * value if value != np.inf else 'not finite (nan or inf)'} at the start "
+                f"{self._converter.describe(self.x0)}; start where it is finite"
+            )
+        self._penalty = Penalty(self.x0, value)
+        return value
+
+    def finish(self, x: Vector) -> None:
+        """Evaluate the final point of a solver that looked at derivatives only; otherwise its value is known."""
+        counts = self.evaluator.counts
+        if counts[FUN] + counts[FUN_AND_JAC] <= 1 and x.tobytes() != self.x0.tobytes():
+            self.evaluator.consider(self._sign * self.value(x), x)
+
+    # how answers are found -----------------------------------------------------------------------------------------
+
+    def _remember(self, x: Vector) -> _Point:
+        if len(self._points) >= _REMEMBERED:
+            del self._points[next(iter(self._points))]
+        point = self._points[x.tobytes()] = _Point()
+        return point
+
+    def _find_value(self, point: _Point, x: Vector) -> None:
+        if self._call_fun is None or self._fun is None:
+            self._find_both(point, x)
+        else:
+            self._set_output(point, x, self._fun.kind, self._call_fun(x))
+
+    def _find_both(self, point: _Point, x: Vector) -> None:
+        if self._call_fun_and_jac is not None and self._fun_and_jac is not None:
+            pair = self._call_fun_and_jac(x)
+            if pair is None:
+                self._fail(point, x)
+                return
+            kind = self._fun_and_jac.kind
+            self._set_output(point, x, kind, pair[0])
+            self._take_derivative(point, kind, pair[1], "fun_and_jac", x)
+        elif self._jac is not None:
+            self._find_value(point, x)
+            if not point.failed:
+                self._find_derivative(point, x)
+        else:
+            self._take_differences(point, x, ask_value=True)
+
+    def _find_derivative(self, point: _Point, x: Vector) -> None:
+        if self._call_jac is not None and self._jac is not None:
+            self._take_derivative(point, self._jac.kind, self._call_jac(x), "jac", x)
+        elif self._fun_and_jac is not None:
+            self._find_both(point, x)
+        else:
+            self._take_differences(point, x, ask_value=False)
+
+    def _take_differences(self, point: _Point, x: Vector, *, ask_value: bool) -> None:
+        assert self._fun is not None
+        done = self._differences.derivative(x, point.output, ask_value=ask_value)
+        if done is None:
+            self._fail(point, x)
+            return
+        if point.value is None and done.output is not None:
+            self._set_output(point, x, self._fun.kind, done.output)
+        self._take_derivative(point, self._fun.kind, done.derivative, "the numerical derivative of fun", x)
+
+    def _set_output(self, point: _Point, x: Vector, kind: Kind, output: Any) -> None:
+        if output is None:
+            self._fail(point, x)
+            return
+        value = scalar_of(kind, output) if kind is not Kind.SCALAR else output
+        point.output = output
+        if value != value:
+            self._warn_not_a_number(x)
+            point.value = np.inf
+        else:
+            point.value = self._sign * value
+        if self.m is None and kind is not Kind.SCALAR:
+            self.m = len(output)
+
+    def _take_derivative(self, point: _Point, kind: Kind, derivative: Any, source: str, x: Vector) -> None:
+        """Keep a derivative that was just computed (None: the call failed), unless it holds a NaN."""
+        if derivative is None:
+            self._fail(point, x)
+            return
+        flat = derivative if derivative.ndim == 1 else derivative.ravel()
+        squares = flat.dot(flat)
+        if squares != squares:  # there is a NaN
+            self._reject_nan(point, derivative, source, x)
+            return
+        point.derivative, point.kind = derivative, kind
+
+    def _chain(self, point: _Point, x: Vector) -> None:
+        """Set the gradient from the derivative."""
+        if point.failed:
+            assert self._penalty is not None
+            point.gradient = self._penalty.gradient(x)
+            return
+        if point.kind is not Kind.SCALAR and point.output is None:
+            self._find_value(point, x)
+        gradient = gradient_of(point.kind, point.output, point.derivative)
+        point.gradient = gradient if self._sign == 1 else -gradient
+
+    # what can go wrong ---------------------------------------------------------------------------------------------
+
+    def _fail(self, point: _Point, x: Vector) -> None:
+        if self._penalty is None:
+            raise InvalidFunctionError("a user function failed at the start; start where it can be evaluated")
+        point.failed = True
+        point.value = self._penalty.value(x)
+
+    def _reject_nan(self, point: _Point, derivative: NDArray[np.float64], source: str, x: Vector) -> None:
+        if self.evaluator.survives:
+            self._fail(point, x)
+            return
+        columns = np.isnan(np.atleast_2d(derivative)).any(axis=0)
+        names = ", ".join(repr(self._converter.names[i]) for i in np.flatnonzero(columns)[:5])
+        raise InvalidFunctionError(
+            f"{source} is nan for {names} at params {self._converter.describe(x)}; "
+            "mend it, or survive such points with error_handling='continue'"
+        )
+
+    def _warn_not_a_number(self, x: Vector) -> None:
+        if not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"fun is nan at {self._converter.describe(x)}; solvers get +inf there "
+                "(shown once for this optimization)",
+                RuntimeWarning,
+                stacklevel=2,
+            )

@@ -1,0 +1,268 @@
+"""minimize and maximize: read what the user gave, build an Objective, hand it to a solver, wrap the result."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from time import perf_counter
+from typing import Any, Literal, ParamSpec, TypeVar
+
+from optcore.bounds import FlatBounds, flatten_bounds
+from optcore.errors import InvalidInputError, unknown_name
+from optcore.evaluator import Budget, ErrorHandling, Evaluator, Status, StopSolver
+from optcore.functions import FlatFun, FlatFunAndJac, FlatJac, by_kind
+from optcore.history import History, Keep, Memory, Recorder
+from optcore.marks import Kind
+from optcore.numdiff.derivative import Differences
+from optcore.numdiff.options import NumdiffOptions
+from optcore.objective import Functions, Objective, choose
+from optcore.result import OptimizeResult
+from optcore.solvers.algorithm import Algorithm, SolverResult, make_algorithm
+from optcore.tree import Converter, ResidualReader
+
+__all__ = ["maximize", "minimize"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Options = Mapping[str, Any] | None
+
+#: Arguments of other libraries, and what to do instead.
+ELSEWHERE = {
+    "x0": "the start is called params",
+    "method": "the solver is called algorithm, for instance algorithm='scipy_lbfgsb'",
+    "args": "further arguments go into fun_kwargs",
+    "options": "options of the solver go into algo_options",
+    "tol": "tolerances go into algo_options, for instance {'convergence_ftol_rel': 1e-9}",
+    "hess": "second derivatives are not used by any of the solvers",
+    "hessp": "second derivatives are not used by any of the solvers",
+    "callback": "every call is in result.history",
+    "constraints": "constraints are out of scope; scipy.optimize.minimize and optimagic take them",
+    "multistart": "start from several points in a loop of your own, or use a global solver",
+    "scaling": "scale the params within fun",
+    "logging": "every call is in result.history; history.to_frame() gives a table",
+    "skip_checks": "there are no extra calls to skip: the first call of the solver is the check",
+    "error_penalty": "with error_handling='continue' solvers get a penalty that rises with the distance from the start",
+}
+
+
+def minimize(
+    fun: Any = None,
+    params: Any = None,
+    algorithm: Any = None,
+    *,
+    bounds: Any = None,
+    jac: Any = None,
+    fun_and_jac: Any = None,
+    fun_kwargs: Options = None,
+    jac_kwargs: Options = None,
+    fun_and_jac_kwargs: Options = None,
+    algo_options: Options = None,
+    numdiff_options: NumdiffOptions | None = None,
+    budget: Budget | None = None,
+    error_handling: ErrorHandling = "raise",
+    on_interrupt: Literal["raise", "return"] = "raise",
+    collect_history: bool | Literal["best"] | Memory = True,
+    direction: Literal["minimize", "maximize"] = "minimize",
+    **unknown: Any,
+) -> OptimizeResult:
+    """Minimize a function of any pytree of params. `maximize` takes the same arguments.
+
+    Args:
+        fun: takes params and returns a number; or residuals, if marked with om.mark.least_squares; or likelihood
+            contributions, if marked with om.mark.likelihood. May be left out if fun_and_jac is given.
+        params: the start: a number, an array, or any pytree of them (dicts, lists, pandas Series and DataFrames ...).
+        algorithm: a name ("scipy_lbfgsb"), one of `om.algos`, an instance with options, or a function of your own
+            (see `optcore.solvers.algorithm.CallableAlgorithm`).
+        bounds: om.Bounds, scipy's Bounds, or a list of pairs.
+        jac: the derivative of fun, with the structure of params (as JAX gives it); or a list or dict of derivatives
+            of different kinds.
+        fun_and_jac: returns value and derivative; or a list or dict of such functions.
+        fun_kwargs: further arguments of fun, and of jac and fun_and_jac unless these have their own.
+        jac_kwargs: further arguments of jac.
+        fun_and_jac_kwargs: further arguments of fun_and_jac.
+        algo_options: options of the algorithm.
+        numdiff_options: how to take derivatives numerically where none is given; forward differences by default.
+        budget: what may be spent; exact to the call.
+        error_handling: "raise" raises UserFunctionError when a user function fails; "continue" gives the solver a
+            penalty.
+        on_interrupt: with "return" Ctrl-C returns the best so far, with status "interrupted".
+        collect_history: True keeps every call, "best" only improvements, False none; or a memory to record into.
+        direction: "minimize", or "maximize".
+        **unknown: refused, with what to use instead.
+
+    Returns:
+        The best point that the solver asked for, how it ended, and what it cost.
+
+    Raises:
+        InvalidInputError: arguments that don't fit; names the leaf.
+        InvalidFunctionError: a function returned something that doesn't fit.
+        UserFunctionError: a user function raised.
+        UnknownNameError: an algorithm or option that doesn't exist; suggests the nearest.
+        MissingLibraryError: the algorithm's library isn't installed.
+
+    >>> import optcore as om
+    >>> result = om.minimize(lambda p: p["a"] ** 2 + (p["b"] - 1) ** 2, {"a": 1, "b": 3}, "scipy_lbfgsb")
+    >>> round(result.params["b"], 4), result.n_fun_evals
+    (1.0, 9)
+    """
+    started = perf_counter()
+    _refuse(unknown)
+    _check_choice("error_handling", error_handling, ("raise", "continue"))
+    _check_choice("on_interrupt", on_interrupt, ("raise", "return"))
+    _check_choice("direction", direction, ("minimize", "maximize"))
+    if algorithm is None:
+        raise InvalidInputError("algorithm is missing: name one, for instance 'scipy_lbfgsb' (om.algos has them all)")
+    solver = make_algorithm(algorithm, algo_options)
+    converter = Converter(params)
+    flat_bounds = flatten_bounds(bounds, converter, converter.start)
+    sign = 1 if direction == "minimize" else -1
+    _check_fit(solver, flat_bounds, sign)
+    functions = _read_functions(solver, converter, fun, jac, fun_and_jac, fun_kwargs, jac_kwargs, fun_and_jac_kwargs)
+    recorder = _make_recorder(collect_history, converter.n, sign)
+    max_evaluations, max_seconds = _checked(budget, Budget, "budget", Budget()).resolve(converter.n)
+    evaluator = Evaluator(
+        recorder,
+        converter.describe,
+        sign=sign,
+        max_evaluations=max_evaluations,
+        max_seconds=max_seconds,
+        error_handling=error_handling,
+        bounds=flat_bounds if flat_bounds.any else None,
+    )
+    options = _checked(numdiff_options, NumdiffOptions, "numdiff_options", NumdiffOptions())
+    needs_differences = solver.needs_jac and functions.jac is None and functions.fun_and_jac is None
+    objective = Objective(
+        solver.kind,
+        functions,
+        evaluator,
+        Differences(functions.fun, evaluator, converter, flat_bounds, options)
+        if needs_differences and functions.fun is not None
+        else None,
+        x0=converter.start,
+        bounds=flat_bounds,
+        converter=converter,
+        sign=sign,
+    )
+    status, solved, start_value = _run(solver, objective, flat_bounds, on_interrupt)
+    found = evaluator.best_x is not None
+    return OptimizeResult(
+        params=converter.unflatten(evaluator.best_x if evaluator.best_x is not None else converter.start),
+        fun=float(sign * evaluator.best_fun) if found else float("nan"),
+        status=status,
+        message=solved.message,
+        algorithm=solver.name,
+        direction=direction,
+        start_params=converter.unflatten(converter.start),
+        start_fun=float(sign * start_value),
+        n_iterations=solved.n_iterations,
+        n_fun_evals=evaluator.n_fun_evals,
+        n_jac_evals=evaluator.count("jac"),
+        n_fun_and_jac_evals=evaluator.count("fun_and_jac"),
+        n_numdiff_evals=evaluator.count("numdiff"),
+        seconds=perf_counter() - started,
+        history=History(recorder.rows(), direction, converter),
+        claims={**solved.claims, "x": solved.x},
+    )
+
+
+def _maximizing(function: Callable[P, R]) -> Callable[P, R]:
+    @functools.wraps(function)
+    def maximize(*args: P.args, **kwargs: P.kwargs) -> R:
+        kwargs["direction"] = "maximize"
+        return function(*args, **kwargs)
+
+    maximize.__name__ = maximize.__qualname__ = "maximize"
+    maximize.__doc__ = "Maximize a function of any pytree of params. The arguments are those of `minimize`."
+    return maximize
+
+
+maximize = _maximizing(minimize)
+
+
+def _refuse(unknown: Mapping[str, Any]) -> None:
+    for name in unknown:
+        if name in ELSEWHERE:
+            raise InvalidInputError(f"minimize has no argument {name!r}: {ELSEWHERE[name]}")
+        known = [known for known in minimize.__annotations__ if known not in ("unknown", "return")]
+        raise unknown_name("argument of minimize", name, known)
+
+
+def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise InvalidInputError(f"{name} must be one of {', '.join(map(repr, choices))}, but is {value!r}")
+
+
+def _checked(given: Any, kind: type[R], name: str, default: R) -> R:
+    if given is None:
+        return default
+    if not isinstance(given, kind):
+        raise InvalidInputError(f"{name} must be om.{kind.__name__}(...), but is {given!r}")
+    return given
+
+
+def _check_fit(solver: Algorithm, bounds: FlatBounds, sign: int) -> None:
+    if bounds.any and not solver.supports_bounds:
+        raise InvalidInputError(
+            f"{solver.name} can't handle bounds; use a solver that can (om.algos.filter(supports_bounds=True))"
+        )
+    if sign == -1 and solver.kind is Kind.LEAST_SQUARES:
+        raise InvalidInputError(f"{solver.name} minimizes a sum of squares; to maximize, use a scalar solver")
+
+
+def _read_functions(
+    solver: Algorithm,
+    converter: Converter,
+    fun: Any,
+    jac: Any,
+    fun_and_jac: Any,
+    fun_kwargs: Options,
+    jac_kwargs: Options,
+    fun_and_jac_kwargs: Options,
+) -> Functions:
+    """The functions that will serve the solver, flat."""
+    funs, jacs, both = by_kind(fun, "fun"), by_kind(jac, "jac"), by_kind(fun_and_jac, "fun_and_jac")
+    fun_kind, jac_kind, both_kind = choose(solver.kind, funs, jacs, both, solver.name)
+    readers = {kind: ResidualReader(converter) for kind in Kind}
+    shared = fun_kwargs or {}
+
+    def own(kwargs: Options) -> Mapping[str, Any]:
+        return shared if kwargs is None else kwargs
+
+    return Functions(
+        fun=FlatFun(funs[fun_kind], fun_kind, shared, converter, readers[fun_kind]) if fun_kind else None,
+        jac=FlatJac(jacs[jac_kind], jac_kind, own(jac_kwargs), converter, readers[jac_kind]) if jac_kind else None,
+        fun_and_jac=FlatFunAndJac(both[both_kind], both_kind, own(fun_and_jac_kwargs), converter, readers[both_kind])
+        if both_kind
+        else None,
+    )
+
+
+def _make_recorder(collect: bool | Literal["best"] | Memory, n: int, sign: int) -> Recorder:
+    if isinstance(collect, (bool, str)):
+        keeps: dict[Any, Keep] = {True: "all", False: "none", "best": "best"}
+        if collect not in keeps:
+            raise InvalidInputError(f"collect_history must be True, False or 'best', but is {collect!r}")
+        return Recorder(n, keep=keeps[collect], sign=sign)
+    return Recorder(n, memory=collect, sign=sign)
+
+
+def _run(
+    solver: Algorithm, objective: Objective, bounds: FlatBounds, on_interrupt: str
+) -> tuple[Status, SolverResult, float]:
+    """Evaluate the start, solve, and say how it ended."""
+    start_value = float("nan")
+    x0 = objective.x0
+    try:
+        start_value = objective.start(jointly=solver.asks_jointly)
+        solved = solver.solve(objective, x0.copy(), bounds)
+        objective.finish(solved.x)
+    except StopSolver as stop:
+        status, solved = stop.status, SolverResult(x0, message=stop.message)
+    except KeyboardInterrupt:
+        if on_interrupt == "raise":
+            raise
+        status, solved = Status.INTERRUPTED, SolverResult(x0, message="interrupted by the user")
+    else:
+        return (Status.CONVERGED if solved.success else Status.STOPPED), solved, start_value
+    best = objective.evaluator.best_x
+    return status, SolverResult(x0 if best is None else best, message=solved.message), start_value

@@ -1,0 +1,31 @@
+"""The solvers, one module per library; what an algorithm is stands in algorithm.py.
+
+Importing this package registers them all. Their libraries are imported when a solver runs.
+"""
+
+from optcore.solvers import dfols, nlopt, scipy_least_squares, scipy_scalar
+from optcore.solvers.algorithm import (
+    Algorithm,
+    Algorithms,
+    CallableAlgorithm,
+    SolverResult,
+    algorithm_names,
+    get_algorithm,
+    make_algorithm,
+    register_algorithm,
+)
+
+__all__ = [
+    "Algorithm",
+    "Algorithms",
+    "CallableAlgorithm",
+    "SolverResult",
+    "algorithm_names",
+    "dfols",
+    "get_algorithm",
+    "make_algorithm",
+    "nlopt",
+    "register_algorithm",
+    "scipy_least_squares",
+    "scipy_scalar",
+]

@@ -1,0 +1,107 @@
+"""The least-squares solvers of scipy.optimize, with harmonised options."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optcore.bounds import FlatBounds
+from optcore.errors import InvalidInputError
+from optcore.marks import Kind
+from optcore.objective import Objective
+from optcore.solvers.algorithm import Algorithm, SolverResult, register_algorithm
+from optcore.solvers.scipy_scalar import UNLIMITED, read_scipy_result
+
+EPS = float(np.finfo(np.float64).eps)
+TIGHT = {"convergence_ftol_rel": EPS, "convergence_gtol_rel": EPS, "convergence_xtol_rel": EPS}
+
+
+@dataclass(frozen=True)
+class ScipyLeastSquares(Algorithm):
+    """What the methods of scipy.optimize.least_squares share."""
+
+    kind: ClassVar[Kind] = Kind.LEAST_SQUARES
+    needs_jac: ClassVar[bool] = True
+    tight: ClassVar[Mapping[str, float]] = TIGHT
+    method: ClassVar[str]
+
+    convergence_ftol_rel: float = 2e-9
+    convergence_gtol_rel: float = 1e-8
+    convergence_xtol_rel: float = 1e-8
+    stopping_maxfun: int = UNLIMITED
+
+    def scipy_options(self) -> dict[str, Any]:
+        """Further arguments of scipy.optimize.least_squares."""
+        return {}
+
+    def solve(self, objective: Objective, x0: NDArray[np.float64], bounds: FlatBounds) -> SolverResult:
+        """Run scipy.optimize.least_squares."""
+        import scipy.optimize
+
+        result = scipy.optimize.least_squares(
+            objective.residuals,
+            x0,
+            jac=objective.jacobian,
+            method=self.method,
+            bounds=(bounds.lower, bounds.upper) if bounds.any else (-np.inf, np.inf),
+            ftol=self.convergence_ftol_rel,
+            gtol=self.convergence_gtol_rel,
+            xtol=self.convergence_xtol_rel,
+            max_nfev=self.stopping_maxfun,
+            **self.scipy_options(),
+        )
+        return read_scipy_result(result)
+
+
+@register_algorithm
+@dataclass(frozen=True)
+class ScipyLSLM(ScipyLeastSquares):
+    """Levenberg-Marquardt of MINPACK: More (1978), Numerical Analysis, Lecture Notes in Mathematics 630."""
+
+    name: ClassVar[str] = "scipy_ls_lm"
+    method: ClassVar[str] = "lm"
+
+    def solve(self, objective: Objective, x0: NDArray[np.float64], bounds: FlatBounds) -> SolverResult:
+        """Run MINPACK; it needs at least as many residuals as params."""
+        if objective.m is not None and objective.m < objective.n:
+            raise InvalidInputError(
+                f"scipy_ls_lm needs at least as many residuals as params, but there are {objective.m} residuals and "
+                f"{objective.n} params; use scipy_ls_trf"
+            )
+        return super().solve(objective, x0, bounds)
+
+
+@dataclass(frozen=True)
+class ScipyTrustRegionLeastSquares(ScipyLeastSquares):
+    """What the two trust-region methods share."""
+
+    supports_bounds: ClassVar[bool] = True
+
+    tr_solver: Literal["exact", "lsmr"] | None = None
+    tr_solver_options: Mapping[str, Any] | None = None
+
+    def scipy_options(self) -> dict[str, Any]:
+        """Further arguments of scipy.optimize.least_squares."""
+        return {"tr_solver": self.tr_solver, "tr_options": dict(self.tr_solver_options or {})}
+
+
+@register_algorithm
+@dataclass(frozen=True)
+class ScipyLSTRF(ScipyTrustRegionLeastSquares):
+    """Trust-region reflective: Branch, Coleman & Li (1999), SIAM J. Sci. Comput. 21(1)."""
+
+    name: ClassVar[str] = "scipy_ls_trf"
+    method: ClassVar[str] = "trf"
+
+
+@register_algorithm
+@dataclass(frozen=True)
+class ScipyLSDogbox(ScipyTrustRegionLeastSquares):
+    """Dogleg in rectangular trust regions: Voglis & Lagaris (2004), WSEAS Int. Conf. on Applied Mathematics."""
+
+    name: ClassVar[str] = "scipy_ls_dogbox"
+    method: ClassVar[str] = "dogbox"

@@ -1,0 +1,510 @@
+"""Params as the user knows them <-> flat float64 vectors; derivatives as trees <-> arrays.
+
+Trees are matched by key, never by position: optree sorts the keys of dicts, as JAX does.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+import numbers
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import optree
+from numpy.typing import NDArray
+
+from optcore.errors import InvalidFunctionError, InvalidInputError
+
+__all__ = ["Converter", "ResidualReader"]
+
+Vector = NDArray[Any]  # float64, or complex128 within a complex step
+_FLOAT64 = np.dtype(np.float64)
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One leaf of a params tree: how it is named, read and restored."""
+
+    name: str
+    shape: tuple[int, ...]
+    restore: Callable[[Vector], Any]
+    data: Any = None  # of a pandas leaf: what has the index
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def index(self) -> Any:
+        return None if self.data is None else self.data.index
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """One per entry, for instance "beta['age']"."""
+        if self.data is None:
+            return _entry_labels(self.name, self.shape)
+        return tuple(f"{self.name}[{key!r}]" if self.name else str(key) for key in _pandas_keys(self.data))
+
+
+def _module(value: Any) -> str:
+    return type(value).__module__.split(".")[0]
+
+
+def _is_scalar(value: Any) -> bool:
+    return isinstance(value, (numbers.Real, np.number)) and not isinstance(value, (bool, np.bool_))
+
+
+def _numeric(value: Any, what: str) -> NDArray[np.float64]:
+    """`value` as a float64 array, or an error that says why it can't be one."""
+    try:
+        array = np.asarray(value)
+    except Exception as error:
+        raise InvalidInputError(f"{what} can't be read as numbers: {error}") from error
+    if array.dtype.kind == "O":
+        try:
+            array = array.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise InvalidInputError(f"{what} must be numeric, but is {_show(value)}") from error
+    if array.dtype.kind not in "iuf":
+        raise InvalidInputError(f"{what} must be real numbers, but is {_show(value)} of type {array.dtype}")
+    return array.astype(np.float64)
+
+
+def _show(value: Any, limit: int = 60) -> str:
+    text = " ".join(repr(value).split())
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def _entry_labels(name: str, shape: tuple[int, ...]) -> tuple[str, ...]:
+    if shape == ():
+        return (name or "x",)
+    if name == "":  # params are one array: its entries are called by their index
+        return tuple(",".join(map(str, index)) for index in np.ndindex(shape))
+    return tuple(f"{name}[{','.join(map(str, index))}]" for index in np.ndindex(shape))
+
+
+def _leaf_name(path: tuple[Any, ...]) -> str:
+    """`('c', 0)` -> "c[0]": the first key bare, as a user would call it."""
+    if not path:
+        return ""
+    first, *rest = path
+    return f"{first}" + "".join(f"[{entry!r}]" for entry in rest)
+
+
+def _read_leaf(value: Any, name: str) -> tuple[Leaf, NDArray[np.float64]]:
+    what = f"params leaf {name!r}" if name else "params"
+    if _module(value) == "pandas":
+        return _read_pandas(value, name, what)
+    array = _numeric(value, what)
+    shape = array.shape
+    restore: Callable[[Vector], Any]
+    if _module(value) in {"jax", "jaxlib"}:
+        restore = _restore_jax(shape)
+    elif isinstance(value, np.ndarray):
+        restore = _RestoreArray(shape)
+    elif _is_scalar(value):
+        restore = _restore_number
+    else:
+        raise InvalidInputError(f"{what} must be a number or an array, but is {_show(value)}")
+    return Leaf(name, shape, restore), array.ravel()
+
+
+def _restore_number(x: Vector) -> Any:
+    return x.item()
+
+
+@dataclass(frozen=True)
+class _RestoreArray:
+    shape: tuple[int, ...]
+
+    def __call__(self, x: Vector) -> Any:
+        return x.reshape(self.shape).copy()
+
+
+@dataclass(frozen=True)
+class _restore_jax:  # noqa: N801  reads as a function beside its siblings
+    shape: tuple[int, ...]
+
+    def __call__(self, x: Vector) -> Any:
+        import jax.numpy as jnp
+
+        return jnp.asarray(x.reshape(self.shape))
+
+
+@dataclass(frozen=True)
+class _RestorePandas:
+    template: Any
+    column: str | None
+
+    def __call__(self, x: Vector) -> Any:
+        if self.column is not None:
+            frame = self.template.copy()
+            frame[self.column] = x
+            return frame
+        if self.template.ndim == 1:
+            return type(self.template)(x.copy(), index=self.template.index, name=self.template.name)
+        return type(self.template)(
+            x.reshape(self.template.shape).copy(), index=self.template.index, columns=self.template.columns
+        )
+
+
+def _read_pandas(value: Any, name: str, what: str) -> tuple[Leaf, NDArray[np.float64]]:
+    column = "value" if value.ndim == 2 and "value" in value.columns else None
+    data = value[column] if column else value
+    array = _numeric(data.to_numpy(), what)
+    return Leaf(name, array.shape, _RestorePandas(value.copy(), column), data.copy()), array.ravel()
+
+
+def _pandas_keys(data: Any) -> Iterator[Any]:
+    if data.ndim == 1:
+        yield from data.index
+    else:
+        yield from ((row, column) for row in data.index for column in data.columns)
+
+
+class Converter:
+    """Flattens and restores trees that look like `params`.
+
+    Args:
+        params: any pytree of numbers, numpy arrays, JAX arrays, pandas Series and DataFrames.
+
+    Raises:
+        InvalidInputError: a leaf isn't numeric, or there is nothing to optimize.
+
+    >>> converter = Converter({"b": 2.0, "a": [1, 3]})
+    >>> converter.flatten({"a": [1, 3], "b": 2})
+    array([1., 3., 2.])
+    >>> converter.names
+    ('a[0]', 'a[1]', 'b')
+    >>> converter.unflatten(np.array([4.0, 5.0, 6.0]))
+    {'b': 6.0, 'a': [4.0, 5.0]}
+    """
+
+    def __init__(self, params: Any) -> None:
+        if params is None:
+            raise InvalidInputError("params are missing: give the start values as a number, an array or a tree of them")
+        paths, values, self._spec = optree.tree_flatten_with_path(params)
+        read = [_read_leaf(value, _leaf_name(path)) for path, value in zip(paths, values, strict=True)]
+        self._leaves = [leaf for leaf, _ in read]
+        self._paths = paths
+        self.start: NDArray[np.float64] = np.concatenate([flat for _, flat in read]) if read else np.zeros(0)
+        if self.start.size == 0:
+            raise InvalidInputError(f"params are empty: there is nothing to optimize in {_show(params)}")
+        self.n = self.start.size
+        self._stops = list(itertools.accumulate(leaf.size for leaf in self._leaves))
+        #: Params are one 1-d numpy array: nothing to convert.
+        self.is_vector = isinstance(params, np.ndarray) and params.ndim == 1
+        self._all_numbers = all(leaf.restore is _restore_number for leaf in self._leaves)
+        for i in () if np.isfinite(self.start).all() else np.flatnonzero(~np.isfinite(self.start)):
+            raise InvalidInputError(f"the start of {self.names[i]!r} is {self.start[i]}; start at a finite value")
+
+    @functools.cached_property
+    def names(self) -> tuple[str, ...]:
+        """What each entry of the flat vector is called."""
+        names = tuple(label for leaf in self._leaves for label in leaf.labels)
+        return ("0",) if names == ("x",) and self._paths == [()] else names
+
+    def flatten(self, params: Any) -> NDArray[np.float64]:
+        """A tree that looks like the first one, as a vector of shape (n,)."""
+        leaves = self._match(params, "params", InvalidInputError)
+        flat = [
+            self._leaf_array(value, leaf, f"params leaf {leaf.name!r}", InvalidInputError, float64=True).ravel()
+            for value, leaf in zip(leaves, self._leaves, strict=True)
+        ]
+        return np.concatenate(flat)
+
+    def unflatten(self, x: Vector) -> Any:
+        """The vector x, shape (n,), as params. Always new objects, so that a user function may change them."""
+        if self.is_vector:
+            return x.copy()
+        if self._all_numbers:
+            return optree.tree_unflatten(self._spec, x.tolist())
+        parts = np.split(x, self._stops[:-1])
+        leaves = [leaf.restore(part) for leaf, part in zip(self._leaves, parts, strict=True)]
+        return optree.tree_unflatten(self._spec, leaves)
+
+    def describe(self, x: Vector) -> str:
+        """Params as messages show them."""
+        return _show(self.unflatten(x), 300)
+
+    def flatten_partial(self, tree: Any, *, default: float, what: str) -> NDArray[np.float64]:
+        """A number for all, or a tree with some of the leaves of params; the rest gets the default.
+
+        Args:
+            tree: None, a number, or a tree of which each leaf has the key of a leaf (or of a branch) of params.
+            default: value of the leaves that are missing or None.
+            what: what this is, for messages.
+        """
+        flat = np.full(self.n, default)
+        if tree is None:
+            return flat
+        if _is_scalar(tree):
+            flat[:] = float(tree)
+            return flat
+        slices = self._slices()
+        paths, values, _ = optree.tree_flatten_with_path(tree, none_is_leaf=True)
+        for path, value in zip(paths, values, strict=True):
+            targets = [i for i, full in enumerate(self._paths) if full[: len(path)] == path]
+            if not targets:
+                raise InvalidInputError(
+                    f"{what} has a leaf {_leaf_name(path)!r} that params don't have; params have {self._known()}"
+                )
+            if value is None:
+                continue
+            for i in targets:
+                flat[slices[i]] = self._partial_leaf(value, self._leaves[i], what)
+        return flat
+
+    def _partial_leaf(self, value: Any, leaf: Leaf, what: str) -> NDArray[np.float64]:
+        label = f"{what} at leaf {leaf.name!r}" if leaf.name else what
+        if _is_scalar(value):
+            return np.full(leaf.size, float(value))
+        if _module(value) == "pandas" and value.ndim == 2 and "value" in value.columns and leaf.index is not None:
+            value = value["value"]
+        array = _numeric(value, label)
+        if array.shape != leaf.shape:
+            raise InvalidInputError(f"{label} has shape {array.shape}, but params have {leaf.shape} there")
+        return array.ravel()
+
+    def _slices(self) -> list[slice]:
+        starts = [0, *self._stops[:-1]]
+        return [slice(a, b) for a, b in zip(starts, self._stops, strict=True)]
+
+    def _known(self) -> str:
+        names = [leaf.name for leaf in self._leaves]
+        return ", ".join(map(repr, names[:8])) + (", ..." if len(names) > 8 else "")
+
+    # derivatives ---------------------------------------------------------------------------------------------------
+
+    def gradient(self, tree: Any, what: str) -> NDArray[Any]:
+        """A gradient with the structure of params as a vector, shape (n,).
+
+        Raises:
+            InvalidFunctionError: tree, leaf shape or length doesn't fit; the message names the leaf.
+        """
+        if self.is_vector:
+            array = _derivative_array(tree, what)
+            if array.shape != (self.n,):
+                raise InvalidFunctionError(f"{what} returned shape {array.shape}, but params have shape ({self.n},)")
+            return array
+        leaves = self._match(tree, what, InvalidFunctionError)
+        if self._all_numbers:
+            try:
+                return np.array([float(value) for value in leaves])
+            except (TypeError, ValueError):
+                pass  # arrays where numbers are expected: the careful way below says which leaf
+        parts = [
+            self._leaf_array(value, leaf, f"{what} at leaf {leaf.name!r}", InvalidFunctionError).ravel()
+            for value, leaf in zip(leaves, self._leaves, strict=True)
+        ]
+        return np.concatenate(parts)
+
+    def jacobian_rows(self, tree: Any, shape: tuple[int, ...], what: str) -> NDArray[Any]:
+        """The derivative of one residual leaf: a tree of params with leaves of shape `shape + param leaf shape`.
+
+        Returns:
+            Shape (size of the residual leaf, n).
+        """
+        m = math.prod(shape)
+        if self.is_vector:
+            array = _derivative_array(tree, what)
+            if array.shape != (*shape, self.n):
+                raise InvalidFunctionError(f"{what} returned shape {array.shape}, but expected {(*shape, self.n)}")
+            return array.reshape(m, self.n)
+        blocks = []
+        for value, leaf in zip(self._match(tree, what, InvalidFunctionError), self._leaves, strict=True):
+            array = _derivative_array(value, f"{what} at leaf {leaf.name!r}")
+            if array.shape != shape + leaf.shape:
+                raise InvalidFunctionError(
+                    f"{what} at leaf {leaf.name!r} has shape {array.shape}, but expected {shape + leaf.shape} "
+                    "(residual shape + param shape)"
+                )
+            blocks.append(array.reshape(m, leaf.size))
+        return np.hstack(blocks)
+
+    def tree_of(self, rows: NDArray[Any], shape: tuple[int, ...] = ()) -> Any:
+        """The inverse: a (n,) gradient, or (m, n) rows of a residual leaf of the given shape, as a tree of params."""
+        leaves = []
+        for leaf, part in zip(self._leaves, self._slices(), strict=True):
+            block = rows[..., part].reshape(shape + leaf.shape)
+            if shape == () and leaf.index is not None:
+                block = _as_pandas(block, leaf)
+            leaves.append(block.item() if block.shape == () and leaf.restore is _restore_number else block)
+        return optree.tree_unflatten(self._spec, leaves)
+
+    # matching ------------------------------------------------------------------------------------------------------
+
+    def _match(self, tree: Any, what: str, error: type[Exception]) -> Sequence[Any]:
+        """The leaves of `tree` in the order of params, matched by key."""
+        leaves, spec = optree.tree_flatten(tree, is_leaf=None)
+        if spec == self._spec:
+            return leaves
+        if len(self._leaves) == 1 and self._paths[0] == ():
+            return [tree]  # params are one array or number; a list is read as an array
+        paths, leaves, _ = optree.tree_flatten_with_path(tree)
+        given = dict(zip(paths, leaves, strict=True))
+        for path in given:
+            if path not in self._paths and not self._is_inside(path):
+                raise error(
+                    f"{what} has a leaf {_leaf_name(path)!r} that params don't have; params have {self._known()}"
+                )
+        subtrees = []
+        for path, leaf in zip(self._paths, self._leaves, strict=True):
+            if path in given:
+                subtrees.append(given[path])
+                continue
+            inner = [value for other, value in given.items() if other[: len(path)] == path]
+            if not inner:
+                raise error(f"{what} lacks the leaf {leaf.name!r} of params")
+            subtrees.append(inner)  # a list where params have an array
+        return subtrees
+
+    def _is_inside(self, path: tuple[Any, ...]) -> bool:
+        return any(path[: len(full)] == full for full in self._paths)
+
+    @staticmethod
+    def _leaf_array(
+        value: Any, leaf: Leaf, what: str, error: type[Exception], *, float64: bool = False
+    ) -> NDArray[Any]:
+        if leaf.index is not None and _module(value) == "pandas":
+            value = _align(value, leaf, what, error)
+        array = _numeric(value, what) if float64 else _derivative_array(value, what)
+        if array.shape != leaf.shape:
+            raise error(f"{what} has shape {array.shape}, but params have {leaf.shape} there")
+        return array
+
+
+def _align(value: Any, leaf: Leaf, what: str, error: type[Exception]) -> Any:
+    """A Series or DataFrame in the order of the index of params."""
+    if value.ndim == 2 and len(leaf.shape) == 1:
+        value = value["value"] if "value" in value.columns else value.iloc[:, 0]
+    if value.index.equals(leaf.index):
+        return value.to_numpy()
+    if len(value.index) != len(leaf.index) or set(value.index) != set(leaf.index):
+        raise error(f"{what} has the index {list(value.index)}, but params have {list(leaf.index)}")
+    return value.reindex(leaf.index).to_numpy()
+
+
+def _as_pandas(block: NDArray[Any], leaf: Leaf) -> Any:
+    import pandas as pd
+
+    return pd.Series(block, index=leaf.index) if block.ndim == 1 else block
+
+
+def _derivative_array(value: Any, what: str) -> NDArray[Any]:
+    if type(value) is np.ndarray and value.dtype is _FLOAT64:
+        return value
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind == "O":
+            array = array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise InvalidFunctionError(f"{what} returned {_show(value)}, which can't be read as an array") from error
+    if array.dtype.kind not in "iuf":
+        raise InvalidFunctionError(f"{what} must be real numbers, but returned {_show(value)} of type {array.dtype}")
+    return array.astype(np.float64)
+
+
+class ResidualReader:
+    """Reads residuals (any pytree of arrays) as a vector, and their jacobian as an (m, n) array.
+
+    Both are matched by the tree that the function returned first.
+    """
+
+    def __init__(self, converter: Converter) -> None:
+        self._converter = converter
+        self._spec: optree.PyTreeSpec | None = None
+        self._shapes: list[tuple[int, ...]] = []
+        self._names: list[str] = []
+
+    def residuals(self, value: Any, what: str) -> NDArray[Any]:
+        """Residuals as a vector of shape (m,), complex where they are (within a complex step)."""
+        if type(value) is np.ndarray and value.ndim == 1 and value.dtype.kind in "fc":
+            if self._spec is None:
+                self._remember(value, [value.shape], [""])
+            if self._shapes == [value.shape]:
+                return value
+        paths, leaves, spec = optree.tree_flatten_with_path(value)
+        arrays = [np.asarray(leaf) for leaf in leaves]
+        names = [_leaf_name(path) for path in paths]
+        for array, name in zip(arrays, names, strict=True):
+            if array.dtype.kind not in "iufc":
+                where = f" at {name!r}" if name else ""
+                raise InvalidFunctionError(f"{what} must return numbers, but returned {_show(value)}{where}")
+        if self._spec is None:
+            if sum(array.size for array in arrays) == 0:
+                raise InvalidFunctionError(f"{what} returned no residuals: {_show(value)}")
+            self._remember(value, [array.shape for array in arrays], names)
+        elif spec != self._spec or [array.shape for array in arrays] != self._shapes:
+            raise InvalidFunctionError(
+                f"{what} returned residuals of shape {[array.shape for array in arrays]}, but at the start they had "
+                f"{self._shapes}; the number of residuals must not change"
+            )
+        flat = np.concatenate([array.ravel() for array in arrays])
+        return flat if flat.dtype.kind == "c" else flat.astype(np.float64)
+
+    def _remember(self, value: Any, shapes: list[tuple[int, ...]], names: list[str]) -> None:
+        self._spec = optree.tree_structure(value)
+        self._shapes, self._names = shapes, names
+
+    def jacobian(self, tree: Any, what: str, m: int | None = None) -> NDArray[Any]:
+        """The jacobian as an array of shape (m, n).
+
+        Args:
+            tree: a tree of residuals whose leaves are trees of params (JAX's convention).
+            what: what returned it, for messages.
+            m: the number of residuals, for functions that were never asked for residuals.
+        """
+        if self._spec is None:  # only fun_and_jac without a call yet, or a jacobian asked for first
+            rows = -1 if m is None else m
+            shape = (rows,) if rows >= 0 else np.asarray(tree).shape[:1]
+            return self._converter.jacobian_rows(tree, shape, what)
+        if len(self._shapes) == 1 and self._names == [""]:
+            return self._converter.jacobian_rows(tree, self._shapes[0], what)
+        try:
+            branches = self._spec.flatten_up_to(tree)
+        except (ValueError, TypeError) as error:
+            raise InvalidFunctionError(
+                f"{what} must have the structure of the residuals, with params inside: {error}"
+            ) from error
+        blocks = [
+            self._converter.jacobian_rows(branch, shape, f"{what} of residual {name!r}")
+            for branch, shape, name in zip(branches, self._shapes, self._names, strict=True)
+        ]
+        return np.vstack(blocks)
+
+    @property
+    def structure(self) -> Any:
+        """What was learnt from the first residuals, to send to or from another process; None before."""
+        return None if self._spec is None else (self._spec, self._shapes, self._names)
+
+    def learn(self, structure: Any) -> None:
+        """Take over what another process learnt."""
+        if self._spec is None:
+            self._spec, self._shapes, self._names = structure
+
+    def unflatten(self, vector: NDArray[Any]) -> Any:
+        """Residuals as the function returned them; numbers as floats."""
+        leaves, start = [], 0
+        for shape in self._shapes:
+            size = math.prod(shape)
+            block = vector[start : start + size].reshape(shape)
+            leaves.append(block.item() if shape == () else block)
+            start += size
+        assert self._spec is not None
+        return optree.tree_unflatten(self._spec, leaves)
+
+    def tree_of(self, jacobian: NDArray[Any]) -> Any:
+        """The inverse of `jacobian`: the tree that JAX would give."""
+        if self._spec is None:
+            return self._converter.tree_of(jacobian, (jacobian.shape[0],))
+        branches, row = [], 0
+        for shape in self._shapes:
+            size = math.prod(shape)
+            branches.append(self._converter.tree_of(jacobian[row : row + size], shape))
+            row += size
+        return optree.tree_unflatten(self._spec, branches)
