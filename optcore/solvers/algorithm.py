@@ -137,8 +137,8 @@ def register_algorithm(cls: A) -> A:
     ...         for _ in range(50):
     ...             x0 = x0 - self.rate * objective.gradient(x0)
     ...         return om.SolverResult(x0)
-    >>> om.minimize(lambda x: x @ x, np.ones(2), "example_gradient_descent").params.round(6)
-    array([0., 0.])
+    >>> om.minimize(lambda x: (x - 3) @ (x - 3), np.ones(2), "example_gradient_descent").params.round(6)
+    array([3., 3.])
     """
     name = getattr(cls, "name", None)
     if not isinstance(name, str):
