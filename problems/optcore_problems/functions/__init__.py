@@ -1,0 +1,44 @@
+"""Least-squares test functions, written once for numpy, complex numbers and JAX, with closed-form jacobians.
+
+A function knows its published start, its sizes and its optimum; suites say which sizes and starts they use.
+"""
+
+from __future__ import annotations
+
+from optcore_problems.functions.curves import Bard, Box3D, BrownDennis, JennrichSampson, KowalikOsborne, Meyer
+from optcore_problems.functions.linear import LinearFullRank, LinearRank1, LinearRank1Zero
+from optcore_problems.functions.osborne import Osborne1, Osborne2
+from optcore_problems.functions.polynomials import Chebyquad, Watson
+from optcore_problems.functions.scalable import Bdqrtic, BrownAlmostLinear, Cube, Mancino
+from optcore_problems.functions.systems import (
+    FreudensteinRoth,
+    HeartEight,
+    HelicalValley,
+    PowellSingular,
+    Rosenbrock,
+)
+
+__all__ = [
+    "Bard",
+    "Bdqrtic",
+    "Box3D",
+    "BrownAlmostLinear",
+    "BrownDennis",
+    "Chebyquad",
+    "Cube",
+    "FreudensteinRoth",
+    "HeartEight",
+    "HelicalValley",
+    "JennrichSampson",
+    "KowalikOsborne",
+    "LinearFullRank",
+    "LinearRank1",
+    "LinearRank1Zero",
+    "Mancino",
+    "Meyer",
+    "Osborne1",
+    "Osborne2",
+    "PowellSingular",
+    "Rosenbrock",
+    "Watson",
+]

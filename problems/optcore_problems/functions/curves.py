@@ -1,0 +1,211 @@
+"""Curves fitted to data or to other curves; one size each, or any number of residuals."""
+
+# ruff: noqa: D102, ARG002 - LeastSquaresFunction documents the methods and sets their arguments
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from optcore_problems.functions.optima import BARD, BROWN_DENNIS, JENNRICH_SAMPSON, KOWALIK_OSBORNE, MEYER
+from optcore_problems.least_squares import (
+    EXACT,
+    UNKNOWN,
+    LeastSquaresFunction,
+    Matrix,
+    Optimum,
+    Sizes,
+    Vector,
+)
+from optcore_problems.problem import LocalOptimum
+
+__all__ = ["Bard", "Box3D", "BrownDennis", "JennrichSampson", "KowalikOsborne", "Meyer"]
+
+MGH = "More, Garbow & Hillstrom (1981), ACM Trans. Math. Softw. 7(1), 17-41, function "
+
+
+class Bard(LeastSquaresFunction):
+    """r_i = y_i - (x_1 + u_i / (v_i x_2 + w_i x_3)) with u_i = i, v_i = 16 - i, w_i = min(u_i, v_i).
+
+    A second minimum, 17.4286..., is where x_2 and x_3 go to minus infinity and x_1 to the mean of y.
+    """
+
+    name = "bard"
+    sizes = Sizes.fixed(3, 15)
+    reference = MGH + "8; Bard (1970), SIAM J. Numer. Anal. 7, 157-186"
+    mgh = 8
+    residual_class = "nonzero_residual"
+
+    _Y = np.array([0.14, 0.18, 0.22, 0.25, 0.29, 0.32, 0.35, 0.39, 0.37, 0.58, 0.73, 0.96, 1.34, 2.10, 4.39])
+    _U = np.arange(1.0, 16.0)
+    _V = 16.0 - _U
+    _W = np.minimum(_U, _V)
+
+    def start(self) -> Vector:
+        return np.ones(3)
+
+    def residuals(self, x: Any, xp: Any) -> Any:
+        return self._Y - (x[0] + self._U / (self._V * x[1] + self._W * x[2]))
+
+    def jacobian(self, x: Vector) -> Matrix:
+        slope = self._U / (self._V * x[1] + self._W * x[2]) ** 2
+        return np.stack((np.full(15, -1.0), slope * self._V, slope * self._W), axis=1)
+
+    def optimum(self) -> Optimum:
+        return BARD
+
+
+class KowalikOsborne(LeastSquaresFunction):
+    """r_i = y_i - x_1 (u_i^2 + u_i x_2) / (u_i^2 + u_i x_3 + x_4).
+
+    A second minimum, 1.02734e-3, is at infinity: x_1 and x_3, x_4 there grow together with x_2 = -14.07...
+    """
+
+    name = "kowalik_osborne"
+    sizes = Sizes.fixed(4, 11)
+    reference = MGH + "15; Kowalik & Osborne (1968), Methods for Unconstrained Optimization Problems"
+    mgh = 15
+    residual_class = "nonzero_residual"
+
+    _Y = np.array([0.1957, 0.1947, 0.1735, 0.1600, 0.0844, 0.0627, 0.0456, 0.0342, 0.0323, 0.0235, 0.0246])
+    _U = np.array([4.0, 2.0, 1.0, 0.5, 0.25, 0.167, 0.125, 0.1, 0.0833, 0.0714, 0.0625])
+
+    def start(self) -> Vector:
+        return np.array([0.25, 0.39, 0.415, 0.39])
+
+    def residuals(self, x: Any, xp: Any) -> Any:
+        u = self._U
+        return self._Y - x[0] * (u * (u + x[1])) / (u * (u + x[2]) + x[3])
+
+    def jacobian(self, x: Vector) -> Matrix:
+        u = self._U
+        above, below = u * (u + x[1]), u * (u + x[2]) + x[3]
+        ratio, bend = above / below, x[0] * above / below**2
+        return np.stack((-ratio, -x[0] * u / below, u * bend, bend), axis=1)
+
+    def optimum(self) -> Optimum:
+        return KOWALIK_OSBORNE
+
+
+class Meyer(LeastSquaresFunction):
+    """r_i = x_1 exp(x_2 / (45 + 5 i + x_3)) - y_i.
+
+    The resistance of a thermistor by temperature; x_1 and x_2 differ by a factor 10^6.
+    """
+
+    name = "meyer"
+    sizes = Sizes.fixed(3, 16)
+    reference = MGH + "10; Meyer (1970), in Nonlinear Programming (Rosen, Mangasarian & Ritter), 465-486"
+    mgh = 10
+    residual_class = "nonzero_residual"
+
+    _Y = np.array([
+        34780.0, 28610.0, 23650.0, 19630.0, 16370.0, 13720.0, 11540.0, 9744.0,
+        8261.0, 7030.0, 6005.0, 5147.0, 4427.0, 3820.0, 3307.0, 2872.0,
+    ])  # fmt: skip
+    _T = 45.0 + 5.0 * np.arange(1.0, 17.0)
+
+    def start(self) -> Vector:
+        return np.array([0.02, 4000.0, 250.0])
+
+    def residuals(self, x: Any, xp: Any) -> Any:
+        return x[0] * xp.exp(x[1] / (self._T + x[2])) - self._Y
+
+    def jacobian(self, x: Vector) -> Matrix:
+        shifted = self._T + x[2]
+        growth = np.exp(x[1] / shifted)
+        slope = x[0] * growth / shifted
+        return np.stack((growth, slope, -slope * x[1] / shifted), axis=1)
+
+    def optimum(self) -> Optimum:
+        return MEYER
+
+
+class Box3D(LeastSquaresFunction):
+    """r_i = exp(-t_i x_1) - exp(-t_i x_2) - x_3 (exp(-t_i) - exp(-10 t_i)) with t_i = i / 10.
+
+    Minimum 0 at (1, 10, 1), at (10, 1, -1) and wherever x_1 = x_2 and x_3 = 0.
+    """
+
+    name = "box_3d"
+    sizes = Sizes(3, 3, lambda _: 10, "n = 3, m >= 3 (10 unless given)", any_m=True)
+    reference = MGH + "12; Box (1966), Comput. J. 9, 67-77"
+    mgh = 12
+    residual_class = "zero_residual"
+
+    def _prepare(self) -> None:
+        self._minus_t = np.arange(1.0, self.m + 1) / -10.0
+        self._difference = np.exp(self._minus_t) - np.exp(10.0 * self._minus_t)
+
+    def start(self) -> Vector:
+        return np.array([0.0, 10.0, 20.0])
+
+    def residuals(self, x: Any, xp: Any) -> Any:
+        return xp.exp(self._minus_t * x[0]) - xp.exp(self._minus_t * x[1]) - x[2] * self._difference
+
+    def jacobian(self, x: Vector) -> Matrix:
+        t = self._minus_t
+        return np.stack((t * np.exp(t * x[0]), -t * np.exp(t * x[1]), -self._difference), axis=1)
+
+    def optimum(self) -> Optimum:
+        return Optimum(0.0, EXACT, np.array([1.0, 10.0, 1.0]), (LocalOptimum(0.0, (10.0, 1.0, -1.0)),))
+
+
+class JennrichSampson(LeastSquaresFunction):
+    """r_i = 2 + 2 i - (exp(i x_1) + exp(i x_2)). The minimum has x_1 = x_2."""
+
+    name = "jennrich_sampson"
+    sizes = Sizes(2, 2, lambda _: 10, "n = 2, m >= 2 (10 unless given)", any_m=True)
+    reference = MGH + "6; Jennrich & Sampson (1968), Technometrics 10, 63-72"
+    mgh = 6
+    residual_class = "nonzero_residual"
+
+    def _prepare(self) -> None:
+        self._i = np.arange(1.0, self.m + 1)
+        self._target = 2.0 + 2.0 * self._i
+
+    def start(self) -> Vector:
+        return np.array([0.3, 0.4])
+
+    def residuals(self, x: Any, xp: Any) -> Any:
+        return self._target - (xp.exp(self._i * x[0]) + xp.exp(self._i * x[1]))
+
+    def jacobian(self, x: Vector) -> Matrix:
+        i = self._i[:, None]
+        return -i * np.exp(i * x)
+
+    def optimum(self) -> Optimum:
+        return JENNRICH_SAMPSON if self.m == 10 else UNKNOWN
+
+
+class BrownDennis(LeastSquaresFunction):
+    """r_i = (x_1 + t_i x_2 - exp(t_i))^2 + (x_3 + x_4 sin(t_i) - cos(t_i))^2 with t_i = i / 5."""
+
+    name = "brown_dennis"
+    sizes = Sizes(4, 4, lambda _: 20, "n = 4, m >= 4 (20 unless given)", any_m=True)
+    reference = MGH + "16; Brown & Dennis (1971), Yale University report 71-11"
+    mgh = 16
+    residual_class = "nonzero_residual"
+
+    def _prepare(self) -> None:
+        self._t = np.arange(1.0, self.m + 1) / 5.0
+        self._exp, self._sin, self._cos = np.exp(self._t), np.sin(self._t), np.cos(self._t)
+
+    def start(self) -> Vector:
+        return np.array([25.0, 5.0, -5.0, -1.0])
+
+    def residuals(self, x: Any, xp: Any) -> Any:
+        growth, wave = self._parts(x)
+        return growth * growth + wave * wave
+
+    def jacobian(self, x: Vector) -> Matrix:
+        growth, wave = self._parts(x)
+        growth, wave = 2.0 * growth, 2.0 * wave
+        return np.stack((growth, self._t * growth, wave, self._sin * wave), axis=1)
+
+    def optimum(self) -> Optimum:
+        return BROWN_DENNIS if self.m == 20 else UNKNOWN
+
+    def _parts(self, x: Any) -> tuple[Any, Any]:
+        return x[0] + self._t * x[1] - self._exp, x[2] + self._sin * x[3] - self._cos

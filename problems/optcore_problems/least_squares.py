@@ -1,0 +1,126 @@
+"""What a least-squares test function is: residuals, jacobian, start and minimum of one size."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optcore.errors import InvalidInputError
+from optcore_problems.problem import LocalOptimum
+
+__all__ = ["EXACT", "UNKNOWN", "LeastSquaresFunction", "Optimum", "Sizes"]
+
+Vector = NDArray[np.float64]
+Matrix = NDArray[np.float64]
+
+EXACT = "exact"
+
+
+@dataclass(frozen=True, eq=False)
+class Optimum:
+    """The best known value of a function of one size.
+
+    Args:
+        f: the value, None where none is known.
+        source: "exact", "closed form", "best known: ...", "unknown".
+        x: where, shape (n,), or None.
+        local: other minima.
+    """
+
+    f: float | None
+    source: str
+    x: Vector | None = None
+    local: tuple[LocalOptimum, ...] = ()
+
+
+UNKNOWN = Optimum(None, "unknown")
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Which (n, m) a function has.
+
+    Args:
+        n_min: fewest variables.
+        n_max: most variables, None without limit.
+        usual_m: the number of residuals for n variables, unless another is asked for.
+        any_m: whether every m >= n is valid too.
+        text: all of this in words, for messages.
+    """
+
+    n_min: int
+    n_max: int | None
+    usual_m: Callable[[int], int]
+    text: str
+    any_m: bool = False
+
+    @classmethod
+    def fixed(cls, n: int, m: int) -> Sizes:
+        """One size only."""
+        return cls(n, n, lambda _: m, f"n = {n}, m = {m}")
+
+    def has(self, n: int, m: int) -> bool:
+        """Whether the function has n variables and m residuals."""
+        n_fits = self.n_min <= n and (self.n_max is None or n <= self.n_max)
+        return n_fits and (m == self.usual_m(n) or (self.any_m and m >= n))
+
+
+class LeastSquaresFunction(ABC):
+    """A function of the sum-of-squares kind in one size; instances pickle by class and size.
+
+    Residuals are written once, against an array namespace: no assignment to elements, no abs, norm, sign or
+    arctan2, so that complex numbers and JAX's tracers pass through.
+
+    Args:
+        n: number of variables.
+        m: number of residuals; None for the usual number.
+
+    Raises:
+        InvalidInputError: the function has no such size.
+    """
+
+    name: ClassVar[str]
+    sizes: ClassVar[Sizes]
+    reference: ClassVar[str]
+    mgh: ClassVar[int | None] = None
+    "Number of the function in More, Garbow & Hillstrom (1981)."
+    residual_class: str
+    "linear, zero_residual or nonzero_residual."
+
+    def __init__(self, n: int, m: int | None = None) -> None:
+        self.n = n
+        self.m = self.sizes.usual_m(n) if m is None else m
+        if not self.sizes.has(self.n, self.m):
+            asked = f"n={n}" if m is None else f"n={n}, m={m}"
+            raise InvalidInputError(f"{self.name} has no size {asked}; its sizes: {self.sizes.text}")
+        self._prepare()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.n, self.m)
+
+    def _prepare(self) -> None:  # noqa: B027 - not every function has constants
+        """Compute constants that depend on the size."""
+
+    @abstractmethod
+    def start(self) -> Vector:
+        """The standard start, shape (n,)."""
+
+    @abstractmethod
+    def residuals(self, x: Any, xp: Any) -> Any:
+        """Residuals at x, shape (n,), computed in the namespace xp: shape (m,)."""
+
+    @abstractmethod
+    def jacobian(self, x: Vector) -> Matrix:
+        """The jacobian of the residuals at a real x: a new array of shape (m, n)."""
+
+    def optimum(self) -> Optimum:
+        """What is known about the minimum of this size."""
+        return UNKNOWN
+
+    #: Pattern of the jacobian as a function without arguments; None for a dense jacobian.
+    pattern: Callable[[], Any] | None = None

@@ -1,0 +1,234 @@
+"""A test problem: a function, a start, and what is known about its minimum."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from optcore.bounds import Bounds
+from optcore.errors import InvalidInputError
+from optcore_problems.namespace import array_namespace
+
+__all__ = ["LocalOptimum", "Problem"]
+
+Vector = NDArray[np.float64]
+Matrix = NDArray[np.float64]
+
+_quiet = np.errstate(all="ignore")
+
+
+class LocalOptimum(NamedTuple):
+    """A minimum that isn't the global one: where solvers end in good faith.
+
+    Attributes:
+        f: the value there, or the infimum where the minimum is at infinity.
+        x: the point, or None where it isn't finite or not known.
+    """
+
+    f: float
+    x: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Problem:
+    """A minimization problem with its standard start and its best known value.
+
+    A least-squares problem has residuals r(x) of shape (m,) and their jacobian J(x) of shape (m, n); its
+    value is the sum of squares r'r, without a factor 1/2, and its gradient 2 J'r. A scalar problem has a
+    value and a gradient.
+
+    `fun` and `residuals` take numpy vectors, real or complex, and JAX vectors, traced or not, and compute in
+    the library of their argument. What is out of a function's range is inf or NaN, without a warning.
+
+    Args:
+        name: the name within the suite.
+        suite: the name of the suite, `""` for a problem of your own.
+        start: the standard start, shape (n,); kept as a read-only float64 array.
+        residuals_xp: `residuals_xp(x, xp)`, shape (m,), written against an array namespace. None for scalar
+            problems.
+        jacobian_np: `jacobian_np(x)` for a real numpy x, shape (m, n).
+        fun_xp: `fun_xp(x, xp)`, a scalar; only for problems without residuals.
+        gradient_np: `gradient_np(x)`, shape (n,); only for problems without residuals.
+        m: number of residuals, None where there are none.
+        bounds: om.Bounds, or None.
+        f_opt: the best known value, None where none is known.
+        f_opt_source: where f_opt comes from: "exact", "closed form", "best known: ...", or "unknown".
+        x_opt: a point with the value f_opt, None where it isn't known, not finite or not unique by nature.
+        local_optima: other minima, those that are known to attract solvers.
+        tags: what to filter by.
+        reference: where the problem was published.
+        version: changes whenever the problem's values do; results with different versions are not comparable.
+        pattern: returns the sparsity pattern of the jacobian as a sparse matrix; None for dense jacobians.
+
+    >>> import numpy as np
+    >>> def residuals(x, xp):
+    ...     return xp.concatenate([x - 3.0, x[:1] * x[1:]])
+    >>> p = Problem(name="mine", start=np.array([1.0, 2.0]), m=3, residuals_xp=residuals)
+    >>> p.n, p.f_start, float(p.fun([3.0, 3.0]))
+    (2, 9.0, 81.0)
+    """
+
+    name: str
+    start: Vector
+    suite: str = ""
+    m: int | None = None
+    bounds: Bounds | None = None
+    f_opt: float | None = None
+    f_opt_source: str = "unknown"
+    x_opt: Vector | None = None
+    local_optima: tuple[LocalOptimum, ...] = ()
+    tags: Mapping[str, Any] = field(default_factory=dict)
+    reference: str = ""
+    version: str = "1"
+    residuals_xp: Callable[[Any, Any], Any] | None = field(default=None, repr=False)
+    jacobian_np: Callable[[Vector], Matrix] | None = field(default=None, repr=False)
+    fun_xp: Callable[[Any, Any], Any] | None = field(default=None, repr=False)
+    gradient_np: Callable[[Vector], Vector] | None = field(default=None, repr=False)
+    pattern: Callable[[], Any] | None = field(default=None, repr=False)
+    _shape: tuple[int, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if (self.residuals_xp is None) == (self.fun_xp is None):
+            raise InvalidInputError(f"problem {self.name!r} needs residuals_xp or fun_xp, one of them")
+        if (self.m is None) != (self.residuals_xp is None):
+            raise InvalidInputError(
+                f"problem {self.name!r}: m is the number of residuals; give it with residuals_xp only"
+            )
+        object.__setattr__(self, "start", self._frozen("start", self.start))
+        if self.x_opt is not None:
+            object.__setattr__(self, "x_opt", self._frozen("x_opt", self.x_opt))
+            if self.x_opt.shape != self.start.shape:
+                raise InvalidInputError(
+                    f"problem {self.name!r}: x_opt has shape {self.x_opt.shape}, start {self.start.shape}"
+                )
+        object.__setattr__(self, "tags", dict(self.tags))
+        object.__setattr__(self, "_shape", self.start.shape)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        for vector in (self.start, self.x_opt):  # pickling forgets that an array is read-only
+            if vector is not None:
+                vector.flags.writeable = False
+
+    def _frozen(self, what: str, values: ArrayLike) -> Vector:
+        vector = np.array(values, dtype=np.float64)
+        if vector.ndim != 1 or not vector.size:
+            raise InvalidInputError(f"problem {self.name!r}: {what} must be a vector, not of shape {vector.shape}")
+        vector.flags.writeable = False
+        return vector
+
+    @property
+    def n(self) -> int:
+        """Number of variables."""
+        return self.start.size
+
+    @property
+    def full_name(self) -> str:
+        """`suite/name`, what get_problem takes; the bare name for a problem without a suite."""
+        return f"{self.suite}/{self.name}" if self.suite else self.name
+
+    @cached_property
+    def f_start(self) -> float:
+        """The value at the start."""
+        return float(self.fun(self.start))
+
+    @cached_property
+    def sparsity(self) -> Any:
+        """Pattern of the jacobian: a scipy sparse array of bools, shape (m, n); None where it is dense."""
+        return None if self.pattern is None else self.pattern()
+
+    @_quiet
+    def fun(self, x: Any) -> Any:
+        """The value at x, shape (n,): a scalar; r'r for a least-squares problem.
+
+        Raises:
+            InvalidInputError: x has the wrong shape or isn't numeric.
+        """
+        x, xp = self._read(x)
+        if self.residuals_xp is None:
+            assert self.fun_xp is not None
+            return self.fun_xp(x, xp)
+        r = self.residuals_xp(x, xp)
+        return r @ r  # not vdot, which conjugates and so loses the complex step
+
+    @_quiet
+    def residuals(self, x: Any) -> Any:
+        """The residuals at x, shape (n,): shape (m,).
+
+        Raises:
+            InvalidInputError: x has the wrong shape or isn't numeric, or the problem has no residuals.
+        """
+        if self.residuals_xp is None:
+            raise InvalidInputError(f"problem {self.full_name!r} has no residuals; use fun and gradient")
+        return self.residuals_xp(*self._read(x))
+
+    @_quiet
+    def jacobian(self, x: ArrayLike) -> Matrix:
+        """The jacobian of the residuals at a real x, shape (n,): a new array of shape (m, n), in closed form.
+
+        Raises:
+            InvalidInputError: x has the wrong shape or isn't real, or the problem has no jacobian.
+        """
+        if self.jacobian_np is None:
+            what = "jacobian in closed form" if self.residuals_xp is not None else "residuals, so no jacobian"
+            raise InvalidInputError(f"problem {self.full_name!r} has no {what}; use numerical derivatives")
+        return self.jacobian_np(self._read_real(x))
+
+    @_quiet
+    def gradient(self, x: ArrayLike) -> Vector:
+        """The gradient at a real x, shape (n,): a new array of shape (n,); 2 J'r for a least-squares problem.
+
+        Raises:
+            InvalidInputError: x has the wrong shape or isn't real, or the problem has no closed form of it.
+        """
+        x = self._read_real(x)
+        if self.gradient_np is not None:
+            return self.gradient_np(x)
+        if self.residuals_xp is None or self.jacobian_np is None:
+            raise InvalidInputError(
+                f"problem {self.full_name!r} has no gradient in closed form; use numerical derivatives"
+            )
+        gradient: Vector = self.residuals_xp(x, np) @ self.jacobian_np(x)
+        gradient *= 2.0
+        return gradient
+
+    def _read(self, x: Any) -> tuple[Any, Any]:
+        """The vector and its namespace; what a solver passes takes the short way."""
+        if type(x) is np.ndarray and x.dtype.char in "dD" and x.shape == self._shape:
+            return x, np
+        xp = array_namespace(x)
+        if xp is np:
+            x = self._as_numpy(x)
+        elif x.dtype.kind in "biu":
+            x = x.astype(float)
+        if x.shape != self._shape:
+            raise InvalidInputError(
+                f"problem {self.full_name!r} takes one x of shape ({self.n},), but it has {tuple(x.shape)}"
+            )
+        return x, xp
+
+    def _read_real(self, x: ArrayLike) -> Vector:
+        if type(x) is np.ndarray and x.dtype.char == "d" and x.shape == self._shape:
+            return x
+        vector = np.asarray(self._read(x)[0])  # a JAX array is copied; a tracer has no values and raises
+        if vector.dtype.kind == "c":
+            raise InvalidInputError(
+                f"problem {self.full_name!r}: closed-form derivatives take a real x, not {vector.dtype}"
+            )
+        return np.asarray(vector, dtype=np.float64)
+
+    def _as_numpy(self, x: Any) -> NDArray[Any]:
+        """Float64, or complex128, or what is more precise than these."""
+        try:
+            array = np.asarray(x)
+            wanted = np.complex128 if array.dtype.kind == "c" else np.float64
+            return array.astype(np.promote_types(array.dtype, wanted) if array.dtype.kind in "fc" else wanted)
+        except (TypeError, ValueError) as error:
+            raise InvalidInputError(
+                f"problem {self.full_name!r} takes a vector of {self.n} numbers, but x is {x!r}"
+            ) from error

@@ -1,0 +1,129 @@
+"""A suite: problems by name, in a fixed order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from optcore.errors import InvalidInputError, unknown_name
+from optcore_problems.problem import Problem
+
+__all__ = ["Suite"]
+
+
+@dataclass(frozen=True, eq=False)
+class Suite:
+    """Problems in a fixed order, each with a name of its own.
+
+    Args:
+        name: the suite's name.
+        problems: its problems; names are unique.
+        description: what the suite is for, one sentence.
+        reference: where it was published.
+        make: `make(name, n, m)` returns a problem of a size that the suite may not hold, see get_problem.
+
+    >>> from optcore_problems import get_suite
+    >>> suite = get_suite("more_wild")
+    >>> len(suite), "rosenbrock" in suite, suite["watson_n9"].n
+    (53, True, 9)
+    >>> [p.name for p in suite.filter(tags={"function": "watson", "start": "x10"})]
+    ['watson_n6_x10', 'watson_n9_x10', 'watson_n12_x10']
+    """
+
+    name: str
+    problems: tuple[Problem, ...]
+    description: str = ""
+    reference: str = ""
+    make: Callable[[str, int | None, int | None], Problem] | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if len(self._by_name) != len(self.problems):
+            names = [p.name for p in self.problems]
+            twice = sorted({name for name in names if names.count(name) > 1})
+            raise InvalidInputError(f"suite {self.name!r} has more than one problem of the name {', '.join(twice)}")
+
+    @cached_property
+    def _by_name(self) -> dict[str, Problem]:
+        return {p.name: p for p in self.problems}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The problems' names, in order."""
+        return tuple(self._by_name)
+
+    def __iter__(self) -> Iterator[Problem]:
+        return iter(self.problems)
+
+    def __len__(self) -> int:
+        return len(self.problems)
+
+    def __contains__(self, problem: object) -> bool:
+        if isinstance(problem, Problem):
+            return self._by_name.get(problem.name) is problem
+        return isinstance(problem, str) and problem in self._by_name
+
+    def __getitem__(self, name: str) -> Problem:
+        try:
+            return self._by_name[name]
+        except (KeyError, TypeError):
+            raise unknown_name(f"problem of suite {self.name!r}", name, self._by_name) from None
+
+    def __repr__(self) -> str:
+        return f"Suite({self.name!r}, {len(self)} problems)"
+
+    def filter(
+        self,
+        *,
+        n_max: int | None = None,
+        n_min: int | None = None,
+        tags: Mapping[str, Any] | str | Iterable[str] | None = None,
+    ) -> Suite:
+        """The problems that fulfil every condition, as a suite of the same name.
+
+        Args:
+            n_max: at most this many variables.
+            n_min: at least this many variables.
+            tags: a mapping (every key must have that value, or one of a list of values), or one or more
+                words, each of which must be a value of one of the problem's tags.
+
+        Raises:
+            UnknownNameError: no problem of the suite has such a tag or word.
+        """
+        conditions = self._conditions(tags)
+        kept = tuple(
+            p
+            for p in self.problems
+            if (n_max is None or p.n <= n_max)
+            and (n_min is None or p.n >= n_min)
+            and all(holds(p.tags) for holds in conditions)
+        )
+        return replace(self, problems=kept)
+
+    def _conditions(
+        self, tags: Mapping[str, Any] | str | Iterable[str] | None
+    ) -> list[Callable[[Mapping[str, Any]], bool]]:
+        if tags is None:
+            return []
+        known = [p.tags for p in self.problems]
+        if isinstance(tags, Mapping):
+            for key in tags:
+                if known and not any(key in own for own in known):
+                    raise unknown_name(f"tag of suite {self.name!r}", key, {k for own in known for k in own})
+            return [_key_is(key, value) for key, value in tags.items()]
+        words = [tags] if isinstance(tags, str) else list(tags)
+        for word in words:
+            if known and not any(word in own.values() for own in known):
+                values = {v for own in known for v in own.values() if isinstance(v, str)}
+                raise unknown_name(f"tag of suite {self.name!r}", word, values)
+        return [_has_word(word) for word in words]
+
+
+def _key_is(key: str, value: Any) -> Callable[[Mapping[str, Any]], bool]:
+    wanted = value if isinstance(value, list | tuple | set | frozenset) else (value,)
+    return lambda tags: key in tags and tags[key] in wanted
+
+
+def _has_word(word: str) -> Callable[[Mapping[str, Any]], bool]:
+    return lambda tags: word in tags.values()
