@@ -1,0 +1,307 @@
+"""The evaluations of a store as flat arrays, and what the analysis asks of them: first hits, targets, labels.
+
+Everything that costs, profiles and convergence plots need is counted here in one vectorised pass over the
+history; no Python loop runs per evaluation.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from optcore.errors import InvalidInputError
+from optcore.history import TASKS
+
+__all__ = ["Evaluations", "HasTables", "ReferenceValue", "row_labels", "solver_label"]
+
+#: Where f_L of the convergence test comes from: the problem's best known value or the best of the compared
+#: runs.
+ReferenceValue = Literal["best_known", "compared"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+FUN, JAC, FUN_AND_JAC, NUMDIFF = range(4)
+
+_HISTORY = ("run_id", "evaluation", "task", "batch", "fun", "fun_true")
+_CLOCK = ("run_id", "evaluation", "start", "stop")
+
+
+class HasTables(Protocol):
+    """What the analysis needs of a store: the table of runs and the table of evaluations."""
+
+    @property
+    def runs(self) -> Any:
+        """One row a run, as a pandas DataFrame."""
+        ...
+
+    def history(self) -> Any:
+        """One row an evaluation, as a pandas DataFrame."""
+        ...
+
+
+def solver_label(algorithm: object, derivative: object) -> str:
+    """Name of a column: the algorithm and, in brackets, its derivative strategy.
+
+    >>> solver_label("scipy_lbfgsb", "forward")
+    'scipy_lbfgsb [forward]'
+    >>> solver_label("theirs", None)
+    'theirs'
+    """
+    return str(algorithm) if _is_missing(derivative) else f"{algorithm} [{derivative}]"
+
+
+def row_labels(runs: pd.DataFrame) -> pd.Series:
+    """Name of each run's row in a cost table: `suite/problem`, `suite/problem#2` for the second start.
+
+    Starts are numbered from 1 in the column `start`. Where one problem was run under several noises, the
+    noise is part of the name: `suite/problem ~ multiplicative 0.001`.
+    """
+    suites = ["" if _is_missing(s) else f"{s}/" for s in runs["suite"]]
+    starts = ["" if _is_missing(k) or int(k) <= 1 else f"#{int(k)}" for k in runs["start"]]
+    noises = ["" if _is_missing(s) else f" ~ {s}" for s in runs["noise"]]
+    plain = [f"{s}{p}{k}" for s, p, k in zip(suites, runs["problem"], starts, strict=True)]
+    kinds: dict[str, set[str]] = {}
+    for label, noise in zip(plain, noises, strict=True):
+        kinds.setdefault(label, set()).add(noise)
+    labels = [label + (noise if len(kinds[label]) > 1 else "") for label, noise in zip(plain, noises, strict=True)]
+    return pd.Series(labels, index=runs.index, dtype=object)
+
+
+def _is_missing(value: object) -> bool:
+    return value is None or value is pd.NA or value == "" or (isinstance(value, float) and np.isnan(value))
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluations:
+    """The runs of a store and their evaluations, sorted by run and evaluation.
+
+    Attributes:
+        runs: one row a run, index 0 .. R-1, with the columns `row` and `solver` (labels) added.
+        offsets: the evaluations of run r are `offsets[r]:offsets[r + 1]`, shape (R + 1,).
+        evaluation: number of the evaluation within its run, shape (k,).
+        task: position in `optcore.history.TASKS`, shape (k,).
+        batch: calls of one run that could run at the same time share a number, shape (k,).
+        value: noise-free objective value, NaN where the call gives none, shape (k,).
+        source: what it was read from; asked for its clock only.
+    """
+
+    runs: pd.DataFrame
+    offsets: Ints
+    evaluation: Ints
+    task: NDArray[np.uint8]
+    batch: Ints
+    value: Floats
+    source: HasTables
+
+    @classmethod
+    def read(cls, results: HasTables | Evaluations) -> Evaluations:
+        """Read all evaluations of a store once; what was read already is returned as it is."""
+        if isinstance(results, Evaluations):
+            return results
+        runs = results.runs.reset_index(drop=True)
+        runs = runs.assign(
+            row=row_labels(runs),
+            solver=[solver_label(a, d) for a, d in zip(runs["algorithm"], runs["derivative"], strict=True)],
+        )
+        history = _without_points(results.history)
+        code = _run_codes(runs["run_id"], history["run_id"])
+        evaluation = history["evaluation"].to_numpy(dtype=np.int64)
+        order = _order(code, evaluation)
+        code = code[order]
+        return cls(
+            runs=runs,
+            offsets=np.searchsorted(code, np.arange(len(runs) + 1)).astype(np.int64),
+            evaluation=evaluation[order],
+            task=_task_codes(history["task"])[order],
+            batch=history["batch"].to_numpy(dtype=np.int64)[order],
+            value=_noise_free(history)[order],
+            source=results,
+        )
+
+    @cached_property
+    def run(self) -> Ints:
+        """Position in `runs` of each evaluation's run, shape (k,)."""
+        return np.repeat(np.arange(len(self.runs)), np.diff(self.offsets))
+
+    @cached_property
+    def asked(self) -> Bools:
+        """True for points that the solver asked for, False for those of numerical derivatives, shape (k,)."""
+        return np.asarray((self.task == FUN) | (self.task == FUN_AND_JAC))
+
+    @cached_property
+    def applicable(self) -> Bools:
+        """False for runs that stand for a pair that can't be, shape (R,)."""
+        return np.asarray(self.runs["status"] != "not_applicable", dtype=bool)
+
+    @cached_property
+    def problem(self) -> Ints:
+        """Number of each run's problem, whatever its start and noise, shape (R,)."""
+        groups = self.runs.groupby(["suite", "problem", "n"], sort=False, dropna=False)
+        return np.asarray(groups.ngroup(), dtype=np.int64)
+
+    @cached_property
+    def run_best(self) -> Floats:
+        """Best finite value that the solver asked for in each run, NaN where there is none, shape (R,)."""
+        best = np.full(len(self.runs), np.nan)
+        full = np.diff(self.offsets) > 0
+        if full.any():
+            values = np.where(self.asked & np.isfinite(self.value), self.value, np.inf)
+            best[full] = np.minimum.reduceat(values, self.offsets[:-1][full])
+        return np.where(np.isfinite(best), best, np.nan)
+
+    def dimension(self) -> Floats:
+        """Number of parameters of each run's problem, NaN where unknown, shape (R,)."""
+        n = floats(self.runs["n"])
+        return np.where(n >= 1, n, np.nan)
+
+    def f_start(self) -> Floats:
+        """Value at the start; NaN where it isn't finite, so that nothing is measured from it, shape (R,)."""
+        start = floats(self.runs["f_start"])
+        return np.where(np.isfinite(start), start, np.nan)
+
+    def reference(self, f_opt: ReferenceValue) -> tuple[Floats, NDArray[np.object_]]:
+        """The value f_L of each run's convergence test, and where it comes from.
+
+        Args:
+            f_opt: "best_known" takes the column `f_opt` and, where that is null, the best of the compared
+                runs; "compared" takes the best of the compared runs of the same problem everywhere.
+
+        Returns:
+            f_L, NaN where no run of the problem found a finite value, and "best known" or "best of the
+            compared runs", both of shape (R,).
+        """
+        if f_opt not in ("best_known", "compared"):
+            raise InvalidInputError(f"f_opt must be 'best_known' or 'compared', not {f_opt!r}")
+        found = pd.Series(self.run_best).groupby(self.problem).transform("min").to_numpy(dtype=float)
+        known = floats(self.runs["f_opt"])
+        use_known = np.isfinite(known) & (f_opt == "best_known")
+        source = np.where(use_known, "best known", "best of the compared runs").astype(object)
+        return np.where(use_known, known, found), source
+
+    def targets(self, tau: float, f_opt: ReferenceValue) -> Floats:
+        """f_L + tau (f_start - f_L) of each run; NaN, which nothing reaches, where that isn't finite."""
+        f_low, _ = self.reference(f_opt)
+        with np.errstate(over="ignore", invalid="ignore"):
+            target = f_low + tau * (self.f_start() - f_low)
+        # A start below the best known value must not ask for more than the best known value.
+        target = np.where(target < f_low, f_low, target)
+        return np.where(np.isfinite(target), target, np.nan)
+
+    def first_hits(self, targets: Floats) -> Ints:
+        """Position of each run's first asked evaluation with a value <= target, or -1, shape (R,)."""
+        hit = np.flatnonzero(self.asked & (self.value <= targets[self.run]))
+        first = np.full(len(targets), -1, dtype=np.int64)
+        runs, position = np.unique(self.run[hit], return_index=True)
+        first[runs] = hit[position]
+        return first
+
+    @cached_property
+    def improvements(self) -> Ints:
+        """Positions of the evaluations that beat all that their run's solver had asked for, in order."""
+        keep = []
+        values = np.where(self.asked & ~np.isnan(self.value), self.value, np.inf)
+        for begin, end in zip(self.offsets[:-1], self.offsets[1:], strict=True):
+            best = np.minimum.accumulate(values[begin:end]) if end > begin else values[:0]
+            keep.append(begin + np.flatnonzero(best < np.concatenate([[np.inf], best[:-1]])[: best.size]))
+        return np.concatenate(keep).astype(np.int64) if keep else np.zeros(0, dtype=np.int64)
+
+    def count(self, events: Bools, rows: Ints) -> Ints:
+        """How many `events` (k,) each of `rows` has seen in its own run, itself included."""
+        total = np.concatenate([[0], np.cumsum(events, dtype=np.int64)])
+        return np.asarray(total[rows + 1] - total[self.offsets[self.run[rows]]])
+
+    @cached_property
+    def first_of_batch(self) -> Bools:
+        """True for the first evaluation of each batch, shape (k,). In plan order, batches don't mix."""
+        new = np.ones(self.batch.size, dtype=bool)
+        new[1:] = (self.batch[1:] != self.batch[:-1]) | (self.run[1:] != self.run[:-1])
+        return new
+
+    def clock(self) -> tuple[Floats, Floats]:
+        """Start and stop of each evaluation in seconds since its run started, shapes (k,); NaN where unknown.
+
+        Raises:
+            InvalidInputError: the results have no clock.
+        """
+        read = getattr(self.source, "clock", None)
+        if read is None:
+            raise InvalidInputError("these results hold no times of evaluations; use another cost, e.g. 'evaluations'")
+        clock = _without_points(read)
+        code = _run_codes(self.runs["run_id"], clock["run_id"])
+        number = clock["evaluation"].to_numpy(dtype=np.int64)
+        order = np.lexsort((number, code))
+        width = 1 + max(self.evaluation.max(initial=0), number.max(initial=0))
+        have, want = (code * width + number)[order], self.run * width + self.evaluation
+        position = np.minimum(np.searchsorted(have, want), max(have.size - 1, 0))
+        found = have[position] == want if have.size else np.zeros(want.size, dtype=bool)
+        out = np.full((2, want.size), np.nan)
+        for i, name in enumerate(("start", "stop")):
+            # Stores keep whole nanoseconds.
+            unit = 1e9 if pd.api.types.is_integer_dtype(clock[name].dtype) else 1.0
+            out[i, found] = clock[name].to_numpy(dtype=float)[order][position[found]] / unit
+        return out[0], out[1]
+
+
+def _without_points(read: Callable[..., pd.DataFrame]) -> pd.DataFrame:
+    """A table of evaluations; where the columns can be chosen, without the points, which take the longest to read."""
+    if "columns" not in inspect.signature(read).parameters:
+        return read()
+    names = _CLOCK if read.__name__ == "clock" else _HISTORY
+    return read(columns=list(names))
+
+
+def _run_codes(run_ids: pd.Series, column: pd.Series) -> Ints:
+    index = pd.Index(run_ids.astype(object))
+    if not index.is_unique:
+        twice = index[index.duplicated()][0]
+        raise InvalidInputError(f"run {twice!r} stands in the table of runs more than once; keep one of its rows")
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        known = index.get_indexer(pd.Index(column.cat.categories.astype(object)))
+        return np.asarray(np.append(known, -1)[column.cat.codes.to_numpy()], dtype=np.int64)
+    codes, categories = pd.factorize(column)
+    known = index.get_indexer(pd.Index(np.asarray(categories, dtype=object)))
+    return np.asarray(np.append(known, -1)[codes], dtype=np.int64)
+
+
+def _order(code: Ints, evaluation: Ints) -> Any:
+    """How to sort by run and evaluation: a slice where nothing has to move, which is how stores are written.
+
+    Rows of unknown runs have code -1 and are left out.
+    """
+    ahead = (np.diff(code) > 0) | ((np.diff(code) == 0) & (np.diff(evaluation) > 0))
+    if ahead.all() and (code.size == 0 or code[0] >= 0):
+        return slice(None)
+    order = np.lexsort((evaluation, code))
+    return order[code[order] >= 0]
+
+
+def _task_codes(task: pd.Series) -> NDArray[np.uint8]:
+    codes, names = pd.factorize(task)
+    strange = [name for name in names if name not in TASKS]
+    if strange or (codes < 0).any():
+        what: Hashable = strange[0] if strange else None
+        raise InvalidInputError(f"task must be one of {', '.join(TASKS)}; the history has {what!r}")
+    position = np.array([TASKS.index(name) for name in names] or [0], dtype=np.uint8)
+    return np.asarray(position[codes])
+
+
+def _noise_free(history: pd.DataFrame) -> Floats:
+    fun = floats(history["fun"])
+    if "fun_true" not in history:
+        return fun
+    true = floats(history["fun_true"])
+    return np.where(np.isnan(true), fun, true)
+
+
+def floats(column: pd.Series) -> Floats:
+    """A column as float64, nulls of any kind as NaN."""
+    return np.asarray(pd.to_numeric(column).to_numpy(dtype=float, na_value=np.nan), dtype=float)

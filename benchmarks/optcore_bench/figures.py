@@ -1,0 +1,249 @@
+"""Profiles as plotly figures: compute -> an object that holds the numbers -> `.figure()`.
+
+One style serves all figures: a solver's colour says which algorithm it is, its dash pattern which derivative
+strategy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from .profiles import accuracy_profile, data_profile, performance_profile
+
+__all__ = [
+    "COLORS",
+    "DASHES",
+    "ProfilePlot",
+    "Style",
+    "accuracy_profile_plot",
+    "data_profile_plot",
+    "line_figure",
+    "performance_profile_plot",
+    "solver_styles",
+]
+
+#: Distinct for all common forms of colour blindness and dark enough on white (after Okabe & Ito, and P. Tol).
+COLORS = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#332288",
+    "#882255",
+    "#999933",
+    "#555555",
+)
+DASHES = (
+    "solid",
+    "dash",
+    "dot",
+    "dashdot",
+    "longdash",
+    "longdashdot",
+    "10px,3px,2px,3px,2px,3px",
+    "3px,2px",
+    "14px,3px",
+)
+#: Set apart algorithms beyond the last colour.
+SYMBOLS = ("none", "circle", "square", "diamond", "triangle-up", "x")
+
+FONT = '-apple-system, BlinkMacSystemFont, "Segoe UI", "Helvetica Neue", "Liberation Sans", Arial, sans-serif'
+_GRID, _INK = "#e6e8eb", "#30363d"
+
+
+class Style(NamedTuple):
+    """How a solver is drawn everywhere."""
+
+    color: str
+    dash: str
+    symbol: str
+
+
+def solver_styles(solvers: Iterable[str]) -> dict[str, Style]:
+    """Colour by algorithm and dash by derivative strategy, each in order of appearance.
+
+    Args:
+        solvers: labels such as `"scipy_lbfgsb [forward]"`.
+
+    >>> styles = solver_styles(["a [jax]", "b [jax]", "a [forward]"])
+    >>> styles["a [jax]"].color == styles["a [forward]"].color
+    True
+    >>> styles["a [jax]"].dash == styles["b [jax]"].dash
+    True
+    """
+    names = [(solver, *_split(solver)) for solver in dict.fromkeys(solvers)]
+    algorithms = {name: i for i, name in enumerate(dict.fromkeys(a for _, a, _ in names))}
+    derivatives = {name: i for i, name in enumerate(dict.fromkeys(d for _, _, d in names))}
+    styles = {}
+    for solver, algorithm, derivative in names:
+        turn, color = divmod(algorithms[algorithm], len(COLORS))
+        dash = DASHES[derivatives[derivative] % len(DASHES)]
+        styles[solver] = Style(COLORS[color], dash, SYMBOLS[turn % len(SYMBOLS)])
+    return styles
+
+
+def _split(solver: str) -> tuple[str, str]:
+    algorithm, bracket, derivative = solver.rpartition(" [")
+    return (algorithm, derivative.rstrip("]")) if bracket else (solver, "")
+
+
+@dataclass(frozen=True, eq=False)
+class ProfilePlot:
+    """The numbers of a profile and how its axes are called.
+
+    Attributes:
+        curves: columns `solver, x, y`, right-continuous steps.
+        title: what is compared.
+        x_title: unit of x; names the cost model.
+        y_title: what y is a share of; names tau where there is one.
+        log2: x axis in powers of two.
+    """
+
+    curves: pd.DataFrame
+    title: str
+    x_title: str
+    y_title: str
+    log2: bool = False
+
+    def figure(self, styles: Mapping[str, Style] | None = None) -> go.Figure:
+        """Draw it.
+
+        Args:
+            styles: how to draw each solver; `solver_styles` by default.
+
+        Returns:
+            A plotly figure with one trace per solver.
+        """
+        figure = line_figure(self._extended(), styles or solver_styles(self.curves["solver"]), unit=self.x_title)
+        figure.update_layout(title_text=self.title)
+        figure.update_xaxes(title_text=self.x_title)
+        figure.update_yaxes(title_text=self.y_title, range=[-0.02, 1.02], tickformat=".0%")
+        if self.log2:
+            x = self.curves["x"].max()
+            ticks = 2.0 ** np.arange(0, np.ceil(np.log2(max(x, 2.0))) + 1)
+            ticks = ticks[:: int(np.ceil(ticks.size / 12))]
+            figure.update_xaxes(type="log", tickvals=ticks, ticktext=[f"{t:g}" for t in ticks])
+        return figure
+
+    def _extended(self) -> pd.DataFrame:
+        """All curves end at the right end of the axis: a share that was reached stays reached."""
+        last = self.curves.groupby("solver", sort=False).tail(1)
+        right = self.curves["x"].max() * (1.1 if self.log2 else 1.03)
+        return pd.concat([self.curves, last.assign(x=right)])
+
+
+def performance_profile_plot(costs: pd.DataFrame) -> ProfilePlot:
+    """Performance profile of a cost table; its `attrs` name cost and tau on the axes."""
+    return ProfilePlot(
+        curves=performance_profile(costs),
+        title="Performance profile",
+        x_title=f"times the lowest cost on the problem; cost: {costs.attrs.get('cost', 'as given')}",
+        y_title=_share_title(costs),
+        log2=True,
+    )
+
+
+def data_profile_plot(costs: pd.DataFrame, n: pd.Series | None = None) -> ProfilePlot:
+    """Data profile of a cost table.
+
+    Args:
+        costs: as for `data_profile`.
+        n: number of parameters by row; by default what `cost_table` left in `attrs`.
+    """
+    dimension = pd.Series(costs.attrs.get("n", {}), dtype=float) if n is None else n
+    return ProfilePlot(
+        curves=data_profile(costs, dimension),
+        title="Data profile",
+        x_title=f"simplex gradients: {costs.attrs.get('cost', 'cost')} / (n + 1)",
+        y_title=_share_title(costs),
+    )
+
+
+def accuracy_profile_plot(gaps: pd.DataFrame, max_digits: float = 16.0) -> ProfilePlot:
+    """Accuracy profile of a table of gaps, see `accuracy_table`."""
+    budget = gaps.attrs.get("budget", np.inf)
+    spent = f"{budget:g} {gaps.attrs.get('cost', '')}" if np.isfinite(budget) else "the whole budget"
+    return ProfilePlot(
+        curves=accuracy_profile(gaps, max_digits),
+        title="Accuracy profile",
+        x_title=f"digits gained, -log10 (f_best - f_L) / (f_start - f_L), after {spent}",
+        y_title="share of problems with at least so many digits",
+    )
+
+
+def _share_title(costs: pd.DataFrame) -> str:
+    tau = costs.attrs.get("tau")
+    return "share of problems solved" if tau is None else f"share of problems solved, tau = {tau:g}"
+
+
+def line_figure(curves: pd.DataFrame, styles: Mapping[str, Style], unit: str = "x") -> go.Figure:
+    """Step lines of all solvers in the house style; a click in the legend hides or isolates a curve.
+
+    Args:
+        curves: columns `solver, x, y`; a solver without rows doesn't appear.
+        styles: how to draw each solver.
+        unit: what x is, for the text under the pointer.
+    """
+    figure = go.Figure(layout=base_layout())
+    for solver, curve in curves.groupby("solver", sort=False):
+        figure.add_trace(
+            go.Scatter(
+                x=curve["x"].to_numpy(),
+                y=curve["y"].to_numpy(),
+                name=str(solver),
+                hovertemplate=f"%{{y:.4g}} at %{{x:.4g}}<extra>{_plain(str(solver))}</extra>",
+                meta=unit,
+                **trace_style(styles[str(solver)]),
+            )
+        )
+    return figure
+
+
+def trace_style(style: Style) -> dict[str, Any]:
+    """A style as properties of a plotly trace."""
+    line = {"color": style.color, "dash": style.dash, "width": 2, "shape": "hv"}
+    if style.symbol == "none":
+        return {"mode": "lines", "line": line}
+    return {
+        "mode": "lines+markers",
+        "line": line,
+        "marker": {"symbol": style.symbol, "size": 6, "maxdisplayed": 12},
+    }
+
+
+def base_layout() -> dict[str, Any]:
+    """What all figures share: fonts, grid, margins, legend."""
+    axis = {
+        "gridcolor": _GRID,
+        "linecolor": "#b5bbc2",
+        "zeroline": False,
+        "showline": True,
+        "ticks": "outside",
+        "tickcolor": "#b5bbc2",
+        "title": {"standoff": 12, "font": {"size": 13}},
+        "automargin": True,
+    }
+    return {
+        "template": "none",
+        "font": {"family": FONT, "size": 13, "color": _INK},
+        "paper_bgcolor": "white",
+        "plot_bgcolor": "white",
+        "xaxis": axis,
+        "yaxis": axis,
+        "margin": {"l": 64, "r": 16, "t": 40, "b": 56},
+        "hovermode": "closest",
+        "legend": {"tracegroupgap": 0, "itemclick": "toggle", "itemdoubleclick": "toggleothers", "font": {"size": 11}},
+    }
+
+
+def _plain(text: str) -> str:
+    """Text for a place where plotly reads a little HTML."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,0 +1,153 @@
+"""Profiles against numbers computed by hand from the definitions, and against counting problem by problem."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from optcore.errors import InvalidInputError
+from optcore_bench.profiles import (
+    accuracy_profile,
+    data_profile,
+    ecdf,
+    log_ratio_profile,
+    performance_profile,
+    performance_ratios,
+)
+
+INF = math.inf
+#: Five problems on which the order of B and C depends on whether A takes part (the effect of Gould & Scott 2016).
+FLIP = pd.DataFrame(
+    [(1, 1, 3), (3, 10, 30), (12, 10, 4), (1, 20, 8), (1, 30, 10)], columns=["A", "B", "C"], dtype=float
+)
+
+
+def points(curves: pd.DataFrame, solver: str) -> list[tuple[float, float]]:
+    curve = curves[curves["solver"] == solver]
+    return list(zip(curve["x"], curve["y"], strict=True))
+
+
+def value(curves: pd.DataFrame, solver: str, x: float) -> float:
+    """The step function at x, right-continuous."""
+    curve = curves[(curves["solver"] == solver) & (curves["x"] <= x)]
+    return float(curve["y"].iloc[-1])
+
+
+def test_performance_profile_by_hand():
+    # Ratios by the definition of Dolan & More (2002): a 1, 2, inf, inf; b 1, 1, 1, inf. Nobody solves the last.
+    costs = pd.DataFrame({"a": [10, 40, INF, INF], "b": [10, 20, 7, INF]})
+    curves = performance_profile(costs)
+    assert list(curves.columns) == ["solver", "x", "y"]
+    assert points(curves, "a") == [(1.0, 0.25), (2.0, 0.5)]
+    assert points(curves, "b") == [(1.0, 0.75)]
+
+
+def test_a_curve_starts_at_one_also_for_a_solver_that_never_wins_or_never_solves():
+    curves = performance_profile(pd.DataFrame({"a": [1.0, 1.0], "b": [3.0, INF], "c": [INF, INF]}))
+    assert points(curves, "b") == [(1.0, 0.0), (3.0, 0.5)]
+    assert points(curves, "c") == [(1.0, 0.0)]
+
+
+def test_the_order_of_two_solvers_can_flip_when_a_third_one_leaves():
+    with_a, without = performance_profile(FLIP), performance_profile(FLIP[["B", "C"]])
+    assert (value(with_a, "B", 4), value(with_a, "C", 4)) == (0.6, 0.4)
+    assert (value(without, "B", 2.4), value(without, "C", 2.4)) == (0.4, 0.6)
+
+
+def test_data_profile_by_hand():
+    costs = pd.DataFrame({"a": [6.0, 22.0, INF]}, index=["p", "q", "r"])
+    curves = data_profile(costs, pd.Series({"r": 1, "q": 10, "p": 2}))
+    assert points(curves, "a") == [(0.0, 0.0), (2.0, 2 / 3)]
+
+
+def test_data_profile_refuses_costs_that_were_divided_already_and_missing_dimensions():
+    costs = pd.DataFrame({"a": [6.0]}, index=["p"])
+    with pytest.raises(InvalidInputError, match="it isn't for 'p'"):
+        data_profile(costs, pd.Series({"q": 2}))
+    costs.attrs["model"] = "gradients"
+    with pytest.raises(InvalidInputError, match="units of n \\+ 1 evaluations already"):
+        data_profile(costs, pd.Series({"p": 2}))
+
+
+def test_ecdf_pools_the_rows_of_several_tables():
+    one, other = pd.DataFrame({"a": [5.0, INF]}), pd.DataFrame({"a": [9.0, 5.0]})
+    assert points(ecdf(pd.concat([one, other])), "a") == [(0.0, 0.0), (5.0, 0.5), (9.0, 0.75)]
+
+
+def test_accuracy_profile_counts_digits():
+    gaps = pd.DataFrame({"a": [1e-2, 1e-4, 0.0, 1.0], "b": [INF, 5.0, -1.0, 1e-2]})
+    curves = accuracy_profile(gaps, max_digits=10)
+    assert [(pytest.approx(x), y) for x, y in [(0, 0.75), (2, 0.5), (4, 0.25), (10, 0.0)]] == points(curves, "a")
+    assert [(pytest.approx(x), y) for x, y in [(0, 0.5), (2, 0.25), (10, 0.0)]] == points(curves, "b")
+
+
+def test_log_ratio_profile_by_hand():
+    costs = pd.DataFrame({"a": [1.0, 8.0, INF, INF, 5.0, 2.0], "b": [4.0, 2.0, INF, 3.0, INF, 2.0]})
+    curves = log_ratio_profile(costs)
+    assert curves["y"].tolist() == pytest.approx([-2.2, -2, 0, 0, 2, 2.2])
+    assert curves["solver"].tolist() == ["a", "a", "", "", "b", "b"]
+    assert curves["x"].iloc[-1] == 1
+    with pytest.raises(InvalidInputError, match="has 3 columns"):
+        log_ratio_profile(FLIP)
+
+
+@pytest.mark.parametrize("bad", [0.0, -1.0, math.nan])
+@pytest.mark.parametrize("profile", [performance_profile, ecdf, lambda c: data_profile(c, pd.Series(2, c.index))])
+def test_costs_that_are_not_positive_are_errors_that_name_the_cell(bad, profile):
+    costs = pd.DataFrame({"a": [1.0, 2.0], "b": [1.0, bad]}, index=["p", "q"])
+    with pytest.raises(InvalidInputError, match=r"'b' has .+ on 'q'"):
+        profile(costs)
+
+
+def test_an_empty_table_is_an_error():
+    with pytest.raises(InvalidInputError, match="at least one problem and one solver"):
+        performance_profile(pd.DataFrame())
+
+
+def test_the_table_is_not_changed():
+    costs = FLIP.copy()
+    performance_profile(costs)
+    pd.testing.assert_frame_equal(costs, FLIP)
+
+
+costs_strategy = st.integers(1, 4).flatmap(
+    lambda k: st.lists(
+        st.lists(st.one_of(st.integers(1, 9).map(float), st.just(INF)), min_size=k, max_size=k), min_size=1, max_size=8
+    )
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(costs_strategy, st.floats(1, 12))
+def test_performance_profile_is_the_share_counted_problem_by_problem(rows, x):
+    costs = pd.DataFrame(rows, columns=[f"s{i}" for i in range(len(rows[0]))])
+    curves = performance_profile(costs)
+    for j, solver in enumerate(costs.columns):
+        count = 0
+        for row in rows:
+            # Tau is compared as cost <= x * best here, as a ratio in the profile: the same up to rounding.
+            count += row[j] < INF and row[j] / min(row) <= x
+        assert value(curves, solver, x) == count / len(rows)
+
+
+@settings(max_examples=60, deadline=None)
+@given(costs_strategy, st.floats(0, 6))
+def test_data_profile_is_the_share_counted_problem_by_problem(rows, x):
+    costs = pd.DataFrame(rows)
+    n = pd.Series(np.arange(1, len(rows) + 1))
+    curves = data_profile(costs, n)
+    for j in costs.columns:
+        assert value(curves, j, x) == sum(row[j] / (k + 2) <= x for k, row in enumerate(rows)) / len(rows)
+
+
+@settings(max_examples=60, deadline=None)
+@given(costs_strategy)
+def test_at_least_one_solver_has_ratio_one_wherever_any_solved(rows):
+    ratios = performance_ratios(pd.DataFrame(rows))
+    solved = np.isfinite(np.array(rows)).any(axis=1)
+    assert ((ratios.min(axis=1) == 1) == solved).all()
