@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,7 @@ class FlatBounds:
     lower: NDArray[np.float64]
     upper: NDArray[np.float64]
 
-    @property
+    @functools.cached_property
     def any(self) -> bool:
         """Whether at least one bound is finite."""
         return bool(np.isfinite(self.lower).any() or np.isfinite(self.upper).any())
@@ -52,9 +53,13 @@ def flatten_bounds(bounds: Any, converter: Converter, x0: NDArray[np.float64]) -
     Raises:
         InvalidInputError: a leaf doesn't fit, lower > upper, or the start is outside; the message names the leaf.
     """
+    if bounds is None:
+        return FlatBounds(np.full(converter.n, -np.inf), np.full(converter.n, np.inf))
     lower_tree, upper_tree = _as_pair(bounds)
     lower = converter.flatten_partial(lower_tree, default=-np.inf, what="bounds.lower")
     upper = converter.flatten_partial(upper_tree, default=np.inf, what="bounds.upper")
+    if ((lower <= x0) & (x0 <= upper)).all():
+        return FlatBounds(lower, upper)
     for i in np.flatnonzero(np.isnan(lower) | np.isnan(upper) | (lower > upper)):
         raise InvalidInputError(
             f"bounds of {converter.names[i]!r}: lower {lower[i]} must not be above upper {upper[i]} (and none NaN)"
@@ -68,8 +73,6 @@ def flatten_bounds(bounds: Any, converter: Converter, x0: NDArray[np.float64]) -
 
 
 def _as_pair(bounds: Any) -> tuple[Any, Any]:
-    if bounds is None:
-        return None, None
     if isinstance(bounds, Bounds):
         return bounds.lower, bounds.upper
     if hasattr(bounds, "lb") and hasattr(bounds, "ub"):  # scipy.optimize.Bounds

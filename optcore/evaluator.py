@@ -191,15 +191,13 @@ class Evaluator:
         Raises:
             StopSolver: the budget ends within the batch; what was evaluated until then is recorded.
         """
-        if backend is None:
-            backend = _serial
         if perf_counter() >= self._deadline:
             self._stop_seconds()
         k = len(points)
         allowed = int(min(k, self._left))
         outputs: list[Any] = []
         failed = False
-        results = backend(function, points[:allowed])
+        results = _serial(function, points[:allowed]) if backend is None else backend(function, points[:allowed])
         for i, result in enumerate(results):
             self._left -= 1
             x = points[i].real

@@ -111,11 +111,13 @@ class FlatFun(_Flat):
 
     def __call__(self, x: NDArray[Any]) -> tuple[Any, float]:
         """(output, value) at x."""
-        value = self.function(x.copy()) if self._is_plain else self.function(self._unflatten(_real(x)), **self._kwargs)
+        if x.dtype is not _FLOAT64:
+            x = _real(x)
+        value = self.function(x.copy()) if self._is_plain else self.function(self._unflatten(x), **self._kwargs)
         if type(value) in _PLAIN and self.kind is Kind.SCALAR:  # the hot path
             number = float(value)  # numpy's own floats are slow in all that follows
             return number, number
-        return self._read_output(value, is_complex=x.dtype is not _FLOAT64 and _real(x) is x)
+        return self._read_output(value, is_complex=x.dtype.kind == "c")
 
 
 class FlatJac(_Flat):

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from optcore.bounds import FlatBounds
 from optcore.errors import InvalidFunctionError, InvalidInputError
-from optcore.evaluator import Evaluator
+from optcore.evaluator import Evaluator, Status, StopSolver
 from optcore.functions import FlatFun, FlatFunAndJac, FlatJac, gradient_of, scalar_of
 from optcore.history import FUN, FUN_AND_JAC
 from optcore.marks import Kind
@@ -31,6 +31,7 @@ __all__ = ["Functions", "Objective", "Penalty", "choose"]
 
 Vector = NDArray[np.float64]
 _REMEMBERED = 4
+_MOST_REPETITIONS = 1000
 
 
 @dataclass(frozen=True)
@@ -97,12 +98,13 @@ class Penalty:
 
     def value(self, x: Vector) -> float:
         """Far above the start, and rising with the distance from it."""
-        return self.level + (1.0 + abs(self.level)) * (1.0 + float(np.linalg.norm(x - self.x0)))
+        distance = float(np.linalg.norm(x - self.x0))
+        return self.level + (1.0 + abs(self.level)) * (1.0 + (distance if np.isfinite(distance) else np.inf))
 
     def gradient(self, x: Vector) -> Vector:
         """The gradient of `value`, shape (n,)."""
         distance = float(np.linalg.norm(x - self.x0))
-        return (1.0 + abs(self.level)) * (x - self.x0) / distance if distance > 0 else np.zeros_like(x)
+        return (1.0 + abs(self.level)) * (x - self.x0) / distance if 0 < distance < np.inf else np.zeros_like(x)
 
 
 class _Point:
@@ -161,6 +163,7 @@ class Objective:
         self._sign = sign
         self._points: dict[bytes, _Point] = {}
         self._penalty: Penalty | None = None
+        self._repetitions = 0
         self._warned = False
 
     # what solvers ask ----------------------------------------------------------------------------------------------
@@ -170,6 +173,7 @@ class Objective:
         point = self._points.get(x.tobytes()) or self._remember(x)
         value = point.value
         if value is not None:
+            self._count_repetition()
             return value
         if self._value_is_fun:
             output = self._call_fun(x)  # type: ignore[misc]  # there is fun
@@ -277,7 +281,16 @@ class Objective:
 
     # how answers are found -----------------------------------------------------------------------------------------
 
+    def _count_repetition(self) -> None:
+        """End a solver that goes round in circles: nothing is computed twice, so no budget would ever stop it."""
+        self._repetitions += 1
+        if self._repetitions > _MOST_REPETITIONS:
+            raise StopSolver(
+                Status.STOPPED, f"the solver asked {_MOST_REPETITIONS} times in a row for values that it had been given"
+            )
+
     def _remember(self, x: Vector) -> _Point:
+        self._repetitions = 0
         if len(self._points) >= _REMEMBERED:
             del self._points[next(iter(self._points))]
         point = self._points[x.tobytes()] = _Point()

@@ -50,8 +50,9 @@ def get_backend(evaluator: str | Callable[..., Iterable[Any]], n_cores: int = 1)
         UnknownNameError: if there is no backend of this name.
         InvalidInputError: if `n_cores` is neither positive nor -1.
 
+    >>> import numpy as np
     >>> backend = get_backend(map)
-    >>> [outcome.value for outcome in backend(np.sum, np.eye(2))]
+    >>> [outcome.value for outcome in backend(sum, np.eye(2))]
     [np.float64(1.0), np.float64(1.0)]
     """
     if callable(evaluator):

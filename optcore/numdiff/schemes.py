@@ -6,6 +6,7 @@ own: a coordinate at a bound may need a one-sided formula while its neighbours d
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,14 +44,20 @@ class Steps:
         h: shape (n,); the step that was really taken, (x + h) - x; 0 where the coordinate is fixed.
         scheme: shape (n,), of str: "forward", "backward", "central", "forward_3", "backward_3" (second order,
             one-sided), "complex_step" or "fixed" (lower == upper).
+        uniform: whether all coordinates have the same scheme, which makes the plan simple.
     """
 
     h: Vector
     scheme: NDArray[np.str_]
+    uniform: bool = False
 
 
 def choose_steps(method: str, x: Vector, h: Vector, bounds: FlatBounds) -> Steps:
     """Fit wanted steps h > 0, shape (n,), into the bounds."""
+    if not bounds.any:
+        signed = -h if method == "backward" else h
+        taken = h if method == "complex_step" else (x + signed) - x
+        return Steps(taken, np.full(x.size, method), uniform=True)
     up, down = bounds.upper - x, x - bounds.lower
     fixed = bounds.lower == bounds.upper
     if method == "complex_step":
@@ -93,15 +100,16 @@ class Plan:
         coordinate: shape (k,): which coordinate a point belongs to.
         weight: shape (k,): the derivative is the sum of weight * value over the points of a coordinate ...
         base_weight: shape (n,): ... plus base_weight * value at the base point.
-        needs_base: whether any base_weight differs from 0.
+        uniform: whether all coordinates have the same formula, and their points follow each other.
     """
 
     points: NDArray[Any]
     coordinate: NDArray[np.intp]
     weight: Vector
     base_weight: Vector
+    uniform: bool = False
 
-    @property
+    @functools.cached_property
     def needs_base(self) -> bool:
         """Whether the value at x itself is part of the formula."""
         return bool(self.base_weight.any())
@@ -118,19 +126,23 @@ class Plan:
             Shape (n,) or (m, n).
         """
         n = self.base_weight.size
+        if self.needs_base:
+            # Differences to the base first: weights times raw values would round before they cancel.
+            centred = values - np.asarray(base)
+            if not self.uniform:
+                centred = np.where(_column(self.base_weight[self.coordinate] != 0, values.ndim), centred, values)
+            values = centred
+        terms = values * _column(self.weight, values.ndim)
+        if self.uniform:
+            return np.asarray(terms.reshape(n, -1, *terms.shape[1:]).sum(axis=1).T)
         result = np.zeros((n, *values.shape[1:]))
-        # Differences to the base first: weights times raw values would round before they cancel.
-        reference = 0.0 if base is None or not self.needs_base else np.asarray(base)
-        centred = np.where(self._has_base(values.ndim), values - reference, values)
-        np.add.at(result, self.coordinate, centred * self._column(self.weight, values.ndim))
-        return np.ascontiguousarray(result.T)
+        np.add.at(result, self.coordinate, terms)
+        return result.T
 
-    def _has_base(self, ndim: int) -> NDArray[np.bool_]:
-        return np.asarray(self._column(self.base_weight[self.coordinate] != 0, ndim))
 
-    @staticmethod
-    def _column(array: NDArray[np.float64], ndim: int) -> NDArray[np.float64]:
-        return array.reshape(-1, *([1] * (ndim - 1)))
+def _column(array: NDArray[Any], ndim: int) -> NDArray[Any]:
+    """A vector along the first of `ndim` axes."""
+    return array.reshape(-1, *([1] * (ndim - 1)))
 
 
 def plan_points(x: Vector, steps: Steps, bounds: FlatBounds) -> Plan:
@@ -140,6 +152,8 @@ def plan_points(x: Vector, steps: Steps, bounds: FlatBounds) -> Plan:
     (-3 f(x) + 4 f(x + h e_i) - f(x + 2 h e_i)) / (2 h), see Abramowitz & Stegun (1964), table 25.2.
     Complex step: Im f(x + i h e_i) / h, see Squire & Trapp (1998), SIAM Review 40(1).
     """
+    if steps.uniform:
+        return _uniform_plan(x, steps.h, str(steps.scheme[0]))
     h, scheme = steps.h, steps.scheme
     one = (scheme == "forward") | (scheme == "backward")
     central = scheme == "central"
@@ -170,3 +184,20 @@ def plan_points(x: Vector, steps: Steps, bounds: FlatBounds) -> Plan:
         points[row, coordinate] = np.clip(moved, bounds.lower[coordinate], bounds.upper[coordinate])
     base_weight = -np.where(one, 1.0, np.where(three, 1.5, 0.0)) / safe
     return Plan(points, coordinate, weight, base_weight)
+
+
+def _uniform_plan(x: Vector, h: Vector, scheme: str) -> Plan:
+    """The plan where no bound is near: all coordinates have the same formula."""
+    index = np.arange(x.size)
+    zero = np.zeros(x.size)
+    if scheme == "central":
+        points = np.tile(x, (2 * x.size, 1))
+        points[2 * index, index] += h
+        points[2 * index + 1, index] -= h
+        weight = np.repeat(1.0 / ((x + h) - (x - h)), 2)
+        weight[1::2] *= -1.0
+        return Plan(points, np.repeat(index, 2), weight, zero, uniform=True)
+    is_complex = scheme == "complex_step"
+    points = np.tile(x.astype(np.complex128) if is_complex else x, (x.size, 1))
+    points[index, index] += 1j * h if is_complex else h
+    return Plan(points, index, 1.0 / h, zero if is_complex else -1.0 / h, uniform=True)

@@ -20,6 +20,8 @@ from optcore.solvers.algorithm import Algorithm, SolverResult, register_algorith
 
 Vector = NDArray[np.float64]
 UNLIMITED = 1_000_000
+#: Below the square root of the smallest float, solvers divide by squares that have become 0.
+NO_GRADIENT = 1e-100
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class ScipyLBFGSB(ScipyScalar):
     needs_jac: ClassVar[bool] = True
     supports_bounds: ClassVar[bool] = True
     asks_jointly: ClassVar[bool] = True
-    tight: ClassVar[Mapping[str, float]] = {"convergence_ftol_rel": 0.0, "convergence_gtol_abs": 0.0}
+    tight: ClassVar[Mapping[str, float]] = {"convergence_ftol_rel": 0.0, "convergence_gtol_abs": NO_GRADIENT}
 
     convergence_ftol_rel: float = 2e-9
     convergence_gtol_abs: float = 1e-5
@@ -106,7 +108,7 @@ class ScipyBFGS(ScipyScalar):
     method: ClassVar[str] = "BFGS"
     needs_jac: ClassVar[bool] = True
     asks_jointly: ClassVar[bool] = True
-    tight: ClassVar[Mapping[str, float]] = {"convergence_gtol_abs": 0.0, "convergence_xtol_rel": 0.0}
+    tight: ClassVar[Mapping[str, float]] = {"convergence_gtol_abs": NO_GRADIENT, "convergence_xtol_rel": 0.0}
 
     convergence_gtol_abs: float = 1e-5
     convergence_xtol_rel: float = 1e-5
@@ -136,7 +138,7 @@ class ScipyConjugateGradient(ScipyScalar):
     method: ClassVar[str] = "CG"
     needs_jac: ClassVar[bool] = True
     asks_jointly: ClassVar[bool] = True
-    tight: ClassVar[Mapping[str, float]] = {"convergence_gtol_abs": 0.0}
+    tight: ClassVar[Mapping[str, float]] = {"convergence_gtol_abs": NO_GRADIENT}
 
     convergence_gtol_abs: float = 1e-5
     stopping_maxiter: int = UNLIMITED
@@ -200,7 +202,7 @@ class ScipyTruncatedNewton(ScipyScalar):
     tight: ClassVar[Mapping[str, float]] = {
         "convergence_ftol_abs": 0.0,
         "convergence_xtol_abs": 0.0,
-        "convergence_gtol_abs": 0.0,
+        "convergence_gtol_abs": NO_GRADIENT,
     }
 
     convergence_ftol_abs: float = 0.0

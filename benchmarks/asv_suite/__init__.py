@@ -1,0 +1,1 @@
+"""optcore's own speed, tracked across commits. Figures are ratios to a peer, measured side by side in one run."""

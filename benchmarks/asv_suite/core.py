@@ -1,0 +1,165 @@
+"""What the core adds to the bare solver: ratios of times, our call to the peer's, in one process, taken in turn.
+
+Run them with asv (see README), or one of them by hand:
+`python -c "from core import Overhead; o = Overhead(); o.setup('jac'); print(o.track_ratio_to_scipy('jac'))"`.
+"""
+
+import time
+from functools import partial
+
+import numpy as np
+import scipy.optimize
+from threadpoolctl import threadpool_limits
+
+import optcore as om
+
+START = np.tile([-1.2, 1.0], 5)
+OPTIONS = {"ftol": 2e-9, "gtol": 1e-5, "maxfun": 1_000_000, "maxiter": 1_000_000, "maxcor": 10, "maxls": 20}
+REPEATS = 60
+
+
+def rosenbrock_and_gradient(x):
+    """Value and gradient in one call."""
+    return scipy.optimize.rosen(x), scipy.optimize.rosen_der(x)
+
+
+def seconds(call, number=5):
+    """Mean time of a few calls."""
+    start = time.perf_counter()
+    for _ in range(number):
+        call()
+    return (time.perf_counter() - start) / number
+
+
+def ratio(ours, peers, repeats=REPEATS):
+    """Ratio of the fastest times, with the two taken in turn so that a drifting machine hits both."""
+    ours(), peers()
+    times = [(seconds(ours), seconds(peers)) for _ in range(repeats)]
+    return min(a for a, _ in times) / min(b for _, b in times)
+
+
+class Overhead:
+    """L-BFGS-B on Rosenbrock with n = 10 and an analytic gradient: fun, jac and the full history through minimize."""
+
+    params = ("jac", "fun_and_jac", "dict")
+    param_names = ("derivative",)
+    timeout = 300
+
+    def setup(self, derivative):
+        """Pin the threads and build the two calls."""
+        self.limits = threadpool_limits(1)
+        start, jac = START, scipy.optimize.rosen_der
+        fun = scipy.optimize.rosen
+        if derivative == "dict":
+            names = [f"p{i}" for i in range(START.size)]
+            start = dict(zip(names, START.tolist(), strict=True))
+            self.ours = partial(
+                om.minimize,
+                lambda p: scipy.optimize.rosen(np.array([p[name] for name in names])),
+                start,
+                "scipy_lbfgsb",
+                jac=lambda p: dict(
+                    zip(names, scipy.optimize.rosen_der(np.array([p[name] for name in names])), strict=True)
+                ),
+            )
+            # What a user would write: flatten and unflatten by hand.
+            as_dict = partial(zip, names)
+            self.bare = partial(
+                scipy.optimize.minimize,
+                lambda x: scipy.optimize.rosen(np.array(list(dict(as_dict(x)).values()))),
+                START,
+                jac=lambda x: np.array(
+                    list(
+                        dict(as_dict(scipy.optimize.rosen_der(np.array(list(dict(as_dict(x)).values()))))).values()
+                    )
+                ),
+                method="L-BFGS-B",
+                options=OPTIONS,
+            )
+        elif derivative == "jac":
+            self.ours = partial(om.minimize, fun, start, "scipy_lbfgsb", jac=jac)
+            self.bare = partial(scipy.optimize.minimize, fun, start, jac=jac, method="L-BFGS-B", options=OPTIONS)
+        else:
+            self.ours = partial(om.minimize, None, start, "scipy_lbfgsb", fun_and_jac=rosenbrock_and_gradient)
+            self.bare = partial(
+                scipy.optimize.minimize,
+                rosenbrock_and_gradient,
+                start,
+                jac=True,
+                method="L-BFGS-B",
+                options=OPTIONS,
+            )
+
+    def teardown(self, derivative):
+        """Give the threads back."""
+        del derivative
+        self.limits.restore_original_limits()
+
+    def track_ratio_to_scipy(self, derivative):
+        """Time of om.minimize over time of scipy.optimize.minimize."""
+        del derivative
+        return ratio(self.ours, self.bare)
+
+    def track_ratio_to_optimagic(self, derivative):
+        """Time of om.minimize over time of optimagic.minimize; NaN where optimagic isn't installed."""
+        try:
+            import optimagic
+        except ImportError:
+            return float("nan")
+        if derivative == "fun_and_jac":
+            peer = partial(
+                optimagic.minimize,
+                fun=scipy.optimize.rosen,
+                params=START,
+                algorithm="scipy_lbfgsb",
+                fun_and_jac=rosenbrock_and_gradient,
+            )
+        else:
+            arguments = dict(self.ours.keywords)
+            fun, params, algorithm = self.ours.args
+            peer = partial(optimagic.minimize, fun=fun, params=params, algorithm=algorithm, **arguments)
+        return ratio(self.ours, peer, repeats=10)
+
+    track_ratio_to_scipy.unit = "ratio"
+    track_ratio_to_optimagic.unit = "ratio"
+
+
+class NumericalGradient:
+    """One gradient by forward differences of a cheap function: optcore's over scipy's approx_fprime."""
+
+    params = (10, 100)
+    param_names = ("n",)
+    timeout = 300
+
+    def setup(self, n):
+        """Pin the threads and build the two calls."""
+        self.limits = threadpool_limits(1)
+        x = np.linspace(0.5, 1.5, n)
+        gradient = om.NumericalDerivative(scipy.optimize.rosen, x)
+        self.ours = partial(gradient, x)
+        self.peer = partial(scipy.optimize.approx_fprime, x, scipy.optimize.rosen)
+        self.bare = partial(self.evaluate, np.tile(x, (n + 1, 1)))
+
+    @staticmethod
+    def evaluate(points):
+        """The calls alone."""
+        for x in points:
+            scipy.optimize.rosen(x)
+
+    def teardown(self, n):
+        """Give the threads back."""
+        del n
+        self.limits.restore_original_limits()
+
+    def track_ratio_to_scipy(self, n):
+        """Time of om.NumericalDerivative over time of scipy.optimize.approx_fprime."""
+        del n
+        return ratio(self.ours, self.peer)
+
+    def track_ratio_to_bare_calls(self, n):
+        """Time of om.NumericalDerivative over time of its n + 1 calls of the function."""
+        del n
+        return ratio(self.ours, self.bare)
+
+    track_ratio_to_scipy.unit = "ratio"
+    track_ratio_to_bare_calls.unit = "ratio"
