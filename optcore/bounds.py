@@ -76,11 +76,23 @@ def _as_pair(bounds: Any) -> tuple[Any, Any]:
     if isinstance(bounds, Bounds):
         return bounds.lower, bounds.upper
     if hasattr(bounds, "lb") and hasattr(bounds, "ub"):  # scipy.optimize.Bounds
-        return bounds.lb, bounds.ub
+        return _spread(bounds.lb), _spread(bounds.ub)
+    if isinstance(bounds, np.ndarray) and bounds.ndim == 2 and bounds.shape[1] == 2:
+        return bounds[:, 0], bounds[:, 1]
     if isinstance(bounds, (list, tuple)) and all(isinstance(b, (list, tuple)) and len(b) == 2 for b in bounds):
-        lower = np.array([-np.inf if b[0] is None else b[0] for b in bounds], dtype=float)
-        upper = np.array([np.inf if b[1] is None else b[1] for b in bounds], dtype=float)
-        return lower, upper
+        return _side(bounds, 0, -np.inf), _side(bounds, 1, np.inf)
     raise InvalidInputError(
         f"bounds must be om.Bounds, scipy.optimize.Bounds or a list of (lower, upper) pairs, but got {bounds!r}"
     )
+
+
+def _spread(side: Any) -> Any:
+    """One bound for all, as scipy keeps it, is a number."""
+    return side.item() if np.size(side) == 1 else side
+
+
+def _side(pairs: Any, side: int, default: float) -> NDArray[np.float64]:
+    try:
+        return np.array([default if pair[side] is None else pair[side] for pair in pairs], dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(f"bounds must be pairs of numbers or None, but got {pairs!r}") from error

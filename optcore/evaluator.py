@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import contextlib
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from time import perf_counter
@@ -84,6 +85,10 @@ class FlatFunction(Protocol):
         """(output, scalar value)."""
         ...
 
+    def local(self) -> Callable[[NDArray[np.float64]], tuple[Any, float]]:
+        """The same for real points, as fast as it can be called in this process."""
+        ...
+
 
 class Evaluated(Protocol):
     """What a backend yields for one point; times are readings of perf_counter."""
@@ -141,16 +146,17 @@ class Evaluator:
         """Calls of fun, those for numerical derivatives included."""
         return self.counts[FUN] + self.counts[NUMDIFF]
 
-    def caller(self, function: FlatFunction) -> Callable[[NDArray[np.float64]], Any]:
+    def caller(self, function: FlatFunction) -> Callable[[NDArray[np.float64], bytes], Any]:
         """What calls a function at one point: output, or None if it failed and failures are to be survived.
 
-        A closure, because this is what every evaluation goes through; all that doesn't change is bound once.
+        A closure, because this is what every evaluation goes through; all that doesn't change is bound once. It takes
+        the point and its bytes, which the caller has at hand.
         """
         task, counts, sign = function.task, self.counts, self._sign
         add, clock, deadline = self._recorder.add, perf_counter, self._deadline
-        spends = task != JAC
+        evaluate, spends = function.local(), task != JAC
 
-        def call(x: NDArray[np.float64]) -> Any:
+        def call(x: NDArray[np.float64], data: bytes) -> Any:
             if spends:
                 if self._left <= 0:
                     self._stop_evaluations()
@@ -159,14 +165,14 @@ class Evaluator:
             if start >= deadline:
                 self._stop_seconds()
             try:
-                output, value = function(x)
+                output, value = evaluate(x)
             except Exception as error:  # noqa: BLE001  whatever a user function raises
                 self._book(task, np.nan, start, clock(), x)
                 self._batch += 1
                 return self._failed(error, function.name, x)
             stop = clock()
             counts[task] += 1
-            add(task, value, self._batch, start, stop, x)
+            add(task, value, self._batch, start, stop, data)
             self._batch += 1
             if sign * value < self.best_fun:
                 self.consider(value, x)
@@ -197,20 +203,22 @@ class Evaluator:
         allowed = int(min(k, self._left))
         outputs: list[Any] = []
         failed = False
-        results = _serial(function, points[:allowed]) if backend is None else backend(function, points[:allowed])
-        for i, result in enumerate(results):
-            self._left -= 1
-            x = points[i].real
-            if result.error is not None:
-                self._book(tasks[i], np.nan, result.start, result.stop, x)
-                self._failed(result.error, function.name, x)
-                failed = True
-                continue
-            output, value = result.value
-            self._book(tasks[i], value, result.start, result.stop, x)
-            outputs.append(output)
-            if result.stop >= self._deadline:
-                self._stop_seconds()
+        results = (_serial if backend is None else backend)(function, points[:allowed])
+        # Closing: calls under way end at once where the budget stops the batch.
+        with contextlib.closing(results) if isinstance(results, Generator) else contextlib.nullcontext():
+            for i, result in enumerate(results):
+                self._left -= 1
+                x = points[i].real
+                if result.error is not None:
+                    self._book(tasks[i], np.nan, result.start, result.stop, x)
+                    self._failed(result.error, function.name, x)
+                    failed = True
+                    continue
+                output, value = result.value
+                self._book(tasks[i], value, result.start, result.stop, x)
+                outputs.append(output)
+                if result.stop >= self._deadline:
+                    self._stop_seconds()
         self._batch += 1
         if allowed < k:
             self._stop_evaluations()
@@ -224,7 +232,7 @@ class Evaluator:
 
     def _book(self, task: int, value: float, start: float, stop: float, x: NDArray[np.float64]) -> None:
         self.counts[task] += 1
-        self._recorder.add(task, value, self._batch, start, stop, x)
+        self._recorder.add(task, value, self._batch, start, stop, x.tobytes())
         if task != NUMDIFF:
             self.consider(value, x)
 

@@ -21,6 +21,7 @@ __all__ = ["FlatFun", "FlatFunAndJac", "FlatJac", "by_kind", "gradient_of", "sca
 NAN = float("nan")
 _PLAIN = (float, np.float64)
 _FLOAT64 = np.dtype(np.float64)
+_SINGLE = (np.dtype(np.float32), np.dtype(np.complex64))
 
 
 def _real(x: NDArray[Any]) -> NDArray[Any]:
@@ -70,11 +71,14 @@ class _Flat:
         #: Nothing to convert: the function can be called with a copy of x.
         self._is_plain = converter.is_vector and not self._kwargs
         self.reader = reader
+        #: Whether a value came in single precision: JAX without x64, for instance.
+        self.is_single = False
 
     def _read_output(self, value: Any, *, is_complex: bool) -> tuple[Any, float]:
         """What the solver needs (a float, or a vector) and the scalar value."""
         if isinstance(value, FunctionValue):
             value = value.value
+        self.is_single |= getattr(value, "dtype", None) in _SINGLE
         if self.kind is Kind.SCALAR:
             number = self._read_number(value, is_complex=is_complex)
             return number, float(number.real)
@@ -84,7 +88,11 @@ class _Flat:
         return vector, scalar_of(self.kind, vector)
 
     def _read_number(self, value: Any, *, is_complex: bool) -> Any:
+        if type(value) in _PLAIN:
+            return float(value)
         shape = np.shape(value)
+        if isinstance(value, str):
+            raise InvalidFunctionError(f"{self.name} must return a number, but returned the text {value!r}")
         if shape != ():
             advice = (
                 "; mark it with om.mark.least_squares or om.mark.likelihood if these are residuals or contributions"
@@ -113,11 +121,23 @@ class FlatFun(_Flat):
         """(output, value) at x."""
         if x.dtype is not _FLOAT64:
             x = _real(x)
-        value = self.function(x.copy()) if self._is_plain else self.function(self._unflatten(x), **self._kwargs)
-        if type(value) in _PLAIN and self.kind is Kind.SCALAR:  # the hot path
-            number = float(value)  # numpy's own floats are slow in all that follows
-            return number, number
+        value = self.function(self._unflatten(x), **self._kwargs)
         return self._read_output(value, is_complex=x.dtype.kind == "c")
+
+    def local(self) -> Callable[[NDArray[np.float64]], tuple[Any, float]]:
+        """The same for real points, as fast as it can be called in this process."""
+        if not (self._is_plain and self.kind is Kind.SCALAR):
+            return self
+        function, read = self.function, self._read_output
+
+        def flat(x: NDArray[np.float64]) -> tuple[Any, float]:
+            value = function(x.copy())
+            if type(value) in _PLAIN:
+                value = float(value)  # numpy's own floats are slow in all that follows
+                return value, value
+            return read(value, is_complex=False)
+
+        return flat
 
 
 class FlatJac(_Flat):
@@ -128,12 +148,21 @@ class FlatJac(_Flat):
 
     def __call__(self, x: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
         """(derivative, NaN) at x."""
-        if not self._is_plain:
-            return self._read_derivative(self.function(self._unflatten(x), **self._kwargs)), NAN
-        tree = self.function(x.copy())
-        if type(tree) is np.ndarray and tree.dtype is _FLOAT64 and tree.shape == x.shape:  # the hot path
-            return (tree, NAN) if self.kind is Kind.SCALAR else (self._read_derivative(tree), NAN)
-        return self._read_derivative(tree), NAN
+        return self._read_derivative(self.function(self._unflatten(x), **self._kwargs)), NAN
+
+    def local(self) -> Callable[[NDArray[np.float64]], tuple[Any, float]]:
+        """The same, as fast as it can be called in this process."""
+        if not (self._is_plain and self.kind is Kind.SCALAR):
+            return self
+        function, read = self.function, self._read_derivative
+
+        def flat(x: NDArray[np.float64]) -> tuple[Any, float]:
+            gradient = function(x.copy())
+            if type(gradient) is np.ndarray and gradient.dtype is _FLOAT64 and gradient.shape == x.shape:
+                return gradient, NAN
+            return read(gradient), NAN
+
+        return flat
 
     def _read_derivative(self, tree: Any, m: int | None = None) -> NDArray[np.float64]:
         if self.kind is Kind.SCALAR:
@@ -155,6 +184,10 @@ class FlatFunAndJac(FlatJac):
         output, value = self._read_output(pair[0], is_complex=False)
         m = None if self.kind is Kind.SCALAR else len(output)
         return (output, self._read_derivative(pair[1], m)), value
+
+    def local(self) -> Callable[[NDArray[np.float64]], tuple[Any, float]]:
+        """Itself: two answers at once are rarely what a run waits for."""
+        return self
 
 
 def by_kind(given: Any, name: str) -> dict[Kind, Callable[..., Any]]:

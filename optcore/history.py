@@ -27,9 +27,6 @@ FUN, JAC, FUN_AND_JAC, NUMDIFF = range(4)
 
 _HEADER = np.dtype([("magic", "S8"), ("n", "i8"), ("count", "i8"), ("origin", "f8"), ("reserved", "V32")])
 _MAGIC = b"optcore1"
-#: Writes what precedes x in a record; one call is faster than an assignment per column.
-_PACK = struct.Struct("<dddiB3x").pack_into
-_FIXED = struct.calcsize("<dddiB3x")
 _FIRST_ROWS = 256
 
 Keep = Literal["all", "best", "none"]
@@ -130,8 +127,10 @@ class Recorder:
         self._sign = sign
         self._best = np.inf
         self._memory: Memory = PrivateMemory() if memory is None else memory
-        self._itemsize = _row_dtype(n).itemsize
+        record = struct.Struct(f"<dddiB3x{8 * n}s")  # one call is faster than an assignment per column
+        self._pack, self._itemsize = record.pack_into, record.size
         self._count = 0
+        self._offset = _HEADER.itemsize
         self._map(_FIRST_ROWS if keep == "all" else 16, fresh=True)
 
     def _map(self, capacity: int, *, fresh: bool = False) -> None:
@@ -143,19 +142,27 @@ class Recorder:
             header[0] = (b"", self.n, 0, self.origin, b"")
             header["magic"] = _MAGIC
         self._capacity = capacity
-        self._counter = memoryview(header["count"])
-        self._bytes = memoryview(self._block)
+        self._counter = memoryview(header["count"].data)
+        self._bytes = self._block.data
 
-    def add(self, task: int, fun: float, batch: int, start: float, stop: float, x: NDArray[np.float64]) -> None:
-        """Record one finished call. `start` and `stop` are readings of `perf_counter`."""
+    def add(self, task: int, fun: float, batch: int, start: float, stop: float, x: bytes) -> None:
+        """Record one finished call.
+
+        Args:
+            task: position in TASKS.
+            fun: the value, NaN where there is none.
+            batch: which batch it belongs to.
+            start: reading of `perf_counter` before the call.
+            stop: reading after it.
+            x: the point, the bytes of n float64.
+        """
         if self.keep != "all" and not self._improves(task, fun):
             return
         i = self._count
         if i == self._capacity:
             self._map(2 * i)
-        offset = _HEADER.itemsize + i * self._itemsize
-        _PACK(self._bytes, offset, fun, start, stop, batch, task)
-        self._bytes[offset + _FIXED : offset + self._itemsize] = x.tobytes()
+        self._pack(self._bytes, self._offset, fun, start, stop, batch, task, x)
+        self._offset += self._itemsize
         self._count = self._counter[0] = i + 1
 
     def _improves(self, task: int, fun: float) -> bool:

@@ -111,6 +111,8 @@ def kind_of(function: Callable[..., Any]) -> Kind:
         return kind_of(function.func)
     if kind is not None:
         return Kind(kind)
+    if not getattr(function, "__annotations__", None):
+        return Kind.SCALAR
     try:
         annotation = typing.get_type_hints(function).get("return")
     except (TypeError, NameError, AttributeError):  # no annotations, or names that can't be resolved here

@@ -12,6 +12,7 @@ Nothing is computed twice at one x: the last few points are remembered.
 from __future__ import annotations
 
 import warnings
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -56,6 +57,8 @@ def choose(
     jac: Mapping[Kind, Callable[..., Any]],
     fun_and_jac: Mapping[Kind, Callable[..., Any]],
     algorithm: str,
+    *,
+    needs_jac: bool,
 ) -> tuple[Kind | None, Kind | None, Kind | None]:
     """Pick the kinds of fun, jac and fun_and_jac for a solver that wants `wanted`.
 
@@ -70,7 +73,10 @@ def choose(
     def first(given: Mapping[Kind, Callable[..., Any]], allowed: list[Kind]) -> Kind | None:
         return next((kind for kind in allowed if kind in given), None)
 
-    fun_kind, both_kind = first(fun, usable), first(fun_and_jac, usable)
+    both_kind = first(fun_and_jac, usable)
+    # A function that has a derivative of its kind saves numerical ones.
+    paired = [kind for kind in usable if needs_jac and both_kind is None and kind in jac]
+    fun_kind = first(fun, paired) or first(fun, usable)
     if fun_kind is None and both_kind is None:
         given = sorted({kind.value for kind in (*fun, *fun_and_jac)})
         if not given:
@@ -80,7 +86,7 @@ def choose(
             "returns residuals with om.mark.least_squares, or choose a scalar solver such as scipy_lbfgsb"
         )
     # The chain rule needs the vector that belongs to the jacobian, so its kind must be the one that the value has.
-    jac_kinds = [kind for kind in usable if kind is Kind.SCALAR or kind in (fun_kind, both_kind)]
+    jac_kinds = [kind for kind in usable if kind in (Kind.SCALAR, fun_kind or both_kind)]
     return fun_kind, first(jac, jac_kinds), both_kind
 
 
@@ -162,6 +168,7 @@ class Objective:
         self._converter = converter
         self._sign = sign
         self._points: dict[bytes, _Point] = {}
+        self._order: deque[bytes] = deque()  # of the points, the oldest first
         self._penalty: Penalty | None = None
         self._repetitions = 0
         self._warned = False
@@ -170,13 +177,13 @@ class Objective:
 
     def value(self, x: Vector) -> float:
         """The objective at x, shape (n,)."""
-        point = self._points.get(x.tobytes()) or self._remember(x)
+        point = self._points.get(data := x.tobytes()) or self._remember(data)
         value = point.value
         if value is not None:
             self._count_repetition()
             return value
         if self._value_is_fun:
-            output = self._call_fun(x)  # type: ignore[misc]  # there is fun
+            output = self._call_fun(x, data)  # type: ignore[misc]  # there is fun
             if output is not None and output == output:
                 point.output = point.value = output
                 return output  # type: ignore[no-any-return]
@@ -187,31 +194,32 @@ class Objective:
 
     def gradient(self, x: Vector) -> Vector:
         """The gradient at x, shape (n,)."""
-        point = self._points.get(x.tobytes()) or self._remember(x)
+        point = self._points.get(data := x.tobytes()) or self._remember(data)
         gradient = point.gradient
         if gradient is not None:
             return gradient
         if self._gradient_is_jac and point.derivative is None and not point.failed:
-            gradient = self._call_jac(x)  # type: ignore[misc]  # there is jac
+            gradient = self._call_jac(x, data)  # type: ignore[misc]  # there is jac
             if gradient is not None and (squares := gradient.dot(gradient)) == squares:
                 point.gradient = point.derivative = gradient
-                return gradient
+                return gradient  # type: ignore[no-any-return]
             self._take_derivative(point, Kind.SCALAR, gradient, "jac", x)
         elif point.derivative is None and not point.failed:
             self._find_derivative(point, x)
-        self._chain(point, x)
+        if point.gradient is None:
+            self._chain(point, x)
         return point.gradient  # type: ignore[return-value]  # found above
 
     def value_and_gradient(self, x: Vector) -> tuple[float, Vector]:
         """Both at one x, as cheaply as they can be had together."""
-        point = self._points.get(x.tobytes()) or self._remember(x)
+        point = self._points.get(data := x.tobytes()) or self._remember(data)
         if point.value is None and point.derivative is None:
             self._find_both(point, x)
         return self.value(x), self.gradient(x)
 
     def residuals(self, x: Vector) -> Vector:
         """The residuals at x, shape (m,). Infinite where they are not a number."""
-        point = self._points.get(x.tobytes()) or self._remember(x)
+        point = self._points.get(data := x.tobytes()) or self._remember(data)
         if point.value is None:
             self._find_value(point, x)
         if point.failed:
@@ -224,7 +232,7 @@ class Objective:
 
     def jacobian(self, x: Vector) -> NDArray[np.float64]:
         """The jacobian of the residuals at x, shape (m, n)."""
-        point = self._points.get(x.tobytes()) or self._remember(x)
+        point = self._points.get(data := x.tobytes()) or self._remember(data)
         if point.derivative is None and not point.failed:
             self._find_derivative(point, x)
         if point.failed:
@@ -235,7 +243,7 @@ class Objective:
 
     def residuals_and_jacobian(self, x: Vector) -> tuple[Vector, NDArray[np.float64]]:
         """Both at one x, as cheaply as they can be had together."""
-        point = self._points.get(x.tobytes()) or self._remember(x)
+        point = self._points.get(data := x.tobytes()) or self._remember(data)
         if point.value is None and point.derivative is None:
             self._find_both(point, x)
         return self.residuals(x), self.jacobian(x)
@@ -249,7 +257,12 @@ class Objective:
         """
         if not jointly or (self._jac is not None and self._fun_and_jac is None):
             return self.value, self.gradient
-        return lambda x: self.value_and_gradient(x)[0], self.gradient
+
+        def gradient(x: Vector) -> Vector:
+            # Some solvers ask for the gradient first.
+            return self.gradient(x) if x.tobytes() in self._points else self.value_and_gradient(x)[1]
+
+        return lambda x: self.value_and_gradient(x)[0], gradient
 
     def start(self, *, jointly: bool) -> float:
         """Evaluate the start and refuse it if it can't be one. Returns the value in the solver's sense.
@@ -257,7 +270,7 @@ class Objective:
         Args:
             jointly: the solver will ask for value and derivative together.
         """
-        point = self._remember(self.x0)
+        point = self._remember(self.x0.tobytes())
         if jointly:
             self._find_both(point, self.x0)
         else:
@@ -289,22 +302,25 @@ class Objective:
                 Status.STOPPED, f"the solver asked {_MOST_REPETITIONS} times in a row for values that it had been given"
             )
 
-    def _remember(self, x: Vector) -> _Point:
+    def _remember(self, data: bytes) -> _Point:
+        """A new point, and the oldest forgotten."""
         self._repetitions = 0
-        if len(self._points) >= _REMEMBERED:
-            del self._points[next(iter(self._points))]
-        point = self._points[x.tobytes()] = _Point()
+        points = self._points
+        if len(points) >= _REMEMBERED:
+            del points[self._order.popleft()]
+        self._order.append(data)
+        point = points[data] = _Point()
         return point
 
     def _find_value(self, point: _Point, x: Vector) -> None:
         if self._call_fun is None or self._fun is None:
             self._find_both(point, x)
         else:
-            self._set_output(point, x, self._fun.kind, self._call_fun(x))
+            self._set_output(point, x, self._fun.kind, self._call_fun(x, x.tobytes()))
 
     def _find_both(self, point: _Point, x: Vector) -> None:
         if self._call_fun_and_jac is not None and self._fun_and_jac is not None:
-            pair = self._call_fun_and_jac(x)
+            pair = self._call_fun_and_jac(x, x.tobytes())
             if pair is None:
                 self._fail(point, x)
                 return
@@ -320,7 +336,7 @@ class Objective:
 
     def _find_derivative(self, point: _Point, x: Vector) -> None:
         if self._call_jac is not None and self._jac is not None:
-            self._take_derivative(point, self._jac.kind, self._call_jac(x), "jac", x)
+            self._take_derivative(point, self._jac.kind, self._call_jac(x, x.tobytes()), "jac", x)
         elif self._fun_and_jac is not None:
             self._find_both(point, x)
         else:
@@ -385,6 +401,10 @@ class Objective:
         if self.evaluator.survives:
             self._fail(point, x)
             return
+        if point.value == np.inf and self.kind is Kind.SCALAR:  # there can't be a derivative: point back to the start
+            point.derivative = derivative
+            point.gradient = np.zeros_like(x) if self._penalty is None else self._penalty.gradient(x)
+            return
         columns = np.isnan(np.atleast_2d(derivative)).any(axis=0)
         names = ", ".join(repr(self._converter.names[i]) for i in np.flatnonzero(columns)[:5])
         raise InvalidFunctionError(
@@ -393,7 +413,7 @@ class Objective:
         )
 
     def _warn_not_a_number(self, x: Vector) -> None:
-        if not self._warned:
+        if not self._warned and self._penalty is not None:  # at the start it is an error
             self._warned = True
             warnings.warn(
                 f"fun is nan at {self._converter.describe(x)}; solvers get +inf there "

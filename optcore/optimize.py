@@ -221,7 +221,7 @@ def _read_functions(
 ) -> Functions:
     """The functions that will serve the solver, flat."""
     funs, jacs, both = by_kind(fun, "fun"), by_kind(jac, "jac"), by_kind(fun_and_jac, "fun_and_jac")
-    fun_kind, jac_kind, both_kind = choose(solver.kind, funs, jacs, both, solver.name)
+    fun_kind, jac_kind, both_kind = choose(solver.kind, funs, jacs, both, solver.name, needs_jac=solver.needs_jac)
     readers = {kind: ResidualReader(converter) for kind in Kind}
     shared = fun_kwargs or {}
 

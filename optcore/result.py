@@ -30,7 +30,7 @@ class OptimizeResult:
         n_jac_evals, n_fun_and_jac_evals: calls of jac and fun_and_jac.
         n_numdiff_evals: the part of n_fun_evals that was made for numerical derivatives.
         seconds: wall time.
-        history: every call; None with collect_history=False.
+        history: every call; empty with collect_history=False.
         claims: what the solver says of itself, beside what was counted: its final point `x` (flat), its own counts.
     """
 

@@ -38,6 +38,10 @@ class Leaf:
     def size(self) -> int:
         return math.prod(self.shape)
 
+    def within(self, what: str) -> str:
+        """This leaf of `what`, for messages."""
+        return f"{what} at leaf {self.name!r}" if self.name else what
+
     @property
     def index(self) -> Any:
         return None if self.data is None else self.data.index
@@ -74,6 +78,13 @@ def _numeric(value: Any, what: str) -> NDArray[np.float64]:
     return array.astype(np.float64)
 
 
+def _refuse_none(params: Any) -> None:
+    paths, values, _ = optree.tree_flatten_with_path(params, none_is_leaf=True)
+    for path, value in zip(paths, values, strict=True):
+        if value is None:
+            raise InvalidInputError(f"params leaf {_leaf_name(path)!r} must be a number or an array, but is None")
+
+
 def _show(value: Any, limit: int = 60) -> str:
     text = " ".join(repr(value).split())
     return text if len(text) <= limit else text[: limit - 3] + "..."
@@ -93,6 +104,17 @@ def _leaf_name(path: tuple[Any, ...]) -> str:
         return ""
     first, *rest = path
     return f"{first}" + "".join(f"[{entry!r}]" for entry in rest)
+
+
+def _accessor_name(accessor: optree.PyTreeAccessor) -> str:
+    """As `_leaf_name`, with the fields of namedtuples by their names."""
+    name = ""
+    for entry in accessor:
+        if isinstance(entry, optree.NamedTupleEntry):
+            name += f".{entry.field}" if name else entry.field
+        else:
+            name += f"[{entry.entry!r}]" if name else f"{entry.entry}"
+    return name
 
 
 def _read_leaf(value: Any, name: str) -> tuple[Leaf, NDArray[np.float64]]:
@@ -188,7 +210,10 @@ class Converter:
         if params is None:
             raise InvalidInputError("params are missing: give the start values as a number, an array or a tree of them")
         paths, values, self._spec = optree.tree_flatten_with_path(params)
-        read = [_read_leaf(value, _leaf_name(path)) for path, value in zip(paths, values, strict=True)]
+        if not isinstance(params, np.ndarray):
+            _refuse_none(params)
+        names = [_accessor_name(accessor) for accessor in self._spec.accessors()]
+        read = [_read_leaf(value, name) for value, name in zip(values, names, strict=True)]
         self._leaves = [leaf for leaf, _ in read]
         self._paths = paths
         self.start: NDArray[np.float64] = np.concatenate([flat for _, flat in read]) if read else np.zeros(0)
@@ -208,11 +233,19 @@ class Converter:
         names = tuple(label for leaf in self._leaves for label in leaf.labels)
         return ("0",) if names == ("x",) and self._paths == [()] else names
 
+    @functools.cached_property
+    def eps(self) -> float:
+        """Rounding error, relative, of the params that user functions get: JAX arrays may be in single precision."""
+        restored = [
+            leaf.restore(np.zeros(leaf.size)) for leaf in self._leaves if isinstance(leaf.restore, _restore_jax)
+        ]
+        return max([float(np.finfo(np.float64).eps), *(float(np.finfo(array.dtype).eps) for array in restored)])
+
     def flatten(self, params: Any) -> NDArray[np.float64]:
         """A tree that looks like the first one, as a vector of shape (n,)."""
         leaves = self._match(params, "params", InvalidInputError)
         flat = [
-            self._leaf_array(value, leaf, f"params leaf {leaf.name!r}", InvalidInputError, float64=True).ravel()
+            self._leaf_array(value, leaf, leaf.within("params"), InvalidInputError, float64=True).ravel()
             for value, leaf in zip(leaves, self._leaves, strict=True)
         ]
         return np.concatenate(flat)
@@ -246,8 +279,7 @@ class Converter:
             flat[:] = float(tree)
             return flat
         slices = self._slices()
-        paths, values, _ = optree.tree_flatten_with_path(tree, none_is_leaf=True)
-        for path, value in zip(paths, values, strict=True):
+        for path, value in self._partial_leaves(tree):
             targets = [i for i, full in enumerate(self._paths) if full[: len(path)] == path]
             if not targets:
                 raise InvalidInputError(
@@ -256,15 +288,31 @@ class Converter:
             if value is None:
                 continue
             for i in targets:
-                flat[slices[i]] = self._partial_leaf(value, self._leaves[i], what)
+                flat[slices[i]] = self._partial_leaf(value, self._leaves[i], default, what)
         return flat
 
-    def _partial_leaf(self, value: Any, leaf: Leaf, what: str) -> NDArray[np.float64]:
-        label = f"{what} at leaf {leaf.name!r}" if leaf.name else what
+    def _partial_leaves(self, tree: Any) -> list[tuple[tuple[Any, ...], Any]]:
+        """Paths and values of a partial tree; lists where params have an array are one value."""
+        if isinstance(tree, np.ndarray) and self._paths == [(i,) for i in range(len(tree))]:
+            tree = tree.tolist()  # params are a list of numbers
+        leaves: dict[tuple[Any, ...], Any] = {}
+        paths, values, _ = optree.tree_flatten_with_path(tree, none_is_leaf=True)
+        for path, value in zip(paths, values, strict=True):
+            full = next((full for full in self._paths if len(full) < len(path) and path[: len(full)] == full), None)
+            if full is None:
+                leaves[path] = value
+            else:
+                leaves.setdefault(full, []).append(value)
+        return list(leaves.items())
+
+    def _partial_leaf(self, value: Any, leaf: Leaf, default: float, what: str) -> NDArray[np.float64]:
+        label = leaf.within(what)
         if _is_scalar(value):
             return np.full(leaf.size, float(value))
-        if _module(value) == "pandas" and value.ndim == 2 and "value" in value.columns and leaf.index is not None:
-            value = value["value"]
+        if isinstance(value, list):
+            value = [default if entry is None else entry for entry in value]
+        if _module(value) == "pandas" and leaf.index is not None:
+            value = _align(_completed(value, leaf, default, label), leaf, label, InvalidInputError)
         array = _numeric(value, label)
         if array.shape != leaf.shape:
             raise InvalidInputError(f"{label} has shape {array.shape}, but params have {leaf.shape} there")
@@ -289,16 +337,22 @@ class Converter:
         if self.is_vector:
             array = _derivative_array(tree, what)
             if array.shape != (self.n,):
-                raise InvalidFunctionError(f"{what} returned shape {array.shape}, but params have shape ({self.n},)")
+                raise InvalidFunctionError(
+                    f"{what} returned shape {array.shape}, but params have shape ({self.n},)"
+                    + ("; mark the jacobian of residuals with om.mark.least_squares" if array.ndim == 2 else "")
+                )
             return array
         leaves = self._match(tree, what, InvalidFunctionError)
         if self._all_numbers:
             try:
-                return np.array([float(value) for value in leaves])
+                array = np.array(leaves)
             except (TypeError, ValueError):
-                pass  # arrays where numbers are expected: the careful way below says which leaf
+                array = np.zeros(0)
+            if array.dtype.kind in "iuf" and array.shape == (self.n,):
+                return array.astype(np.float64)
+            # Something that isn't a number: the careful way below says at which leaf.
         parts = [
-            self._leaf_array(value, leaf, f"{what} at leaf {leaf.name!r}", InvalidFunctionError).ravel()
+            self._leaf_array(value, leaf, leaf.within(what), InvalidFunctionError).ravel()
             for value, leaf in zip(leaves, self._leaves, strict=True)
         ]
         return np.concatenate(parts)
@@ -317,10 +371,10 @@ class Converter:
             return array.reshape(m, self.n)
         blocks = []
         for value, leaf in zip(self._match(tree, what, InvalidFunctionError), self._leaves, strict=True):
-            array = _derivative_array(value, f"{what} at leaf {leaf.name!r}")
+            array = _derivative_array(value, leaf.within(what))
             if array.shape != shape + leaf.shape:
                 raise InvalidFunctionError(
-                    f"{what} at leaf {leaf.name!r} has shape {array.shape}, but expected {shape + leaf.shape} "
+                    f"{leaf.within(what)} has shape {array.shape}, but expected {shape + leaf.shape} "
                     "(residual shape + param shape)"
                 )
             blocks.append(array.reshape(m, leaf.size))
@@ -382,11 +436,29 @@ def _align(value: Any, leaf: Leaf, what: str, error: type[Exception]) -> Any:
     """A Series or DataFrame in the order of the index of params."""
     if value.ndim == 2 and len(leaf.shape) == 1:
         value = value["value"] if "value" in value.columns else value.iloc[:, 0]
-    if value.index.equals(leaf.index):
-        return value.to_numpy()
-    if len(value.index) != len(leaf.index) or set(value.index) != set(leaf.index):
-        raise error(f"{what} has the index {list(value.index)}, but params have {list(leaf.index)}")
-    return value.reindex(leaf.index).to_numpy()
+    axes = ["index", "columns"][: value.ndim] if value.ndim == len(leaf.shape) else ["index"]
+    for axis in axes:
+        given, wanted = getattr(value, axis), getattr(leaf.data, axis)
+        if given.equals(wanted):
+            continue
+        if len(given) != len(wanted) or set(given) != set(wanted):
+            raise error(f"{what} has the {axis} {list(given)}, but params have {list(wanted)}")
+        value = value.reindex(**{axis: wanted})
+    return value.to_numpy()
+
+
+def _completed(value: Any, leaf: Leaf, default: float, what: str) -> Any:
+    """A Series that has a part of the index of params, with the default for the rest."""
+    if value.ndim == 2 and len(leaf.shape) == 1:
+        value = value["value"] if "value" in value.columns else value.iloc[:, 0]
+    if value.ndim != 1 or len(leaf.shape) != 1:
+        return value
+    for key in value.index:
+        if key not in leaf.index:
+            raise InvalidInputError(
+                f"{what} has the entry {key!r} that params don't have; they have {list(leaf.index)}"
+            )
+    return value if len(value.index) == len(leaf.index) else value.reindex(leaf.index, fill_value=default)
 
 
 def _as_pandas(block: NDArray[Any], leaf: Leaf) -> Any:

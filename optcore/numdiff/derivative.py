@@ -18,12 +18,13 @@ from optcore.history import FUN, NUMDIFF, Recorder
 from optcore.marks import Kind
 from optcore.numdiff.backends import get_backend
 from optcore.numdiff.options import NumdiffOptions
-from optcore.numdiff.schemes import EPS, RELATIVE_STEP, Plan, Steps, choose_steps, default_scale, plan_points
+from optcore.numdiff.schemes import Plan, Steps, choose_steps, default_scale, plan_points, relative_step
 from optcore.tree import Converter, ResidualReader
 
 __all__ = ["Differences", "NumdiffResult", "NumericalDerivative", "first_derivative"]
 
 Vector = NDArray[np.float64]
+EPS_SINGLE = float(np.finfo(np.float32).eps)
 
 
 class Differenced(NamedTuple):
@@ -62,13 +63,13 @@ class Differences:
         self._shipped: Any = function if self._backend is None else _Shipped(function)
         self._step = _positive(converter, options.step_size, "step_size")
         self._typical = _positive(converter, options.typical_x, "typical_x")
-        factor = converter.flatten_partial(options.scaling_factor, default=1.0, what="scaling_factor")
-        self._relative = RELATIVE_STEP[options.method] * factor
+        self._factor = converter.flatten_partial(options.scaling_factor, default=1.0, what="scaling_factor")
+        self._eps = converter.eps
         self._checked = options.method != "complex_step"
 
     def steps(self, x: Vector) -> Steps:
         """The steps at x, shape (n,)."""
-        h = self._relative * default_scale(x, self._typical)
+        h = relative_step(self.options.method, self._eps) * self._factor * default_scale(x, self._typical)
         if self._step is not None:
             h = np.where(np.isnan(self._step), h, self._step)
         return choose_steps(self.options.method, x, h, self._bounds)
@@ -79,7 +80,8 @@ class Differences:
         Args:
             x: the point.
             base: output of the function at x, where it is known already.
-            ask_value: the value at x is wanted for its own sake too, and counts as a call of fun.
+            ask_value: the value at x is wanted for its own sake too. Wherever it is computed it counts as a call of
+                fun, since the solver asked about x.
 
         Returns:
             None if a call failed and failures are to be survived.
@@ -90,12 +92,17 @@ class Differences:
         with_base = base is None and (ask_value or plan.needs_base or check is not None)
         extra = [x] if with_base else []
         points = np.vstack([*extra, plan.points, *([] if check is None else [check])])
-        tasks = [FUN if ask_value else NUMDIFF] * with_base + [NUMDIFF] * (len(points) - with_base)
+        tasks = [FUN] * with_base + [NUMDIFF] * (len(points) - with_base)
         outputs = self._evaluate(points, tasks)
         if outputs is None:
             return None
         if with_base:
             base, *outputs = outputs
+        if self._function.is_single and self._eps < EPS_SINGLE:
+            # Steps for double precision vanish in its rounding. Once is enough to learn that.
+            self._eps = EPS_SINGLE
+            again = self.derivative(x, base)
+            return again and again._replace(n_points=again.n_points + len(points))
         if check is not None:
             *outputs, checked = outputs
         derivative = self._assemble(plan, outputs, base)
@@ -132,7 +139,7 @@ class Differences:
     def _check_point(self, x: Vector) -> NDArray[np.complex128]:
         """One real point nearby, in a direction that doesn't cancel by symmetry."""
         direction = 0.5 + 0.5 * np.modf(np.arange(1, x.size + 1) * 0.6180339887498949)[0]
-        h = EPS**0.5 * default_scale(x, self._typical) * direction
+        h = self._eps**0.5 * default_scale(x, self._typical) * direction
         steps = choose_steps("forward", x, h, self._bounds)
         return np.asarray(x + steps.h, dtype=np.complex128)
 
@@ -147,7 +154,7 @@ class Differences:
         move = check.real - x
         real = np.real(np.asarray(checked) - np.asarray(base))
         size = np.abs(derivative) @ np.abs(move)
-        rounding = 100 * EPS * np.max(np.abs(np.real(base)), initial=0.0)
+        rounding = 100 * self._eps * np.max(np.abs(np.real(base)), initial=0.0)
         wrong = np.abs(real - derivative @ move) > 1e-2 * (size + np.abs(real)) + rounding
         if np.any(wrong):
             raise InvalidFunctionError(
@@ -158,7 +165,7 @@ class Differences:
 
 
 class _Shipped:
-    """The function as it goes to workers. Each sends the structure of the residuals along once."""
+    """The function as it goes to workers. Each sends along once what it learnt of the value: structure, precision."""
 
     def __init__(self, function: FlatFun) -> None:
         self.task, self.name = function.task, function.name
@@ -167,14 +174,16 @@ class _Shipped:
 
     def __call__(self, x: NDArray[Any]) -> tuple[Any, float]:
         output, value = self._function(x)
-        structure = None if self._sent else self._function.reader.structure
+        learnt = None if self._sent else (self._function.reader.structure, self._function.is_single)
         self._sent = True
-        return (output, structure), value
+        return (output, learnt), value
 
     def learn(self, pair: tuple[Any, Any]) -> Any:
-        output, structure = pair
-        if structure is not None:
-            self._function.reader.learn(structure)
+        output, learnt = pair
+        if learnt is not None:
+            structure, self._function.is_single = learnt
+            if structure is not None:
+                self._function.reader.learn(structure)
         return output
 
 
@@ -242,17 +251,19 @@ class NumericalDerivative:
             raise InvalidInputError(f"func must be a function, but got {func!r}")
         self._converter = Converter(params)
         self._reader = ResidualReader(self._converter)
-        function = FlatFun(func, Kind.LEAST_SQUARES, func_kwargs or {}, self._converter, self._reader)
-        flat_bounds = flatten_bounds(bounds, self._converter, self._converter.start)
+        # Of the kinds with vectors the one whose scalar value is cheap and doesn't overflow; it isn't used.
+        function = FlatFun(func, Kind.LIKELIHOOD, func_kwargs or {}, self._converter, self._reader)
+        self._bounds = flatten_bounds(bounds, self._converter, self._converter.start)
         recorder = Recorder(self._converter.n, keep="none")
         self._evaluator = Evaluator(recorder, self._converter.describe)
         self._differences = Differences(
-            function, self._evaluator, self._converter, flat_bounds, _checked_options(options)
+            function, self._evaluator, self._converter, self._bounds, _checked_options(options)
         )
 
     def __call__(self, params: Any) -> NumdiffResult:
         """The derivative at params."""
         x = self._converter.flatten(params)
+        self._check_point(x)
         done = self._differences.derivative(x, ask_value=True)
         assert done is not None
         names = self._converter.names
@@ -271,6 +282,13 @@ class NumericalDerivative:
             n_evaluations={"base": 1, "differences": done.n_points - 1},
             n_rounds=1,
         )
+
+    def _check_point(self, x: Vector) -> None:
+        for i in np.flatnonzero(~((self._bounds.lower <= x) & (x <= self._bounds.upper) & np.isfinite(x))):
+            raise InvalidInputError(
+                f"{self._converter.names[i]!r} is {x[i]}, but a derivative needs finite params within the bounds "
+                f"[{self._bounds.lower[i]}, {self._bounds.upper[i]}]"
+            )
 
     def __enter__(self) -> NumericalDerivative:
         return self

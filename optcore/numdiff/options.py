@@ -23,7 +23,8 @@ class NumdiffOptions:
         method: "forward" and "backward" (n + 1 evaluations), "central" (2 n, and one more where the value is asked
             for too), "complex_step" (n, of a function that takes complex params; exact to rounding).
         step_size: absolute steps: a number, or a tree like params. None: eps^(1/2) (central: eps^(1/3)) times
-            max(|x|, 0.1); complex steps are 1e-30 times that scale.
+            max(|x|, 0.1); complex steps are 1e-30 times that scale. eps is that of single precision where the
+            function computes in it (JAX without x64).
         scaling_factor: multiplies the default steps; a number or a tree like params.
         typical_x: replaces |x| in the default steps; a positive number or a tree like params.
         n_cores: worker processes that evaluate the points of a derivative at the same time; -1 for all cores. Above

@@ -15,20 +15,22 @@ from numpy.typing import NDArray
 
 from optcore.bounds import FlatBounds
 
-__all__ = ["RELATIVE_STEP", "Plan", "Steps", "choose_steps", "default_scale", "plan_points"]
+__all__ = ["Plan", "Steps", "choose_steps", "default_scale", "plan_points", "relative_step"]
 
 EPS = float(np.finfo(np.float64).eps)
-#: Relative steps: the optimal orders for first- and second-order formulas, see Nocedal & Wright (2006), section 8.1.
-RELATIVE_STEP = {
-    "forward": EPS ** (1 / 2),
-    "backward": EPS ** (1 / 2),
-    "central": EPS ** (1 / 3),
-    "complex_step": 1e-30,
-}
+#: Powers of the rounding error that are the optimal relative steps of first- and second-order formulas, see Nocedal &
+#: Wright (2006), section 8.1.
+ORDER = {"forward": 1 / 2, "backward": 1 / 2, "central": 1 / 3}
+COMPLEX_STEP = 1e-30
 #: |x| below this counts as this much: a compromise between parameters that are zero and parameters that are small.
 SMALLEST_SCALE = 0.1
 
 Vector = NDArray[np.float64]
+
+
+def relative_step(method: str, eps: float = EPS) -> float:
+    """The default step relative to the scale of x, for functions with the relative rounding error eps."""
+    return COMPLEX_STEP if method == "complex_step" else eps ** ORDER[method]
 
 
 def default_scale(x: Vector, typical_x: Vector | None) -> Vector:
@@ -125,6 +127,10 @@ class Plan:
         Returns:
             Shape (n,) or (m, n).
         """
+        with np.errstate(invalid="ignore"):  # differences of infinite values are NaN, and reported as that
+            return self._derivative(values, base)
+
+    def _derivative(self, values: NDArray[np.float64], base: NDArray[np.float64] | float | None) -> NDArray[np.float64]:
         n = self.base_weight.size
         if self.needs_base:
             # Differences to the base first: weights times raw values would round before they cancel.
@@ -198,6 +204,7 @@ def _uniform_plan(x: Vector, h: Vector, scheme: str) -> Plan:
         weight[1::2] *= -1.0
         return Plan(points, np.repeat(index, 2), weight, zero, uniform=True)
     is_complex = scheme == "complex_step"
-    points = np.tile(x.astype(np.complex128) if is_complex else x, (x.size, 1))
-    points[index, index] += 1j * h if is_complex else h
-    return Plan(points, index, 1.0 / h, zero if is_complex else -1.0 / h, uniform=True)
+    single: NDArray[Any] = np.tile(x.astype(np.complex128) if is_complex else x, (x.size, 1))
+    shift: NDArray[Any] = 1j * h if is_complex else h
+    single[index, index] += shift
+    return Plan(single, index, 1.0 / h, zero if is_complex else -1.0 / h, uniform=True)

@@ -44,10 +44,7 @@ class ScipyScalar(Algorithm):
             arguments["jac"] = jac
         if self.supports_bounds and bounds.any:
             arguments["bounds"] = scipy.optimize.Bounds(bounds.lower, bounds.upper)
-        with warnings.catch_warnings():
-            # scipy repeats its messages as warnings; they are in the result.
-            warnings.filterwarnings("ignore", module="scipy.optimize")
-            return read_scipy_result(scipy.optimize.minimize(fun, x0, **arguments))
+        return read_scipy_result(scipy.optimize.minimize(fun, x0, **arguments))
 
 
 def read_scipy_result(result: Any) -> SolverResult:
@@ -248,6 +245,12 @@ class ScipyTrustConstr(ScipyScalar):
     convergence_xtol_rel: float = 1e-5
     stopping_maxiter: int = UNLIMITED
     trustregion_initial_radius: float | None = None
+
+    def solve(self, objective: Objective, x0: Vector, bounds: FlatBounds) -> SolverResult:
+        """Run it without its warnings about quasi-Newton updates, which tell a user nothing to act on."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="delta_grad == 0.0", category=UserWarning)
+            return super().solve(objective, x0, bounds)
 
     def scipy_options(self, x0: Vector) -> dict[str, Any]:
         """The options under scipy's own names."""

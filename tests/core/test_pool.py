@@ -734,7 +734,7 @@ from optcore.numdiff.pool import shared_pool
 
 def fun(x):
     child = subprocess.Popen(["sleep", "60"])
-    print(os.getpid(), child.pid, flush=True)
+    os.write(1, b"%d %d\\n" % (os.getpid(), child.pid))
     time.sleep(60)
 
 list(shared_pool(2).evaluate(fun, [[0.0]] * 3))
@@ -752,15 +752,17 @@ def endless(tmp_path):
         text=True,
         start_new_session=True,
     )
-    pids = {int(pid) for _ in range(2) for pid in program.stdout.readline().split()}
-    assert len(pids) == 4
-    assert all(map(is_running, pids))
-    yield program, pids
-    program.kill()
-    for pid in pids:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    program.communicate()
+    pids = set()
+    try:
+        pids = {int(pid) for _ in range(2) for pid in program.stdout.readline().split()}
+        assert len(pids) == 4
+        assert all(map(is_running, pids))
+        yield program, pids
+    finally:
+        for pid in (program.pid, *pids):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        program.communicate()
 
 
 def test_ctrl_c_ends_a_program_within_a_second_and_leaves_nothing(endless):

@@ -1,0 +1,323 @@
+"""Reading a store, finished or not."""
+
+from __future__ import annotations
+
+import html
+import os
+import tomllib
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from optcore.errors import unknown_name
+from optcore_bench.store.compact import read_manifest
+from optcore_bench.store.digest import Digest, store_digest
+from optcore_bench.store.schema import TABLES, DamagedStoreError
+from optcore_bench.store.selection import Selection, merged_rows, read_consistently, select
+from optcore_bench.store.sources import Source
+from optcore_bench.store.writer import store_path
+
+_T = TypeVar("_T")
+Names = str | Iterable[str] | None
+
+
+class Results:
+    """The runs of a store as data frames.
+
+    Shows what was stored when it was opened; open the store again to see runs that were added since. Of
+    several runs of one (suite, problem, start, noise, algorithm, derivative) the latest is shown.
+
+    Args:
+        path: folder of the store.
+
+    Raises:
+        StoreNotFoundError: there is no store at the path.
+        StoreVersionError: a newer optcore wrote it.
+        DamagedStoreError: a file does not hold what was written.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path: Path | None = store_path(path)
+        self._manifest = read_manifest(self._path)
+        self._sources, self._selection = read_consistently(self._path, _chosen)
+
+    @classmethod
+    def from_frame(cls, frame: pd.DataFrame) -> Self:
+        """Results of histories that others recorded, so that every analysis works on them.
+
+        Args:
+            frame: one row an evaluation. Columns `problem`, `algorithm`, `evaluation`, `fun`; optional
+                `suite`, `derivative`, `start`, `noise`, `n`, `f_opt`, `task`, `batch`, `fun_true`, and
+                `seconds`, the time since the start of the run at the end of the evaluation.
+
+        Returns:
+            Results without a path, a study and a manifest.
+
+        Raises:
+            InvalidInputError: a column is missing.
+
+        Example:
+            >>> frame = pd.DataFrame({"problem": "a", "algorithm": "mine", "fun": [3.0, 1.0]})
+            >>> frame["evaluation"] = [1, 2]
+            >>> Results.from_frame(frame).runs[["problem", "algorithm", "f_start", "f_best", "n_fun_evals"]]
+              problem algorithm  f_start  f_best  n_fun_evals
+            0       a      mine      3.0     1.0            2
+        """
+        from optcore_bench.store.frame import FrameSource
+
+        results = cls.__new__(cls)
+        results._path = None
+        results._manifest = {}
+        results._sources, results._selection = _chosen([FrameSource(frame)])
+        return results
+
+    @property
+    def path(self) -> Path | None:
+        """Folder of the store; None for results that were made from a data frame."""
+        return self._path
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """What `manifest.json` said when the store was opened."""
+        return dict(self._manifest)
+
+    @property
+    def study(self) -> dict[str, Any]:
+        """What `study.toml` says."""
+        if self._path is None:
+            return {}
+        path = self._path / "study.toml"
+        try:
+            return tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise DamagedStoreError(f"'{path}' can't be read ({error}); restore it from a copy") from error
+
+    @property
+    def finished(self) -> bool:
+        """Whether the study went through; if not, what is stored so far is shown."""
+        return self._path is None or self._manifest.get("finished") is not None
+
+    @property
+    def _runs(self) -> Any:
+        return self._selection.runs
+
+    def _read(self, read: Callable[[list[Source], Selection], _T]) -> _T:
+        """Read from the files found at first or, if these were compacted meanwhile, from the new ones."""
+        try:
+            return read(self._sources, self._selection)
+        except FileNotFoundError:
+            if self._path is None:
+                raise
+        shown = self._runs.column("run_id")
+
+        def look_again(sources: list[Source]) -> _T:
+            answer = read(*(found := _chosen(sources, shown)))
+            self._sources, self._selection = found
+            return answer
+
+        return read_consistently(self._path, look_again)
+
+    @property
+    def runs(self) -> pd.DataFrame:
+        """One row per run, sorted by problem, algorithm and derivative; always all columns.
+
+        Null becomes NaN, or <NA> in `m` and `n_iterations`.
+        """
+        return _frame(self._runs, "runs")
+
+    @property
+    def timings(self) -> pd.DataFrame:
+        """What a clock measured, one row per run in the order of `runs`."""
+        return _frame(self._selection.timings, "timings")
+
+    def history(
+        self,
+        run_id: Names = None,
+        problem: Names = None,
+        algorithm: Names = None,
+        derivative: Names = None,
+        *,
+        columns: list[str] | None = None,
+    ) -> pd.DataFrame:
+        """Evaluations, sorted by run as in `runs` and by evaluation.
+
+        Filters are a name or several; a run must pass all of them. Only what they ask for is read.
+
+        Args:
+            run_id: ids of runs.
+            problem: names of problems, `"rosenbrock"` or `"more_wild/rosenbrock"`.
+            algorithm: names of algorithms.
+            derivative: names of derivative strategies.
+            columns: columns to read; all by default. Without `x` it is much faster.
+
+        Returns:
+            Columns `run_id` and `task` (categorical), `evaluation`, `batch`, `fun`, `fun_true` (NaN where
+            there is no noise), `best`, and `x` (an array of n numbers, or None where the study did not keep
+            it).
+
+        Raises:
+            UnknownNameError: no run has the name.
+        """
+        return self._rows(
+            "history",
+            {"run_id": run_id, "problem": problem, "algorithm": algorithm, "derivative": derivative},
+            columns,
+        )
+
+    def clock(
+        self,
+        run_id: Names = None,
+        problem: Names = None,
+        algorithm: Names = None,
+        derivative: Names = None,
+        *,
+        columns: list[str] | None = None,
+    ) -> pd.DataFrame:
+        """When each evaluation started and stopped, in ns since the start of its run.
+
+        Args:
+            run_id: as in `history`.
+            problem: as in `history`.
+            algorithm: as in `history`.
+            derivative: as in `history`.
+            columns: as in `history`.
+
+        Returns:
+            Columns `run_id`, `evaluation`, `start`, `stop`; the same rows as `history` with the same filters.
+
+        Raises:
+            UnknownNameError: no run has the name.
+        """
+        return self._rows(
+            "clock",
+            {"run_id": run_id, "problem": problem, "algorithm": algorithm, "derivative": derivative},
+            columns,
+        )
+
+    def _rows(self, table: str, filters: dict[str, Names], columns: list[str] | None) -> pd.DataFrame:
+        schema = TABLES[table]
+        for name in columns or ():
+            if name not in schema.names:
+                raise unknown_name(f"column of {table}", name, schema.names)
+        chosen = self._choose(filters)
+
+        def read(sources: list[Source], selection: Selection) -> Any:
+            order = selection.order if chosen is None else [entry for entry in selection.order if entry[1] in chosen]
+            found = list(merged_rows(sources, order, table, columns, plain=False))
+            if not found:
+                return schema.empty_table() if columns is None else schema.empty_table().select(columns)
+            whole = pa.concat_tables([_same_schema(rows) for rows in found])
+            return whole.select(schema.names if columns is None else columns)
+
+        return _frame(self._read(read), table)
+
+    def _choose(self, filters: dict[str, Names]) -> frozenset[str] | None:
+        """Ids of the runs that pass all filters; None if there is no filter."""
+        runs = self._runs
+        mask: Any = None
+        for name, value in filters.items():
+            if value is None:
+                continue
+            passes = _passes(runs, name, [value] if isinstance(value, str) else list(value))
+            mask = passes if mask is None else pc.and_(mask, passes)
+        return None if mask is None else frozenset(runs.column("run_id").filter(mask).to_pylist())
+
+    @cached_property
+    def _digest(self) -> Digest:
+        runs = self._runs
+        return store_digest(row for batch in runs.to_batches(max_chunksize=1000) for row in batch.to_pylist())
+
+    @property
+    def digest(self) -> str:
+        """The digest of what no clock decided, computed from `runs`; see `optcore_bench.store.digest`."""
+        return self._digest.value
+
+    @property
+    def environments(self) -> dict[str, dict[str, str]]:
+        """Fingerprints by the hash in `runs.environment`: the harness's, and those that runs brought."""
+        from optcore_bench.environment import environment_hash
+
+        known: dict[str, dict[str, str]] = {}
+        if isinstance(own := self._manifest.get("environment"), dict):
+            known[environment_hash(own)] = own
+        for found in self._read(lambda sources, _: [source.environments for source in sources]):
+            known |= found
+        return known
+
+    def _counts(self) -> dict[str, int]:
+        names = ("problem", "algorithm", "derivative")
+        return {"run": self._runs.num_rows} | {
+            name: pc.count_distinct(self._runs.column(name)).as_py() for name in names
+        }
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{size} {name}{'' if size == 1 else 's'}" for name, size in self._counts().items())
+        place = "from a data frame" if self._path is None else f"'{self._path}'"
+        return f"Results({place}: {counts}{'' if self.finished else '; unfinished'})"
+
+    def _repr_html_(self) -> str:
+        statuses = {
+            entry["values"]: entry["counts"] for entry in pc.value_counts(self._runs.column("status")).to_pylist()
+        }
+        rows = {
+            "store": "from a data frame" if self._path is None else str(self._path),
+            **{f"{name}s": size for name, size in self._counts().items()},
+            "statuses": ", ".join(f"{name}: {statuses[name]}" for name in sorted(statuses)) or "none",
+            "state": "finished" if self.finished else "unfinished",
+            "digest": self.digest[:16],
+        }
+        cells = "".join(f"<tr><th>{name}</th><td>{html.escape(str(value))}</td></tr>" for name, value in rows.items())
+        return f"<table><caption>Results</caption>{cells}</table>"
+
+
+def _chosen(sources: list[Source], shown: Any = None) -> tuple[list[Source], Selection]:
+    """The sources with the runs to show from them: all, or those among the run ids `shown`."""
+    selection = select(sources)
+    if shown is not None:
+        mask = pc.is_in(selection.runs.column("run_id"), value_set=shown.combine_chunks())
+        selection = Selection(
+            selection.runs.filter(mask),
+            selection.timings.filter(mask),
+            [entry for entry, shows in zip(selection.order, mask.to_pylist(), strict=True) if shows],
+            selection.dropped,
+        )
+    return sources, selection
+
+
+def _passes(runs: Any, name: str, values: list[str]) -> Any:
+    """Which runs have one of the values; for problems also with the suite before them."""
+    spellings = [runs.column(name)]
+    if name == "problem":
+        spellings.append(pc.binary_join_element_wise(runs.column("suite"), runs.column("problem"), "/"))
+    known = set().union(*(pc.unique(column).to_pylist() for column in spellings))
+    for value in values if known else ():
+        if value not in known:
+            raise unknown_name(name, value, known)
+    passes = [pc.is_in(column, value_set=pa.array(values, pa.string())) for column in spellings]
+    return passes[0] if len(passes) == 1 else pc.or_(*passes)
+
+
+def _same_schema(rows: Any) -> Any:
+    """Without key-values and null flags, so that rows of logs and of files can be put together."""
+    fields = [pa.field(field.name, field.type) for field in rows.schema]
+    return pa.Table.from_arrays(rows.columns, schema=pa.schema(fields))
+
+
+def _frame(table: Any, name: str) -> pd.DataFrame:
+    frame = table.unify_dictionaries().to_pandas()
+    for field in TABLES[name]:
+        if field.nullable and field.type == pa.int64() and field.name in frame:
+            frame[field.name] = _nullable(table.column(field.name))
+    for column in frame.columns:
+        if isinstance(frame[column].dtype, pd.CategoricalDtype):
+            frame[column] = frame[column].cat.remove_unused_categories()
+    return frame
+
+
+def _nullable(column: Any) -> pd.Series:
+    return column.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)

@@ -1,0 +1,251 @@
+"""Writing a store: append finished runs from any thread or process, then finish."""
+
+from __future__ import annotations
+
+import datetime as dt
+import errno
+import json
+import os
+import secrets
+import shutil
+import threading
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from optcore_bench.environment import fingerprint, provenance
+from optcore_bench.store.compact import compact, locked, read_manifest, replace_text, rotate, write_manifest
+from optcore_bench.store.digest import DIGEST_DEFINITION, store_digest
+from optcore_bench.store.log import LogWriter, sync_folder
+from optcore_bench.store.record import RunRecord, encode, prepare
+from optcore_bench.store.schema import KEY, SCHEMA_VERSION, StoreError, no_store
+from optcore_bench.store.selection import Selection, read_consistently, select
+
+_ROTATE_BYTES = 64 * 2**20
+
+
+class StoreWriter:
+    """Appends runs to a store.
+
+    A run is stored when `append` returns, and `kill -9` can't take it back. Threads may share a writer; each
+    process needs its own (a pickled writer opens the same store again) and should close it before some
+    process calls `finish`, which leaves alone what another process still holds open.
+
+    Args:
+        path: folder of the store. It is made if `study` is given and there is none.
+        study: text of `study.toml`; replaces the one of an existing store.
+        manifest: entries of `manifest.json` to set, such as `command`, `environment` and `provenance`. A new
+            store without any describes the present environment.
+        rotate_bytes: size from which a log is turned into a Parquet segment.
+
+    Raises:
+        StoreNotFoundError: there is no store and no `study` to make one of.
+        StoreError: the folder holds something else.
+        StoreVersionError: a newer optcore wrote the store.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        study: str | None = None,
+        manifest: Mapping[str, Any] | None = None,
+        rotate_bytes: int = _ROTATE_BYTES,
+    ) -> None:
+        self.path = store_path(path)
+        self._rotate_bytes = rotate_bytes
+        self._log: LogWriter | None = None
+        self._lock = threading.Lock()
+        self._pid = os.getpid()
+        if not (self.path / "manifest.json").exists():
+            if study is None:
+                raise no_store(self.path)
+            _create(self.path, study, manifest)
+        read_manifest(self.path)
+        self._update(study, manifest)
+
+    def _update(self, study: str | None, manifest: Mapping[str, Any] | None) -> None:
+        with locked(self.path):
+            if study is not None and _read_text(self.path / "study.toml") != study:
+                replace_text(self.path / "study.toml", study)
+            known = read_manifest(self.path)
+            new = json.loads(json.dumps({**known, **(manifest or {})}, default=str))
+            if new != known:
+                write_manifest(self.path, new)
+
+    def append(self, record: RunRecord) -> None:
+        """Store a finished run.
+
+        Args:
+            record: the run.
+
+        Raises:
+            InvalidInputError: it doesn't fit the tables.
+            OSError: the disk is full, or similar; the run is not stored.
+        """
+        payload = encode(prepare(record))
+        self._leave_parent()
+        with self._lock:
+            log = self._log = self._log or self._new_log()
+            try:
+                log.append(payload)
+            except BaseException:
+                # The log may end in half a frame: what came after it would not be read.
+                self._log = None
+                log.close(sync=False)
+                raise
+            full = log.size >= self._rotate_bytes
+            if full:
+                self._log = None
+        if full:
+            log.close()
+            rotate(self.path, log.path)
+
+    def _leave_parent(self) -> None:
+        """After a fork the log is the parent's."""
+        if self._pid != os.getpid():
+            self._pid, self._lock, self._log = os.getpid(), threading.Lock(), None
+
+    def _new_log(self) -> LogWriter:
+        log = LogWriter(self.path / "log")
+        with locked(self.path):
+            manifest = read_manifest(self.path)
+            if manifest.get("finished") is not None:
+                write_manifest(self.path, {**manifest, **_UNFINISHED})
+        return log
+
+    def finish(self, run_ids: Collection[str] | None = None) -> int:
+        """Bring the store to one file in each table, and write its digest and its counts to the manifest.
+
+        Of several runs of one (suite, problem, start, noise, algorithm, derivative) one stays: one of
+        `run_ids`, or the latest. Finishing twice changes nothing. While another process has the store open
+        for writing, what it appended stays in its log and the manifest goes on to call the store unfinished;
+        the last one to finish completes it. Memory is bounded by row groups, not by the number of
+        evaluations.
+
+        Args:
+            run_ids: ids of the study's present runs.
+
+        Returns:
+            How many superseded runs were dropped.
+        """
+        self.close()
+        with locked(self.path):
+            selection, changed, complete = compact(self.path, run_ids)
+            manifest = read_manifest(self.path)
+            if not complete:
+                write_manifest(self.path, {**manifest, **_UNFINISHED})
+            elif changed or manifest.get("finished") is None:
+                write_manifest(self.path, {**manifest, **_summary(selection)})
+        return selection.dropped
+
+    def close(self) -> None:
+        """Bring what was appended to the disk and let go of the log. A later `append` begins a new one."""
+        self._leave_parent()
+        with self._lock:
+            log, self._log = self._log, None
+        if log is not None:
+            log.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path, "_rotate_bytes": self._rotate_bytes}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _log=None, _lock=threading.Lock(), _pid=os.getpid())
+
+    def __repr__(self) -> str:
+        return f"StoreWriter('{self.path}')"
+
+
+def store_path(path: str | os.PathLike[str]) -> Path:
+    """The absolute path of a store, `~` expanded."""
+    return Path(path).expanduser().absolute()
+
+
+def stored_run_ids(path: str | os.PathLike[str]) -> dict[str, tuple[Any, ...]]:
+    """What need not be run again.
+
+    Args:
+        path: the store.
+
+    Returns:
+        For each stored run_id its (suite, problem, start, noise, algorithm, derivative); superseded runs too.
+
+    Raises:
+        StoreNotFoundError: there is no store.
+    """
+    root = store_path(path)
+    read_manifest(root)
+    runs = read_consistently(root, lambda sources: select(sources, one_per_cell=False).runs)
+    columns = [runs.column(name).to_pylist() for name in ("run_id", *KEY)]
+    return {run_id: tuple(key) for run_id, *key in zip(*columns, strict=True)}
+
+
+_UNFINISHED: dict[str, Any] = {
+    "finished": None,
+    "digest": None,
+    "digest_definition": DIGEST_DEFINITION,
+    "digest_rows": None,
+    "digest_left_out": None,
+    "statuses": None,
+}
+
+
+def _summary(selection: Selection) -> dict[str, Any]:
+    digest = store_digest(_rows(selection))
+    statuses = Counter(selection.runs.column("status").to_pylist())
+    return {
+        "finished": _now(),
+        "digest": digest.value,
+        "digest_definition": DIGEST_DEFINITION,
+        "digest_rows": digest.rows,
+        "digest_left_out": digest.left_out,
+        "statuses": dict(sorted(statuses.items())),
+    }
+
+
+def _rows(selection: Selection) -> Iterator[dict[str, Any]]:
+    for batch in selection.runs.to_batches(max_chunksize=1000):
+        yield from batch.to_pylist()
+
+
+def _now() -> str:
+    return dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+
+
+def _read_text(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+
+
+def _create(root: Path, study: str, manifest: Mapping[str, Any] | None) -> None:
+    """Make a store under another name beside its place and rename it: nobody sees half of it."""
+    entries = {"environment": fingerprint(), "provenance": provenance(None)} if manifest is None else dict(manifest)
+    begun = root.with_name(f".{root.name}.{secrets.token_hex(4)}.tmp")
+    begun.mkdir(parents=True)
+    try:
+        replace_text(begun / "study.toml", study)
+        write_manifest(begun, {"schema": SCHEMA_VERSION, "created": _now(), **_UNFINISHED, **entries})
+        begun.rename(root)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            raise
+        if not (root / "manifest.json").exists():
+            raise StoreError(
+                f"'{root}' holds something that is not a store; choose another path or remove what is there"
+            ) from error
+    finally:
+        shutil.rmtree(begun, ignore_errors=True)
+    sync_folder(root.parent)
