@@ -87,15 +87,17 @@ class Nlopt(Algorithm):
 
     @staticmethod
     def _run(solver: Any, x0: Vector, objective: Objective, raised: list[BaseException]) -> SolverResult:
+        failure: Exception | None = None
         try:
             x = np.asarray(solver.optimize(x0), dtype=np.float64)
         except Exception as error:  # noqa: BLE001  NLopt's failures, and what we raised, come as many types
-            if raised:
-                raise raised[0] from None
-            best = objective.evaluator.best_x
-            return SolverResult(x0 if best is None else best, success=False, message=f"{type(error).__name__}: {error}")
-        if raised:
+            failure = error
+        if raised:  # outside of the except clause, so that its cause stays what it was
             raise raised[0]
+        if failure is not None:
+            best = objective.evaluator.best_x
+            message = f"{type(failure).__name__}: {failure}"
+            return SolverResult(x0 if best is None else best, success=False, message=message)
         code = int(solver.last_optimize_result())
         return SolverResult(x, success=code in (1, 2, 3, 4), message=MESSAGES.get(code, f"return code {code}"))
 

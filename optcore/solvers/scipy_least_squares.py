@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -40,12 +40,22 @@ class ScipyLeastSquares(Algorithm):
 
     def solve(self, objective: Objective, x0: NDArray[np.float64], bounds: FlatBounds) -> SolverResult:
         """Run scipy.optimize.least_squares."""
+        return self.run(objective.residuals, objective.jacobian, x0, bounds)
+
+    def run(
+        self,
+        residuals: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+        jacobian: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+        x0: NDArray[np.float64],
+        bounds: FlatBounds,
+    ) -> SolverResult:
+        """Hand functions of flat vectors to scipy."""
         import scipy.optimize
 
         result = scipy.optimize.least_squares(
-            objective.residuals,
+            residuals,
             x0,
-            jac=objective.jacobian,
+            jac=jacobian,
             method=self.method,
             bounds=(bounds.lower, bounds.upper) if bounds.any else (-np.inf, np.inf),
             ftol=self.convergence_ftol_rel,
@@ -72,7 +82,34 @@ class ScipyLSLM(ScipyLeastSquares):
                 f"scipy_ls_lm needs at least as many residuals as params, but there are {objective.m} residuals and "
                 f"{objective.n} params; use scipy_ls_trf"
             )
-        return super().solve(objective, x0, bounds)
+        padded = _Padded(objective)
+        result = self.run(padded.residuals, padded.jacobian, np.append(x0, 0.0), bounds)
+        return replace(result, x=result.x[:-1])
+
+
+@dataclass(frozen=True)
+class _Padded:
+    """The same least-squares problem with one more param, z, and one more residual, tiny * z.
+
+    In scipy 1.17 lmder (its qrfac, where it recomputes the norms of columns) reads one number past the end of the
+    jacobian, so that its path depends on what lies in memory there and the same call may give different results. The
+    last column is now that of z: its norm never changes, so it is never recomputed, it is never a pivot, z stays 0,
+    and all that the user's params see is the same, bit by bit, as with a zero past the end.
+    """
+
+    objective: Objective
+
+    tiny: ClassVar[float] = 1e-150
+
+    def residuals(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.append(self.objective.residuals(x[:-1]), self.tiny * x[-1])
+
+    def jacobian(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        given = self.objective.jacobian(x[:-1])
+        padded = np.zeros((given.shape[0] + 1, given.shape[1] + 1))
+        padded[:-1, :-1] = given
+        padded[-1, -1] = self.tiny
+        return padded
 
 
 @dataclass(frozen=True)
