@@ -401,8 +401,8 @@ class Objective:
         if self.evaluator.survives:
             self._fail(point, x)
             return
-        if point.value == np.inf and self.kind is Kind.SCALAR:  # there can't be a derivative: point back to the start
-            point.derivative = derivative
+        if point.value == np.inf:  # there can't be a derivative where there is no value: point back to the start
+            point.derivative = np.where(np.isnan(derivative), 0.0, derivative)
             point.gradient = np.zeros_like(x) if self._penalty is None else self._penalty.gradient(x)
             return
         columns = np.isnan(np.atleast_2d(derivative)).any(axis=0)

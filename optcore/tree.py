@@ -470,6 +470,8 @@ def _as_pandas(block: NDArray[Any], leaf: Leaf) -> Any:
 def _derivative_array(value: Any, what: str) -> NDArray[Any]:
     if type(value) is np.ndarray and value.dtype is _FLOAT64:
         return value
+    if value is None:
+        raise InvalidFunctionError(f"{what} returned None; is a return statement missing?")
     try:
         array = np.asarray(value)
         if array.dtype.kind == "O":

@@ -65,6 +65,7 @@ class Differences:
         self._typical = _positive(converter, options.typical_x, "typical_x")
         self._factor = converter.flatten_partial(options.scaling_factor, default=1.0, what="scaling_factor")
         self._eps = converter.eps
+        self._converter = converter
         self._checked = options.method != "complex_step"
 
     def steps(self, x: Vector) -> Steps:
@@ -72,7 +73,24 @@ class Differences:
         h = relative_step(self.options.method, self._eps) * self._factor * default_scale(x, self._typical)
         if self._step is not None:
             h = np.where(np.isnan(self._step), h, self._step)
-        return choose_steps(self.options.method, x, h, self._bounds)
+        steps = choose_steps(self.options.method, x, h, self._box(x))
+        if not steps.h.all():
+            self._refuse_vanishing(x, h, steps)
+        return steps
+
+    def _box(self, x: Vector) -> FlatBounds:
+        """What the points must stay in: the bounds, and x, since some solvers leave the bounds on their way."""
+        bounds = self._bounds
+        if not bounds.any or bounds.contain(x):
+            return bounds
+        return FlatBounds(np.minimum(bounds.lower, x), np.maximum(bounds.upper, x))
+
+    def _refuse_vanishing(self, x: Vector, h: Vector, steps: Steps) -> None:
+        for i in np.flatnonzero((steps.h == 0) & (steps.scheme != "fixed")):
+            raise InvalidInputError(
+                f"the step {h[i]:g} for {self._converter.names[i]!r} vanishes in the rounding of {float(x[i])!r}; "
+                "give a larger step_size, scaling_factor or typical_x"
+            )
 
     def derivative(self, x: Vector, base: Any = None, *, ask_value: bool = False) -> Differenced | None:
         """The derivative at x, shape (n,), and the value there if it is known or asked for, in one batch.
@@ -87,7 +105,7 @@ class Differences:
             None if a call failed and failures are to be survived.
         """
         steps = self.steps(x)
-        plan = plan_points(x, steps, self._bounds)
+        plan = plan_points(x, steps, self._box(x))
         check = None if self._checked else self._check_point(x)
         with_base = base is None and (ask_value or plan.needs_base or check is not None)
         extra = [x] if with_base else []
@@ -115,7 +133,9 @@ class Differences:
         try:
             outputs = self._evaluator.batch(self._shipped, points, tasks, self._backend)
         except UserFunctionError as error:
-            if self.options.method != "complex_step" or not isinstance(error.__cause__, TypeError):
+            if self.options.method != "complex_step" or not isinstance(
+                error.__cause__, (TypeError, np.exceptions.ComplexWarning)
+            ):
                 raise
             raise InvalidFunctionError(
                 f"complex_step needs a function that takes complex params, but {error}; "
@@ -140,8 +160,9 @@ class Differences:
         """One real point nearby, in a direction that doesn't cancel by symmetry."""
         direction = 0.5 + 0.5 * np.modf(np.arange(1, x.size + 1) * 0.6180339887498949)[0]
         h = self._eps**0.5 * default_scale(x, self._typical) * direction
-        steps = choose_steps("forward", x, h, self._bounds)
-        return np.asarray(x + steps.h, dtype=np.complex128)
+        box = self._box(x)
+        steps = choose_steps("forward", x, h, box)
+        return np.clip(x + steps.h, box.lower, box.upper).astype(np.complex128)
 
     def _refuse_if_not_holomorphic(
         self,

@@ -1,0 +1,61 @@
+"""Benchmarks of optimizers: studies of algorithms and derivative strategies, their store, and what it shows.
+
+Names are imported when they are asked for, so that `import optcore_bench` and `optcore --help` are quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from optcore_bench.convergence import convergence
+    from optcore_bench.costs import VirtualClock, accuracy_table, cost_table, summary_table
+    from optcore_bench.figures import accuracy_profile_plot, data_profile_plot, performance_profile_plot
+    from optcore_bench.report import write_report
+    from optcore_bench.runner import run_study
+    from optcore_bench.store import Results
+    from optcore_bench.study import Study, load_study
+
+_HOMES = {
+    "Results": "store",
+    "Study": "study",
+    "VirtualClock": "costs",
+    "accuracy_profile_plot": "figures",
+    "accuracy_table": "costs",
+    "convergence": "convergence",
+    "cost_table": "costs",
+    "data_profile_plot": "figures",
+    "load_study": "study",
+    "performance_profile_plot": "figures",
+    "run_study": "runner",
+    "summary_table": "costs",
+    "write_report": "report",
+}
+
+__all__ = [
+    "Results",
+    "Study",
+    "VirtualClock",
+    "accuracy_profile_plot",
+    "accuracy_table",
+    "convergence",
+    "cost_table",
+    "data_profile_plot",
+    "load_study",
+    "performance_profile_plot",
+    "run_study",
+    "summary_table",
+    "write_report",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'optcore_bench' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"optcore_bench.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,144 @@
+"""The application: its commands and their arguments."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from optcore_bench.cli.errors import in_one_sentence
+
+app = typer.Typer(
+    name="optcore",
+    help="Compare optimization algorithms and sources of derivatives, reproducibly.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Store = Annotated[Path, typer.Argument(help="Folder of a store, such as results/local/quick.", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for other programs.")]
+
+
+class Listable(StrEnum):
+    """What can be listed."""
+
+    SUITES = "suites"
+    PROBLEMS = "problems"
+    ALGORITHMS = "algorithms"
+    DERIVATIVES = "derivatives"
+    STUDIES = "studies"
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        from optcore._version import __version__
+
+        typer.echo(f"optcore {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Compare optimization algorithms and sources of derivatives, reproducibly."""
+
+
+@app.command("run")
+def run_command(
+    study: Annotated[
+        str, typer.Argument(help="A study that ships ('quick'), or the path of a TOML file.", show_default=False)
+    ],
+    *,
+    store: Annotated[
+        Path | None, typer.Option(help="Folder of the results. [default: results/local/NAME]", show_default=False)
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", "-j", help="Runs at the same time. [default: the cores it may use]", show_default=False),
+    ] = None,
+    backend: Annotated[str, typer.Option(help="'threads', or a joblib backend: loky, dask, ray.")] = "threads",
+    report: Annotated[bool, typer.Option("--report/--no-report", help="Write STORE/report.html at the end.")] = True,
+    open_report: Annotated[bool, typer.Option("--open", help="Open the report in a browser.")] = False,
+    allow_mixed: Annotated[
+        bool, typer.Option("--allow-mixed", help="Add to a store made in another environment.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    json: Json = False,
+) -> None:
+    """Run a study. What its store holds already is not run again, so that the same command resumes."""
+    with in_one_sentence(resume=True):
+        from optcore_bench.cli.run import RunOptions, run
+
+        run(RunOptions(study, store, jobs, backend, report, open_report, allow_mixed, quiet, json))
+
+
+@app.command("report")
+def report_command(
+    store: Store,
+    *,
+    html: Annotated[
+        Path | None, typer.Option(help="File to write. [default: STORE/report.html]", show_default=False)
+    ] = None,
+    figures: Annotated[
+        str | None,
+        typer.Option(help="Formats of single figures, written to STORE/figures: pdf,svg,png.", show_default=False),
+    ] = None,
+    open_report: Annotated[bool, typer.Option("--open", help="Open the report in a browser.")] = False,
+    json: Json = False,
+) -> None:
+    """Write the report of a store: one HTML file with profiles, convergence plots and tables."""
+    with in_one_sentence():
+        from optcore_bench.cli.report import report
+
+        report(store, html, figures, open_report=open_report, as_json=json)
+
+
+@app.command("show")
+def show_command(
+    store: Store,
+    *,
+    problem: Annotated[
+        str | None, typer.Option("--problem", "-p", help="Only runs of this problem.", show_default=False)
+    ] = None,
+    algorithm: Annotated[
+        str | None, typer.Option("--algorithm", "-a", help="Only runs of this algorithm.", show_default=False)
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Show what is in a store: a summary, or single runs where a problem or an algorithm is named."""
+    with in_one_sentence():
+        from optcore_bench.cli.show import show
+
+        show(store, problem, algorithm, as_json=json)
+
+
+@app.command("list")
+def list_command(
+    what: Annotated[Listable, typer.Argument(help="What to list.", show_default=False)], *, json: Json = False
+) -> None:
+    """List what there is to put into a study."""
+    with in_one_sentence():
+        from optcore_bench.cli.catalog import show_catalog
+
+        show_catalog(what.value, as_json=json)
+
+
+@app.command("doctor")
+def doctor_command(*, json: Json = False) -> None:
+    """Say what is installed, what is missing, and what that would unlock."""
+    with in_one_sentence():
+        from optcore_bench.cli.doctor import doctor
+
+        doctor(as_json=json)
+
+
+def main() -> None:
+    """Entry point of the command `optcore`."""
+    app()

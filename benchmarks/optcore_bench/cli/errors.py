@@ -1,0 +1,48 @@
+"""Errors as one sentence on standard error, with an exit status, without a traceback."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+
+import typer
+
+__all__ = ["NOT_COMPARABLE", "WRONG_INPUT", "in_one_sentence"]
+
+WRONG_INPUT = 2
+NOT_COMPARABLE = 3
+INTERRUPTED = 130
+
+
+@contextlib.contextmanager
+def in_one_sentence(*, resume: bool = False) -> Iterator[None]:
+    """Turn what goes wrong for a reason that the user can mend into one sentence.
+
+    Args:
+        resume: whether the same command takes up what Ctrl-C interrupts.
+
+    Raises:
+        typer.Exit: 2 for wrong input, 3 where results can't stand together, 130 after Ctrl-C.
+    """
+    from optcore.errors import OptcoreError
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        advice = "; finished runs are stored, and the same command resumes" if resume else ""
+        _leave(f"interrupted{advice}", INTERRUPTED)
+    except OptcoreError as error:
+        from optcore_bench.runner import NotComparableError
+
+        _leave(f"error: {error}", NOT_COMPARABLE if isinstance(error, NotComparableError) else WRONG_INPUT)
+    except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
+        sys.stderr.close()
+        raise typer.Exit(0) from None
+    except OSError as error:
+        _leave(f"error: {error}", WRONG_INPUT)
+
+
+def _leave(message: str, status: int) -> None:
+    typer.echo(" ".join(message.split("\n")), err=True)
+    raise typer.Exit(status)

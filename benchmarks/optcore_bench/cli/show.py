@@ -1,0 +1,83 @@
+"""`optcore show`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from optcore.errors import unknown_name
+from optcore_bench.cli.tables import print_table
+from optcore_bench.store import Results
+
+__all__ = ["show"]
+
+_TAUS = (1e-1, 1e-5, 1e-10)
+_RUN_COLUMNS = (
+    "problem",
+    "n",
+    "start",
+    "algorithm",
+    "derivative",
+    "status",
+    "evaluations",
+    "f_start",
+    "f_best",
+    "f_opt",
+    "message",
+)
+
+
+def show(store: Path, problem: str | None, algorithm: str | None, *, as_json: bool) -> None:
+    """Print a summary by solver, or single runs."""
+    results = Results(store)
+    single = problem is not None or algorithm is not None
+    rows = _single_runs(results.runs, problem, algorithm) if single else _summary(results)
+    if as_json:
+        typer.echo(json.dumps(rows, default=str))
+        return
+    if not single:
+        manifest = results.manifest
+        state = "finished" if results.finished else "not finished; the same `optcore run` resumes it"
+        typer.echo(f"{store}: {len(results.runs)} runs, {state}, digest {manifest.get('digest') or 'none yet'}")
+    print_table(rows)
+
+
+def _summary(results: Results) -> list[dict[str, Any]]:
+    """One row a solver: what it solved, at what cost, how its runs ended."""
+    if results.runs.empty or (results.runs["status"] == "not_applicable").all():
+        return []
+    from optcore_bench.costs import summary_table, tau_label
+
+    table = summary_table(results, taus=_TAUS)
+    rows = []
+    for solver, row in table.iterrows():
+        shown: dict[str, Any] = {"solver": solver, "problems": int(row["problems"])}
+        for tau in _TAUS:
+            shown[f"solved {tau:g}"] = int(row[f"solved_{tau_label(tau)}"])
+        shown["median evaluations 1e-05"] = _number(row[f"median_cost_{tau_label(1e-5)}"])
+        shown["derivative error"] = _number(row["derivative_error"])
+        rows.append(shown)
+    return rows
+
+
+def _single_runs(runs: Any, problem: str | None, algorithm: str | None) -> list[dict[str, Any]]:
+    if problem is not None:
+        full = runs["suite"] + "/" + runs["problem"]
+        if not ((runs["problem"] == problem) | (full == problem)).any():
+            raise unknown_name("problem of this store", problem, sorted({*runs["problem"], *full}))
+        runs = runs[(runs["problem"] == problem) | (full == problem)]
+    if algorithm is not None:
+        if algorithm not in set(runs["algorithm"]):
+            raise unknown_name("algorithm of this store", algorithm, set(runs["algorithm"]))
+        runs = runs[runs["algorithm"] == algorithm]
+    runs = runs.assign(evaluations=runs["n_fun_evals"] + runs["n_fun_and_jac_evals"])
+    return [{name: _number(row[name]) for name in _RUN_COLUMNS} for _, row in runs.iterrows()]
+
+
+def _number(value: Any) -> Any:
+    """Plain Python values; None for what is missing."""
+    plain = value.item() if hasattr(value, "item") else value
+    return None if plain != plain or str(plain) == "<NA>" else plain

@@ -1,0 +1,248 @@
+"""The runs that a study consists of, each with an id that says everything that determines it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optcore.errors import InvalidInputError
+from optcore.marks import Kind
+from optcore.solvers import Algorithm, CallableAlgorithm
+from optcore_bench.codehash import code_hash
+from optcore_bench.environment import library_version
+from optcore_bench.selection import AlgorithmEntry, is_registered, resolved_options
+from optcore_bench.strategies import Jax, NoDerivative, Strategy
+from optcore_bench.study import Study
+from optcore_problems import Problem
+
+__all__ = ["Run", "expand", "starting_point"]
+
+Vector = NDArray[np.float64]
+
+_ID_DIGITS = 20
+#: Changes when the meaning of a stored run does, so that old runs aren't taken for new ones.
+_ID_VERSION = "1"
+_DRAWS = 100
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One cell of a study: a problem from one start, by one algorithm, under one derivative strategy.
+
+    Attributes:
+        run_id: hash of everything that determines the run.
+        study: name of the study.
+        problem: the problem.
+        start: number of the start, from 1.
+        x0: the start, shape (n,).
+        f_start: the value there; None for a problem of the user's own, whose code runs in supervised processes only.
+        entry: the algorithm as the study lists it.
+        algorithm: the same with resolved options.
+        derivative: the strategy.
+        seed: for stochastic solvers; differs between starts.
+        max_evaluations, max_seconds: the budget for this problem, None without a limit.
+        reason: why it can't be run, "" if it can.
+    """
+
+    run_id: str
+    study: str
+    problem: Problem
+    start: int
+    x0: Vector
+    f_start: float | None
+    entry: AlgorithmEntry
+    algorithm: Algorithm
+    derivative: Strategy
+    seed: int
+    max_evaluations: int | None
+    max_seconds: float | None
+    reason: str = ""
+
+    @property
+    def key(self) -> tuple[str, str, int, str, str, str]:
+        """What makes it a row of its own, as the store has it: suite, problem, start, noise, algorithm, derivative."""
+        return (self.problem.suite, self.problem.name, self.start, "", self.entry.name, self.derivative.name)
+
+    @property
+    def label(self) -> str:
+        """For people: `more_wild/rosenbrock scipy_lbfgsb [forward]`."""
+        start = f"#{self.start}" if self.start > 1 else ""
+        return f"{self.problem.full_name}{start} {self.entry.name} [{self.derivative.name}]"
+
+
+def expand(study: Study) -> list[Run]:
+    """The runs of a study, problem by problem: one for each (problem, start, algorithm, derivative) listed.
+
+    A pair that can't be is listed with its reason. A solver that uses no derivative gets one more run per start
+    under `none`, if the study doesn't list `none`.
+
+    Raises:
+        InvalidInputError: a solver of the user's own whose code has no hash; asks for `version`.
+    """
+    cells = list(_cells(study))
+    return [
+        _make_run(study, problem, identity, start, x0, cell)
+        for problem in study.resolve_problems()
+        for identity in [_problem_identity(problem)]
+        for start in range(1, study.starts + 1)
+        for x0 in [starting_point(problem, start, study.seed)]
+        for cell in cells
+    ]
+
+
+class _Cell(NamedTuple):
+    """An algorithm under a strategy, and what is the same for all problems: read once, since it takes milliseconds."""
+
+    entry: AlgorithmEntry
+    strategy: Strategy
+    code: Mapping[str, Any]
+    missing: str | None
+
+
+def _cells(study: Study) -> Iterator[_Cell]:
+    listed: tuple[Strategy, ...] = study.derivatives
+    lists_none = any(isinstance(strategy, NoDerivative) for strategy in listed)
+    for entry in study.algorithms:
+        algorithm = entry.make()
+        code, missing = _code_of_algorithm(entry, algorithm), _missing_library(algorithm)
+        needs_none = not lists_none and not algorithm.needs_jac
+        for strategy in (*listed, NoDerivative("none")) if needs_none else listed:
+            library = {"derivative": library_version("jax")} if isinstance(strategy, Jax) else {}
+            yield _Cell(entry, strategy, {**code, **library}, missing)
+
+
+def _make_run(
+    study: Study, problem: Problem, problem_identity: Mapping[str, Any], start: int, x0: Vector, cell: _Cell
+) -> Run:
+    seed = study.seed + start - 1
+    algorithm = cell.entry.make(tight=study.stopping == "tight", seed=seed)
+    max_evaluations, max_seconds = study.budget.resolve(problem.n)
+    identity = {
+        "schema": _ID_VERSION,
+        "problem": problem_identity,
+        "x0": x0.tolist(),
+        "start": start,
+        "algorithm": [cell.entry.name, resolved_options(algorithm)],
+        "derivative": [cell.strategy.name, cell.strategy.strategy, cell.strategy.resolved_options],
+        "code": cell.code,
+        "seed": seed,
+        "budget": [max_evaluations, max_seconds],
+        "stopping": study.stopping,
+    }
+    return Run(
+        run_id=_hash(identity, cell),
+        study=study.name,
+        problem=problem,
+        start=start,
+        x0=x0,
+        f_start=float(problem.fun(x0)) if is_registered(problem) else None,
+        entry=cell.entry,
+        algorithm=algorithm,
+        derivative=cell.strategy,
+        seed=seed,
+        max_evaluations=max_evaluations,
+        max_seconds=max_seconds,
+        reason=cell.missing or _why_not(problem, algorithm, cell.strategy) or "",
+    )
+
+
+def _hash(identity: Mapping[str, Any], cell: _Cell) -> str:
+    def plain(value: Any) -> Any:
+        if isinstance(value, (np.ndarray, np.generic)):
+            return value.tolist()
+        raise InvalidInputError(
+            f"an option of {cell.entry.name!r} or {cell.strategy.name!r} is {value!r}; options are text, numbers, "
+            "lists and tables, so that they can be stored"
+        )
+
+    text = json.dumps(identity, sort_keys=True, separators=(",", ":"), default=plain)
+    return hashlib.sha256(text.encode()).hexdigest()[:_ID_DIGITS]
+
+
+def _missing_library(algorithm: Algorithm) -> str | None:
+    if algorithm.available():
+        return None
+    extra = f"optcore[{algorithm.extra}]" if algorithm.extra else algorithm.library
+    return f"{algorithm.name} needs {algorithm.library}, which is not installed: pip install '{extra}'"
+
+
+def _why_not(problem: Problem, algorithm: Algorithm, strategy: Strategy) -> str | None:
+    """The first reason for which a run can't be, or None."""
+    reason = strategy.applicable(problem, algorithm)
+    if reason:
+        return reason
+    if algorithm.kind is Kind.LEAST_SQUARES and problem.m is None:
+        return f"the solver works on residuals, and {problem.full_name} has none"
+    if problem.bounds is not None and not algorithm.supports_bounds:
+        return f"the solver takes no bounds, and {problem.full_name} has some"
+    return None
+
+
+def _problem_identity(problem: Problem) -> Mapping[str, Any]:
+    identity: dict[str, Any] = {"name": problem.full_name, "version": problem.version, "n": problem.n, "m": problem.m}
+    if is_registered(problem):
+        return identity
+    what = f"problem {problem.full_name!r}"
+    functions = (problem.residuals_xp, problem.jacobian_np, problem.fun_xp, problem.gradient_np)
+    identity["code"] = [function and _code(function, what) for function in functions]
+    return identity
+
+
+def _code(function: Any, what: str) -> str:
+    try:
+        return code_hash(function, what)
+    except InvalidInputError:
+        return ""  # a problem always has a version, which then has to stand for its code
+
+
+def _code_of_algorithm(entry: AlgorithmEntry, algorithm: Algorithm) -> dict[str, Any]:
+    """Which code is run: versions for what is installed, a hash for what the user wrote."""
+    code: dict[str, Any] = {"version": entry.version}
+    if not isinstance(algorithm, CallableAlgorithm):
+        code |= {"algorithm": algorithm.name, "library": [algorithm.library, library_version(algorithm.library)]}
+    if entry.is_own and not entry.version:
+        code["hash"] = code_hash(entry.implementation, f"algorithm {entry.name!r}")
+    return code
+
+
+def starting_point(problem: Problem, start: int, seed: int = 0) -> Vector:
+    """The start of that number: the standard one, or one perturbed around it.
+
+    Each coordinate is moved by up to half of max(1, |x|), uniformly, and brought back into the bounds. Points at
+    which a problem of a registered suite isn't finite are drawn again. What is drawn depends on the seed, the number
+    and the problem's name only.
+
+    Args:
+        problem: the problem.
+        start: the number, from 1.
+        seed: the study's.
+
+    Returns:
+        The point, shape (n,).
+    """
+    if start == 1:
+        return problem.start
+    words = np.frombuffer(hashlib.sha256(problem.full_name.encode()).digest(), dtype="<u4").tolist()
+    generator = np.random.Generator(np.random.PCG64([seed, start, *words]))
+    reach = 0.5 * np.maximum(1.0, np.abs(problem.start))
+    for _ in range(_DRAWS):
+        x = _into_bounds(problem.start + reach * generator.uniform(-1.0, 1.0, problem.n), problem)
+        if not is_registered(problem) or np.isfinite(problem.fun(x)):
+            return x
+    raise InvalidInputError(
+        f"problem {problem.full_name!r} isn't finite at {_DRAWS} points around its start; study it with starts=1"
+    )
+
+
+def _into_bounds(x: Vector, problem: Problem) -> Vector:
+    if problem.bounds is None:
+        return x
+    lower = -np.inf if problem.bounds.lower is None else problem.bounds.lower
+    upper = np.inf if problem.bounds.upper is None else problem.bounds.upper
+    return np.clip(x, lower, upper)

@@ -1,0 +1,274 @@
+"""A study: which problems, algorithms and derivatives are compared, and under which rules. Python and TOML alike."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, TypeVar
+
+from optcore.errors import InvalidInputError, OptcoreError, UnknownNameError, unknown_name
+from optcore.evaluator import Budget
+from optcore_bench import toml
+from optcore_bench.selection import ProblemEntry, algorithm_entry, problem_entry
+from optcore_bench.strategies import Strategy, make_strategy
+
+__all__ = ["Study", "load_study", "shipped_studies"]
+
+T = TypeVar("T")
+
+STOPPING = ("tight", "default")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """What is compared, and under which rules. A single value serves for a list of one.
+
+    Args:
+        name: letters, digits, dot, dash, underscore; names the default store.
+        problems: suites ("more_wild"), problems ("more_wild/rosenbrock"), tables `{suite, n_min, n_max, tags}`;
+            in Python also Problem and Suite objects.
+        algorithms: names, or tables `{name, algorithm, options}`; in Python `algorithm` may be a function or class of
+            your own, with `version` where its code can't be hashed.
+        derivatives: names of strategies, or tables `{name, strategy, ...options}`.
+        budget: what each run may spend.
+        starts: 1 is the standard start; more are perturbed around it.
+        seed: decides perturbed starts, and what stochastic solvers draw.
+        stopping: "tight" sets every tolerance to its strictest working value, so that the budget decides; "default"
+            is what a user of the library gets.
+        run_timeout: seconds after which a run without `budget.max_seconds` is killed; a safety net.
+        max_memory: bytes that a run may use, or None.
+        keep_x: whether the points of all evaluations are stored.
+        description: what it is for.
+        tau: precisions of the convergence test that reports show.
+        gate: what `optcore compare` tolerates.
+
+    Raises:
+        InvalidInputError, UnknownNameError: says which study and key, and suggests the nearest name.
+
+    >>> study = Study("example", problems="more_wild/rosenbrock", algorithms="scipy_lbfgsb")
+    >>> [p.name for p in study.resolve_problems()], study.budget
+    (['rosenbrock'], Budget(max_evaluations=None, max_gradients=200, max_seconds=None))
+    """
+
+    name: str
+    problems: Any
+    algorithms: Any
+    derivatives: Any = "analytic"
+    budget: Any = field(default_factory=lambda: Budget(max_gradients=200))
+    starts: int = 1
+    seed: int = 0
+    stopping: str = "tight"
+    run_timeout: float = 600.0
+    max_memory: int | None = None
+    keep_x: bool = True
+    description: str = ""
+    tau: Any = (1e-1, 1e-3, 1e-5, 1e-7, 1e-10)
+    gate: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._set("name", _folder_name)
+        self._set("problems", lambda v: _entries(v, problem_entry, lambda e: e.label))
+        self._set("algorithms", lambda v: _entries(v, algorithm_entry, lambda e: e.name))
+        self._set("derivatives", lambda v: _entries(v, make_strategy, lambda e: e.name))
+        self._set("budget", _budget)
+        self._set("starts", lambda v: _whole_number(v, 1))
+        self._set("seed", lambda v: _whole_number(v, 0))
+        self._set("stopping", lambda v: _one_of(v, STOPPING))
+        self._set("run_timeout", _positive)
+        self._set("max_memory", lambda v: None if v is None else _whole_number(v, 1))
+        self._set("keep_x", lambda v: _typed(v, bool, "true or false"))
+        self._set("description", lambda v: _typed(v, str, "text"))
+        self._set("tau", _taus)
+        self._set("gate", lambda v: dict(_typed(v, Mapping, "a table")))  # type: ignore[type-abstract]
+        self._set("problems", self._with_members)
+
+    def _set(self, key: str, read: Callable[[Any], Any]) -> None:
+        """Replace the value of a key by what is read from it; errors say which key of which study."""
+        try:
+            value = read(getattr(self, key))
+        except UnknownNameError as error:
+            raise UnknownNameError(f"study {self.name!r}, key {key!r}: {error}") from error
+        except OptcoreError as error:
+            raise InvalidInputError(f"study {self.name!r}, key {key!r}: {error}") from error
+        object.__setattr__(self, key, value)
+
+    def _with_members(self, entries: tuple[ProblemEntry, ...]) -> tuple[ProblemEntry, ...]:
+        """The entries, checked to select something and to give no name twice."""
+        found: dict[str, Any] = {}
+        for entry in entries:
+            members = entry.members()
+            if not members:
+                raise InvalidInputError(f"{entry.label} selects no problem; widen n_min, n_max or tags")
+            for problem in members:
+                if found.setdefault(problem.full_name, problem) is not problem:
+                    raise InvalidInputError(f"two different problems are called {problem.full_name!r}; rename one")
+        return entries
+
+    def resolve_problems(self) -> list[Any]:
+        """The Problems it selects, in order, each once."""
+        return list({p.full_name: p for entry in self.problems for p in entry.members()}.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """All keys with plain values, as TOML has them. What only Python can hold is named, not contained."""
+        return {
+            "name": self.name,
+            "description": self.description,
+            "problems": [entry.to_plain() for entry in self.problems],
+            "algorithms": [entry.to_plain() for entry in self.algorithms],
+            "derivatives": [_strategy_to_plain(strategy) for strategy in self.derivatives],
+            "starts": self.starts,
+            "seed": self.seed,
+            "stopping": self.stopping,
+            "run_timeout": self.run_timeout,
+            "max_memory": self.max_memory,
+            "keep_x": self.keep_x,
+            "tau": list(self.tau),
+            "budget": {limit.name: getattr(self.budget, limit.name) for limit in fields(Budget)},
+            "gate": dict(self.gate),
+        }
+
+    def to_toml(self) -> str:
+        """Canonical text: the same study gives the same text. `load_study` reads it back.
+
+        Problems and algorithms that only Python can hold stand in it by their name, and can't be read back.
+        """
+        return toml.dumps(self.to_dict())
+
+    def __eq__(self, other: object) -> bool:
+        return self.to_dict() == other.to_dict() if isinstance(other, Study) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _folder_name(value: Any) -> str:
+    if not isinstance(value, str) or not _NAME.fullmatch(value):
+        raise InvalidInputError(
+            "must begin with a letter or digit and hold only letters, digits, '.', '-' and '_', since it names a folder"
+        )
+    return value
+
+
+def _strategy_to_plain(strategy: Strategy) -> Any:
+    if strategy.name == strategy.strategy and not strategy.options:
+        return strategy.name
+    return {"name": strategy.name, "strategy": strategy.strategy, **strategy.options}
+
+
+def _entries(given: Any, read: Callable[[Any], T], name: Callable[[T], str]) -> tuple[T, ...]:
+    """What a list of entries says, or a single one; not empty, no name twice."""
+    single = isinstance(given, (str, Mapping)) or not isinstance(given, Iterable) or hasattr(given, "problems")
+    entries = tuple(read(entry) for entry in ([given] if single else given))
+    if not entries:
+        raise InvalidInputError("is empty; list at least one")
+    names = [name(entry) for entry in entries]
+    for one in names:
+        if names.count(one) > 1:
+            raise InvalidInputError(
+                f"{one!r} is listed twice; leave one out, or give it another name: {{name = ..., ...}}"
+            )
+    return entries
+
+
+def _budget(given: Any) -> Budget:
+    if isinstance(given, Budget):
+        return given
+    if not isinstance(given, Mapping):
+        raise InvalidInputError(f"must be a table such as {{max_gradients = 200}}, or om.Budget(...), but is {given!r}")
+    known = [limit.name for limit in fields(Budget)]
+    for key, value in given.items():
+        if key not in known:
+            raise unknown_name("limit", key, known)
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise InvalidInputError(f"{key} must be a number, but is {value!r}")
+    return Budget(**given)
+
+
+def _whole_number(value: Any, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise InvalidInputError(f"must be a whole number of at least {least}, but is {value!r}")
+    return value
+
+
+def _positive(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
+        raise InvalidInputError(f"must be a number above 0, but is {value!r}")
+    return float(value)
+
+
+def _one_of(value: Any, choices: tuple[str, ...]) -> str:
+    if value not in choices:
+        raise unknown_name("value", value, choices)
+    return str(value)
+
+
+def _typed(value: Any, kind: type[T], words: str) -> T:
+    if not isinstance(value, kind):
+        raise InvalidInputError(f"must be {words}, but is {value!r}")
+    return value
+
+
+def _taus(given: Any) -> tuple[float, ...]:
+    values = (given,) if isinstance(given, (int, float)) else tuple(_typed(given, Iterable, "a list of numbers"))  # type: ignore[type-abstract]
+    if not values:
+        raise InvalidInputError("is empty; list at least one")
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1:
+            raise InvalidInputError(f"must hold numbers between 0 and 1, but holds {value!r}")
+    return tuple(float(value) for value in values)
+
+
+def shipped_studies() -> dict[str, Any]:
+    """The studies that ship: name to file."""
+    folder = files("optcore_bench") / "studies"
+    found = {item.name.removesuffix(".toml"): item for item in folder.iterdir() if item.name.endswith(".toml")}
+    return dict(sorted(found.items()))
+
+
+def load_study(study: str | Path) -> Study:
+    """Read a study from a TOML file, or one that ships by its name.
+
+    Args:
+        study: a path, or a name out of `optcore list studies`. The name of a file is the name of its study, unless
+            the file says another.
+
+    Raises:
+        UnknownNameError: no file and no shipped study of that name, or an unknown key or name within.
+        InvalidInputError: not TOML, or a value that can't be.
+
+    >>> load_study("quick").name
+    'quick'
+    """
+    path = Path(study)
+    shipped = shipped_studies()
+    if str(study) in shipped and path.suffix != ".toml":
+        return _parse(shipped[str(study)].read_text(encoding="utf-8"), str(study), str(study))
+    if not path.is_file():
+        if path.suffix == ".toml" or len(path.parts) > 1:
+            raise InvalidInputError(
+                f"there is no file {str(path)!r}; `optcore list studies` shows the studies that ship"
+            )
+        raise UnknownNameError(
+            f"{unknown_name('study', str(study), shipped)}; a study of your own is given by its path, NAME.toml"
+        )
+    return _parse(path.read_text(encoding="utf-8"), str(path), path.stem)
+
+
+def _parse(text: str, source: str, name: str) -> Study:
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidInputError(f"{source!r} is not valid TOML: {error}") from error
+    known = [key.name for key in fields(Study)]
+    for key in table:
+        if key not in known:
+            raise UnknownNameError(f"study {source!r}: {unknown_name('key', key, known)}")
+    for setting in fields(Study):
+        required = setting.default is MISSING and setting.default_factory is MISSING and setting.name != "name"
+        if required and setting.name not in table:
+            raise InvalidInputError(f"study {source!r}: the key {setting.name!r} is missing")
+    return Study(**{"name": name, **table})

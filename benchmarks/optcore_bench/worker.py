@@ -1,0 +1,221 @@
+"""What a worker does with one run: hand it to a supervised process, and make a row of what came back.
+
+A worker is a thread of this process, or a process of joblib's; either way it runs no user code itself. Supervisors
+are kept between runs, as many as there are workers at work at the same time in this process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import select
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from optcore.history import FUN, FUN_AND_JAC, JAC, NUMDIFF, HistoryRows
+from optcore_bench.environment import fingerprint
+from optcore_bench.store import RunRecord
+from optcore_bench.supervise import Outcome, SupervisionError, Supervisor
+
+__all__ = ["Job", "Supervisors", "counts", "perform", "perform_elsewhere", "record_without_process"]
+
+#: What the process that runs are forked from imports beforehand.
+PRELOAD = ("numpy", "scipy.optimize", "optcore", "optcore_problems", "optcore_bench.execute")
+
+_CLOSING_SECONDS = 10.0
+_TICK_SECONDS = 0.05
+
+#: How a run ended, where it didn't come to an answer.
+_STATUS = {"raised": "error", "crashed": "crashed", "timeout": "timeout", "memory": "crashed"}
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A run as it travels to a worker. Pickled once, never unpickled by the worker.
+
+    Attributes:
+        row: the columns of the row that are known beforehand.
+        payload: the run.
+        comparison: the comparison of the derivative at the start; None where none is needed.
+        derivative_error: what is known of it without a comparison.
+        seconds: limit for each of the two.
+        max_memory: limit in bytes, or None.
+        keep_x: whether points are stored.
+    """
+
+    row: Mapping[str, Any]
+    payload: bytes
+    comparison: bytes | None
+    derivative_error: float | None
+    seconds: float | None
+    max_memory: int | None
+    keep_x: bool
+
+
+class Supervisors:
+    """The supervisors of this process: each is used by one thread at a time and kept for the next run."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._idle: list[Supervisor] = []
+        self._busy: list[Supervisor] = []
+        self._closed = False
+
+    @contextlib.contextmanager
+    def borrow(self) -> Iterator[Supervisor]:
+        """One that no other thread uses, started if there is none.
+
+        Raises:
+            SupervisionError: they are closed.
+        """
+        with self._changed:
+            if self._closed:
+                raise SupervisionError("the study was interrupted")
+            supervisor = self._idle.pop() if self._idle else Supervisor(preload=PRELOAD)
+            self._busy.append(supervisor)
+        try:
+            yield supervisor
+        finally:
+            with self._changed:
+                self._busy.remove(supervisor)
+                self._idle.append(supervisor)
+                self._changed.notify_all()
+
+    def close(self) -> None:
+        """End all processes. Runs in flight are killed first, so that their threads let go of them."""
+        with self._changed:
+            self._closed = True
+            deadline = time.monotonic() + _CLOSING_SECONDS
+            while self._busy and time.monotonic() < deadline:
+                for supervisor in self._busy:
+                    _kill(supervisor.child_pid)
+                self._changed.wait(_TICK_SECONDS)
+            supervisors, self._idle = [*self._idle, *self._busy], []
+        for supervisor in supervisors:
+            supervisor.close()
+
+
+def _kill(pid: int | None) -> None:
+    if pid is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def perform(job: Job, supervisors: Supervisors) -> RunRecord:
+    """Run a job in a supervised process; whatever happens there, the answer is a record."""
+    started = time.time()
+    with supervisors.borrow() as supervisor:
+        outcome = supervisor.run(job.payload, seconds=job.seconds, max_memory=job.max_memory)
+        error = job.derivative_error
+        if job.comparison is not None and outcome.ended in ("returned", "raised"):
+            compared = supervisor.run(job.comparison, seconds=job.seconds, max_memory=job.max_memory)
+            error = (compared.answer or {}).get("derivative_error")
+    return _record(job, outcome, error, started)
+
+
+_OF_THIS_PROCESS = Supervisors()
+_watched: set[int] = set()
+
+
+def perform_elsewhere(job: Job, parent: int, host: str) -> RunRecord:
+    """The same in a process of joblib's, which ends when the one that runs the study does, even by kill -9."""
+    if host == platform.node() and parent != os.getpid() and parent not in _watched:
+        _watched.add(parent)
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    return perform(job, _OF_THIS_PROCESS)
+
+
+def _end_with(pid: int) -> None:
+    """Wait for the end of a process, then end this one; its supervised processes notice and end too."""
+    try:
+        if hasattr(os, "pidfd_open"):
+            select.select([os.pidfd_open(pid)], [], [])
+        else:
+            while True:
+                os.kill(pid, 0)
+                time.sleep(1.0)
+    except OSError:  # it is gone already
+        pass
+    os._exit(1)
+
+
+def _record(job: Job, outcome: Outcome, derivative_error: float | None, started: float) -> RunRecord:
+    answer = outcome.answer or {}
+    rows = outcome.rows
+    run = {
+        **job.row,
+        "f_start": _start_value(rows) if job.row["f_start"] is None else job.row["f_start"],
+        "status": answer.get("status", _STATUS.get(outcome.ended, "error")),
+        "message": answer.get("message", outcome.message),
+        "f_best": _best(rows),
+        "f_final": answer.get("f_final"),
+        "derivative_error": derivative_error,
+        "n_iterations": answer.get("n_iterations"),
+        "environment": fingerprint(),
+        **counts(rows),
+    }
+    timings = {
+        "seconds": outcome.seconds,
+        "cpu_seconds": outcome.cpu_seconds,
+        "max_rss": outcome.max_rss,
+        "host": platform.node(),
+        "worker": f"{os.getpid()}-{threading.get_native_id()}",
+        "started_at": started,
+    }
+    return RunRecord(run=run, timings=timings, history=rows, keep_x=job.keep_x)
+
+
+def record_without_process(row: Mapping[str, Any], message: str, n: int, *, keep_x: bool) -> RunRecord:
+    """The record of a run that can't be."""
+    rows = HistoryRows(
+        task=np.zeros(0, dtype=np.uint8),
+        fun=np.zeros(0),
+        batch=np.zeros(0, dtype=np.int32),
+        start=np.zeros(0),
+        stop=np.zeros(0),
+        x=np.zeros((0, n)),
+    )
+    run = {
+        **row,
+        "status": "not_applicable",
+        "message": message,
+        "f_best": None,
+        "f_final": None,
+        "derivative_error": None,
+        "n_iterations": None,
+        "environment": fingerprint(),
+        **counts(rows),
+    }
+    return RunRecord(run=run, timings={}, history=rows, keep_x=keep_x)
+
+
+def counts(rows: HistoryRows) -> dict[str, int]:
+    """Calls by kind, from what was recorded, so that they are right for runs that died too."""
+    fun, jac, both, numdiff = (int(np.count_nonzero(rows.task == t)) for t in (FUN, JAC, FUN_AND_JAC, NUMDIFF))
+    return {
+        "n_fun_evals": fun + numdiff,
+        "n_jac_evals": jac,
+        "n_fun_and_jac_evals": both,
+        "n_numdiff_evals": numdiff,
+        "n_batches": int(np.count_nonzero(np.diff(rows.batch))) + 1 if rows.batch.size else 0,
+    }
+
+
+def _start_value(rows: HistoryRows) -> float | None:
+    """The first value at a point that the solver asked for, which is the start; None if it never came to that."""
+    asked = rows.fun[(rows.task == FUN) | (rows.task == FUN_AND_JAC)]
+    return float(asked[0]) if asked.size else None
+
+
+def _best(rows: HistoryRows) -> float | None:
+    """The best value at a point that the solver asked for; None if there is none."""
+    asked = rows.fun[(rows.task == FUN) | (rows.task == FUN_AND_JAC)]
+    asked = asked[~np.isnan(asked)]
+    return float(asked.min()) if asked.size else None

@@ -1,0 +1,373 @@
+"""Params of any structure: what comes in goes out as it came, matched by key, and what doesn't fit is named."""
+
+from collections import OrderedDict, namedtuple
+
+import hypothesis.strategies as st
+import numpy as np
+import optree
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis.extra import numpy as hnp
+
+import optcore as om
+from optcore.tree import Converter, ResidualReader
+
+Pair = namedtuple("Pair", ["alpha", "beta"])
+
+FRAME = pd.DataFrame({"value": [1.0, 2.0], "lower": [-5.0, 0.0]}, index=["r", "s"])
+TABLE = pd.DataFrame([[1.0, 2.0], [3.0, 4.0]], index=["r", "s"], columns=["x", "y"])
+SERIES = pd.Series([1.0, 2.0], index=["b", "a"], name="beta")
+
+#: params, their flat vector, the names of its entries
+TREES = {
+    "number": (6.2, [6.2], ["0"]),
+    "int": (3, [3], ["0"]),
+    "0-d array": (np.array(4.0), [4], ["0"]),
+    "numpy number": (np.float32(0.5), [0.5], ["0"]),
+    "vector": (np.arange(3.0), [0, 1, 2], ["0", "1", "2"]),
+    "ints": (np.arange(3), [0, 1, 2], ["0", "1", "2"]),
+    "matrix": (np.arange(4.0).reshape(2, 2), [0, 1, 2, 3], ["0,0", "0,1", "1,0", "1,1"]),
+    "list": ([1, 2.5], [1, 2.5], ["0", "1"]),
+    "tuple": ((1, np.arange(2.0)), [1, 0, 1], ["0", "1[0]", "1[1]"]),
+    "dict": ({"b": 1.0, "a": 2.0}, [2, 1], ["a", "b"]),
+    "nested": ({"b": [1, (2.0, {"k": 3})], "a": np.eye(2)}, [1, 0, 0, 1, 1, 2, 3],
+               ["a[0,0]", "a[0,1]", "a[1,0]", "a[1,1]", "b[0]", "b[1][0]", "b[1][1]['k']"]),
+    "ordered dict": (OrderedDict(b=1.0, a=2.0), [1, 2], ["b", "a"]),
+    "namedtuple": (Pair(1.0, np.array([2.0, 3.0])), [1, 2, 3], ["alpha", "beta[0]", "beta[1]"]),
+    "namedtuple inside": ({"p": Pair(1.0, 2.0)}, [1, 2], ["p.alpha", "p.beta"]),
+    "int keys": ({2: 1.0, 1: 2.0}, [2, 1], ["1", "2"]),
+    "series": (SERIES, [1, 2], ["b", "a"]),
+    "series inside": ({"s": SERIES}, [1, 2], ["s['b']", "s['a']"]),
+    "value column": (FRAME, [1, 2], ["r", "s"]),
+    "data frame": (TABLE, [1, 2, 3, 4], ["('r', 'x')", "('r', 'y')", "('s', 'x')", "('s', 'y')"]),
+}  # fmt: skip
+each_tree = pytest.mark.parametrize(("params", "flat", "names"), TREES.values(), ids=TREES)
+
+
+def assert_same(left, right):
+    """Same types, structure and values; ints and numpy numbers have become floats."""
+    if isinstance(left, (pd.Series, pd.DataFrame)):
+        getattr(pd.testing, f"assert_{type(left).__name__.lower().replace('data', '')}_equal")(left, right)
+        return
+    left_leaves, left_spec = optree.tree_flatten(left)
+    right_leaves, right_spec = optree.tree_flatten(right)
+    assert left_spec == right_spec
+    for a, b in zip(left_leaves, right_leaves, strict=True):
+        if isinstance(a, (pd.Series, pd.DataFrame)):
+            assert_same(a, b)
+            continue
+        expected = np.ndarray if isinstance(a, np.ndarray) else float
+        assert type(b) is expected
+        assert np.shape(a) == np.shape(b)
+        np.testing.assert_array_equal(a, b)
+
+
+@each_tree
+def test_params_flatten_to_the_vector_and_names_that_are_expected(params, flat, names):
+    converter = Converter(params)
+    np.testing.assert_array_equal(converter.start, flat)
+    np.testing.assert_array_equal(converter.flatten(params), flat)
+    assert list(converter.names) == names
+
+
+@each_tree
+def test_leaves_come_back_as_they_came(params, flat, names):
+    assert_same(params, Converter(params).unflatten(np.array(flat, dtype=float)))
+
+
+@each_tree
+def test_minimize_gives_params_of_that_kind_to_fun_and_returns_them(params, flat, names):
+    target = np.arange(1, len(flat) + 1) / 2
+    converter = Converter(params)
+
+    def fun(p):
+        assert_same(converter.unflatten(converter.flatten(p)), p)
+        return float(((converter.flatten(p) - target) ** 2).sum())
+
+    result = om.minimize(fun, params, "scipy_lbfgsb")
+    assert_same(result.params, converter.unflatten(converter.flatten(result.params)))
+    np.testing.assert_allclose(converter.flatten(result.params), target, atol=1e-5)
+    assert result.fun == fun(result.params)
+    assert_same(params, result.start_params)
+    assert list(result.history.names) == names
+
+
+@each_tree
+def test_a_gradient_with_the_structure_of_params_is_read_back(params, flat, names):
+    converter = Converter(params)
+    rows = np.arange(1.0, 1 + len(flat))
+    np.testing.assert_array_equal(converter.gradient(converter.tree_of(rows), "jac"), rows)
+
+
+@each_tree
+def test_a_jacobian_of_residuals_is_read_back(params, flat, names):
+    converter = Converter(params)
+    reader = ResidualReader(converter)
+    reader.residuals({"one": np.zeros((2, 2)), "another": 3.0}, "fun")
+    jacobian = np.arange(5.0 * len(flat)).reshape(5, len(flat))
+    np.testing.assert_array_equal(reader.jacobian(reader.tree_of(jacobian), "jac"), jacobian)
+
+
+numbers = st.floats(-1e6, 1e6) | st.integers(-1000, 1000)
+arrays = hnp.arrays(np.float64, hnp.array_shapes(max_dims=3, max_side=3), elements=st.floats(-1e6, 1e6))
+trees = st.recursive(
+    numbers | arrays,
+    lambda inner: (
+        st.lists(inner, min_size=1, max_size=3)
+        | st.dictionaries(st.text("abcdef", min_size=1, max_size=3), inner, min_size=1, max_size=3)
+        | st.tuples(inner, inner)
+        | st.builds(Pair, inner, inner)
+    ),
+    max_leaves=6,
+)
+
+
+@given(trees)
+@settings(max_examples=80, deadline=None)
+def test_flattening_and_restoring_any_tree_changes_nothing(params):
+    converter = Converter(params)
+    assert_same(params, converter.unflatten(converter.start))
+    np.testing.assert_array_equal(converter.flatten(converter.unflatten(converter.start)), converter.start)
+    assert len(set(converter.names)) == converter.n
+
+
+@given(trees, st.randoms())
+@settings(max_examples=80, deadline=None)
+def test_the_order_of_keys_never_matters(params, random):
+    def shuffled(tree):
+        if isinstance(tree, dict):
+            keys = list(tree)
+            random.shuffle(keys)
+            return {key: shuffled(tree[key]) for key in keys}
+        if isinstance(tree, Pair):
+            return Pair(*map(shuffled, tree))
+        return type(tree)(map(shuffled, tree)) if isinstance(tree, (list, tuple)) else tree
+
+    converter = Converter(params)
+    np.testing.assert_array_equal(converter.flatten(shuffled(params)), converter.start)
+    np.testing.assert_array_equal(converter.gradient(shuffled(params), "jac"), converter.start)
+
+
+def test_user_functions_may_write_to_their_params():
+    def fun(p):
+        p["a"] -= 1
+        value = float(p["a"] @ p["a"])
+        p["a"][:] = np.nan
+        return value
+
+    result = om.minimize(fun, {"a": np.zeros(2)}, "scipy_lbfgsb")
+    np.testing.assert_allclose(result.params["a"], 1, atol=1e-5)
+    start = np.zeros(2)
+    om.minimize(lambda x: float(np.multiply(x, x, out=x).sum()), start, "scipy_neldermead", budget=om.Budget(9))
+    np.testing.assert_array_equal(start, 0)
+
+
+# derivatives by key, never by position -------------------------------------------------------------------------------
+
+WEIGHTS = {"b": 1.0, "a": 10.0}
+
+
+@pytest.mark.parametrize("keys", [("a", "b"), ("b", "a")])
+@pytest.mark.parametrize("start", [{"b": 1.0, "a": 2.0}, {"a": 2.0, "b": 1.0}], ids=str)
+def test_a_gradient_dict_in_any_order_of_keys_ends_at_the_optimum(start, keys):
+    result = om.minimize(
+        lambda p: sum(w * (p[k] - w) ** 2 for k, w in WEIGHTS.items()),
+        start,
+        "scipy_lbfgsb",
+        jac=lambda p: {k: 2 * WEIGHTS[k] * (p[k] - WEIGHTS[k]) for k in keys},
+    )
+    assert result.params == pytest.approx(WEIGHTS, abs=1e-4)
+
+
+def test_residuals_in_a_dict_and_jacobians_by_key_in_any_order():
+    @om.mark.least_squares
+    def fun(p):
+        return {"z": p["b"] - 1, "y": 2 * (p["a"] - 2)}
+
+    @om.mark.least_squares
+    def jac(p):
+        return {"y": {"b": 0.0, "a": 2.0}, "z": {"a": 0.0, "b": 1.0}}
+
+    for algorithm in ("scipy_ls_lm", "scipy_lbfgsb"):
+        result = om.minimize(fun, {"b": 5.0, "a": 7.0}, algorithm, jac=jac)
+        assert result.params == pytest.approx({"a": 2.0, "b": 1.0}, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "permuted",
+    [lambda g: g[["y", "x"]], lambda g: g.loc[["s", "r"]], lambda g: g.loc[["s", "r"], ["y", "x"]]],
+    ids=["columns", "rows", "both"],
+)
+def test_a_gradient_data_frame_is_matched_by_index_and_columns(permuted):
+    target = TABLE * 10
+    result = om.minimize(
+        lambda p: float(((p - target) ** 2).to_numpy().sum()),
+        TABLE,
+        "scipy_lbfgsb",
+        jac=lambda p: permuted(2 * (p - target)),
+    )
+    pd.testing.assert_frame_equal(result.params, target)
+
+
+def test_a_gradient_series_is_matched_by_index_also_for_a_value_column():
+    target = pd.Series([7.0, 3.0], index=["s", "r"])
+
+    def fun(p):
+        return float(((p["value"] - target) ** 2).sum())
+
+    def jac(p):
+        return (2 * (p["value"] - target))[["s", "r"]]
+
+    result = om.minimize(fun, FRAME, "scipy_lbfgsb", jac=jac)
+    assert result.params["value"].to_dict() == pytest.approx({"r": 3.0, "s": 7.0})
+    pd.testing.assert_series_equal(result.params["lower"], FRAME["lower"])
+
+
+def test_a_jac_may_return_lists_where_params_have_arrays():
+    result = om.minimize(
+        lambda p: float(p["a"] @ p["a"]), {"a": np.ones(2)}, "scipy_lbfgsb", jac=lambda p: {"a": list(2 * p["a"])}
+    )
+    np.testing.assert_allclose(result.params["a"], 0, atol=1e-8)
+    result = om.minimize(lambda x: x @ x, np.ones(2), "scipy_lbfgsb", jac=lambda x: [2 * x[0], 2 * x[1]])
+    np.testing.assert_allclose(result.params, 0, atol=1e-8)
+
+
+# what doesn't fit ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        (None, "params are missing: give the start values"),
+        ({}, "params are empty: there is nothing to optimize in {}"),
+        (np.zeros(0), "params are empty"),
+        ({"a": np.zeros(0)}, "params are empty"),
+        ({"a": 1.0, "b": None}, "params leaf 'b' must be a number or an array, but is None"),
+        ({"a": 1.0, "b": "text"}, "params leaf 'b' must be real numbers, but is 'text'"),
+        ({"a": [1.0, {"k": 1j}]}, r"params leaf \"a\[1\]\['k'\]\" must be real numbers, but is 1j of type complex128"),
+        (np.array([1j]), "params must be real numbers"),
+        ({"a": True}, "params leaf 'a' must be real numbers, but is True of type bool"),
+        (np.array(["a"]), "params must be real numbers"),
+        ({"a": object()}, "params leaf 'a' must be numeric, but is <object"),
+        ({"a": {1, 2}}, "params leaf 'a' must be numeric, but is {1, 2}"),
+        ({"a": pd.Series(["x"])}, "params leaf 'a' must be"),
+        (Pair(1.0, "x"), "params leaf 'beta' must be real numbers"),
+        (np.array([1.0, np.nan]), "the start of '1' is nan; start at a finite value"),
+        ({"a": [1.0, np.inf]}, r"the start of 'a\[1\]' is inf; start at a finite value"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_start_that_can_not_be_one_is_an_error_that_names_the_leaf(params, message):
+    with pytest.raises(om.InvalidInputError, match=message):
+        om.minimize(lambda p: 1.0, params, "scipy_lbfgsb")
+
+
+@pytest.mark.parametrize(
+    ("params", "derivative", "message"),
+    [
+        (np.ones(4), lambda x: 2 * x[:3], r"jac returned shape \(3,\), but params have shape \(4,\)"),
+        (np.ones(4), lambda x: x[:, None], r"jac returned shape \(4, 1\), but params have shape \(4,\)"),
+        (np.ones(2), lambda x: np.eye(2), r"shape \(2, 2\), .* mark the jacobian of residuals with om.mark.least_squ"),
+        (np.ones(2), lambda x: None, "jac returned None; is a return statement missing"),
+        (np.ones(2), lambda x: 1j * x, "jac must be real numbers"),
+        (np.ones(2), lambda x: ["a", "b"], "jac must be real numbers"),
+        (np.ones(2), lambda x: {"a": x}, "jac returned {'a': .*, which can't be read as an array"),
+        (np.ones((2, 2)), lambda x: np.ones(4), r"jac has shape \(4,\), but params have \(2, 2\)"),
+        (5.0, lambda x: np.ones(1), r"jac has shape \(1,\), but params have \(\) there"),
+        ({"a": 1.0, "b": 2.0}, lambda p: {"a": 1.0}, "jac lacks the leaf 'b' of params"),
+        ({"a": 1.0, "b": 2.0}, lambda p: {"a": 1.0, "b": None}, "jac lacks the leaf 'b' of params"),
+        ({"a": 1.0}, lambda p: {"a": 1.0, "c": 2.0}, "jac has a leaf 'c' that params don't have; params have 'a'"),
+        ({"a": 1.0, "b": 2.0}, lambda p: np.ones(2), "jac has a leaf '' that params don't have"),
+        ({"a": 1.0}, lambda p: {"a": np.ones(1)}, r"jac at leaf 'a' has shape \(1,\), but params have \(\) there"),
+        ({"a": 1.0}, lambda p: {"a": "2.0"}, "jac at leaf 'a' must be real numbers, but returned '2.0'"),
+        ({"a": 1.0}, lambda p: {"a": 1j}, "jac at leaf 'a' must be real numbers, but returned 1j"),
+        ({"a": np.ones(2)}, lambda p: {"a": np.ones(3)}, r"jac at leaf 'a' has shape \(3,\), but params have \(2,\)"),
+        ([1.0, 2.0], lambda p: [1.0], "jac lacks the leaf '1' of params"),
+        (SERIES, lambda s: pd.Series([1.0, 2.0], index=["a", "c"]), r"jac has the index \['a', 'c'\], but params have"),
+        (TABLE, lambda t: t.rename(columns={"x": "z"}), r"jac has the columns \['z', 'y'\], but params have \['x', 'y"),
+    ],
+)  # fmt: skip
+def test_a_gradient_that_does_not_fit_is_an_error_at_the_first_call(params, derivative, message):
+    calls = []
+
+    def jac(p):
+        calls.append(p)
+        return derivative(p)
+
+    with pytest.raises(om.InvalidFunctionError, match=message):
+        om.minimize(lambda p: 1.0, params, "scipy_lbfgsb", jac=jac)
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("residuals", "derivative", "message"),
+    [
+        (np.ones(3), np.ones((2, 3)), r"jac returned shape \(2, 3\), but expected \(3, 2\)"),
+        (np.ones(3), np.ones(2), r"jac returned shape \(2,\), but expected \(3, 2\)"),
+        (
+            {"r": np.ones(3)},
+            {"r": np.ones((3, 1))},
+            r"jac of residual 'r' returned shape \(3, 1\), but expected \(3, 2",
+        ),
+        ({"r": np.ones(3)}, {"s": np.ones((3, 2))}, "jac must have the structure of the residuals"),
+    ],
+    ids=str,
+)
+def test_a_jacobian_that_does_not_fit_names_the_residual(residuals, derivative, message):
+    fun, jac = om.mark.least_squares(lambda x: residuals), om.mark.least_squares(lambda x: derivative)
+    with pytest.raises(om.InvalidFunctionError, match=message):
+        om.minimize(fun, np.ones(2), "scipy_ls_trf", jac=jac)
+
+
+def test_a_jacobian_of_dict_params_names_the_leaf():
+    fun = om.mark.least_squares(lambda p: np.full(3, p["a"]))
+    jac = om.mark.least_squares(lambda p: {"a": np.ones((3, 1))})
+    with pytest.raises(om.InvalidFunctionError, match=r"jac at leaf 'a' has shape \(3, 1\), but expected \(3,\)"):
+        om.minimize(fun, {"a": 1.0}, "scipy_ls_lm", jac=jac)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (np.ones(2), r"fun must return a number, but returned shape \(2,\); mark it with om.mark.least_squares"),
+        (np.ones(1), r"fun must return a number, but returned shape \(1,\); return a number"),
+        (np.ones((2, 2)), r"fun must return a number, but returned shape \(2, 2\); return a number"),
+        (None, "fun must return a number, but returned None"),
+        ("1.0", "fun must return a number, but returned the text '1.0'"),
+        (1 + 1j, r"fun returned the complex number \(1\+1j\); return a real one"),
+        (np.complex128(1), "fun returned the complex number"),
+    ],
+    ids=str,
+)
+def test_a_scalar_function_that_returns_something_else_says_what(value, message):
+    with pytest.raises(om.InvalidFunctionError, match=message):
+        om.minimize(lambda x: value, np.ones(2), "scipy_neldermead")
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (None, "fun returned no residuals: None"),
+        ([], r"fun returned no residuals: \[\]"),
+        (np.array(["a"]), "fun must return numbers, but returned array"),
+        ({"r": "text"}, "fun must return numbers, but returned {'r': 'text'} at 'r'"),
+        (np.array([1j]), "fun returned complex numbers; return real ones"),
+    ],
+    ids=str,
+)
+def test_residuals_that_are_none_say_what_came(value, message):
+    with pytest.raises(om.InvalidFunctionError, match=message):
+        om.minimize(om.mark.least_squares(lambda x: value), np.ones(2), "scipy_ls_trf")
+
+
+def test_the_number_of_residuals_must_not_change():
+    lengths = iter([3, 3, 3, 2])
+    fun = om.mark.least_squares(lambda x: np.full(next(lengths), x.sum()))
+    with pytest.raises(om.InvalidFunctionError, match=r"residuals of shape \[\(2,\)\], .* they had \[\(3,\)\]"):
+        om.minimize(fun, np.ones(2), "scipy_ls_trf")
+
+
+def test_fun_and_jac_must_return_a_pair():
+    with pytest.raises(om.InvalidFunctionError, match=r"fun_and_jac must return a pair \(value, derivative\)"):
+        om.minimize(fun_and_jac=lambda x: x @ x, params=np.ones(2), algorithm="scipy_lbfgsb")
