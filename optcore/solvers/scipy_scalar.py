@@ -22,6 +22,7 @@ Vector = NDArray[np.float64]
 UNLIMITED = 1_000_000
 #: Below the square root of the smallest float, solvers divide by squares that have become 0.
 NO_GRADIENT = 1e-100
+RADIUS = "trustregion_initial_radius"
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,14 @@ class ScipyScalar(Algorithm):
     """What the methods of scipy.optimize.minimize share."""
 
     method: ClassVar[str]
+    scipy_names: ClassVar[Mapping[str, str]]  # our name of an option -> scipy's
 
     def scipy_options(self, x0: Vector) -> dict[str, Any]:
-        """The options under scipy's own names."""
-        raise NotImplementedError
+        """The options under scipy's own names, for a start of shape (n,)."""
+        options = {theirs: getattr(self, ours) for ours, theirs in self.scipy_names.items()}
+        if RADIUS in self.scipy_names:
+            options[self.scipy_names[RADIUS]] = initial_radius(getattr(self, RADIUS), x0)
+        return options
 
     def solve(self, objective: Objective, x0: Vector, bounds: FlatBounds) -> SolverResult:
         """Run scipy.optimize.minimize."""
@@ -72,6 +77,14 @@ class ScipyLBFGSB(ScipyScalar):
 
     name: ClassVar[str] = "scipy_lbfgsb"
     method: ClassVar[str] = "L-BFGS-B"
+    scipy_names: ClassVar[Mapping[str, str]] = {
+        "convergence_ftol_rel": "ftol",
+        "convergence_gtol_abs": "gtol",
+        "stopping_maxfun": "maxfun",
+        "stopping_maxiter": "maxiter",
+        "limited_memory_storage_length": "maxcor",
+        "max_line_search_steps": "maxls",
+    }
     needs_jac: ClassVar[bool] = True
     supports_bounds: ClassVar[bool] = True
     asks_jointly: ClassVar[bool] = True
@@ -84,17 +97,6 @@ class ScipyLBFGSB(ScipyScalar):
     limited_memory_storage_length: int = 10
     max_line_search_steps: int = 20
 
-    def scipy_options(self, x0: Vector) -> dict[str, Any]:  # noqa: ARG002  only trust regions look at the start
-        """The options under scipy's own names."""
-        return {
-            "ftol": self.convergence_ftol_rel,
-            "gtol": self.convergence_gtol_abs,
-            "maxfun": self.stopping_maxfun,
-            "maxiter": self.stopping_maxiter,
-            "maxcor": self.limited_memory_storage_length,
-            "maxls": self.max_line_search_steps,
-        }
-
 
 @register_algorithm
 @dataclass(frozen=True)
@@ -103,6 +105,14 @@ class ScipyBFGS(ScipyScalar):
 
     name: ClassVar[str] = "scipy_bfgs"
     method: ClassVar[str] = "BFGS"
+    scipy_names: ClassVar[Mapping[str, str]] = {
+        "convergence_gtol_abs": "gtol",
+        "convergence_xtol_rel": "xrtol",
+        "stopping_maxiter": "maxiter",
+        "norm": "norm",
+        "armijo_condition": "c1",
+        "curvature_condition": "c2",
+    }
     needs_jac: ClassVar[bool] = True
     asks_jointly: ClassVar[bool] = True
     tight: ClassVar[Mapping[str, float]] = {"convergence_gtol_abs": NO_GRADIENT, "convergence_xtol_rel": 0.0}
@@ -114,17 +124,6 @@ class ScipyBFGS(ScipyScalar):
     armijo_condition: float = 1e-4
     curvature_condition: float = 0.9
 
-    def scipy_options(self, x0: Vector) -> dict[str, Any]:  # noqa: ARG002  only trust regions look at the start
-        """The options under scipy's own names."""
-        return {
-            "gtol": self.convergence_gtol_abs,
-            "xrtol": self.convergence_xtol_rel,
-            "maxiter": self.stopping_maxiter,
-            "norm": self.norm,
-            "c1": self.armijo_condition,
-            "c2": self.curvature_condition,
-        }
-
 
 @register_algorithm
 @dataclass(frozen=True)
@@ -133,6 +132,11 @@ class ScipyConjugateGradient(ScipyScalar):
 
     name: ClassVar[str] = "scipy_conjugate_gradient"
     method: ClassVar[str] = "CG"
+    scipy_names: ClassVar[Mapping[str, str]] = {
+        "convergence_gtol_abs": "gtol",
+        "stopping_maxiter": "maxiter",
+        "norm": "norm",
+    }
     needs_jac: ClassVar[bool] = True
     asks_jointly: ClassVar[bool] = True
     tight: ClassVar[Mapping[str, float]] = {"convergence_gtol_abs": NO_GRADIENT}
@@ -140,10 +144,6 @@ class ScipyConjugateGradient(ScipyScalar):
     convergence_gtol_abs: float = 1e-5
     stopping_maxiter: int = UNLIMITED
     norm: float = np.inf
-
-    def scipy_options(self, x0: Vector) -> dict[str, Any]:  # noqa: ARG002  only trust regions look at the start
-        """The options under scipy's own names."""
-        return {"gtol": self.convergence_gtol_abs, "maxiter": self.stopping_maxiter, "norm": self.norm}
 
 
 @register_algorithm
@@ -156,15 +156,15 @@ class ScipyNewtonCG(ScipyScalar):
 
     name: ClassVar[str] = "scipy_newton_cg"
     method: ClassVar[str] = "Newton-CG"
+    scipy_names: ClassVar[Mapping[str, str]] = {
+        "convergence_xtol_rel": "xtol",
+        "stopping_maxiter": "maxiter",
+    }
     needs_jac: ClassVar[bool] = True
     tight: ClassVar[Mapping[str, float]] = {"convergence_xtol_rel": 1e-15}
 
     convergence_xtol_rel: float = 1e-5
     stopping_maxiter: int = UNLIMITED
-
-    def scipy_options(self, x0: Vector) -> dict[str, Any]:  # noqa: ARG002  only trust regions look at the start
-        """The options under scipy's own names."""
-        return {"xtol": self.convergence_xtol_rel, "maxiter": self.stopping_maxiter}
 
 
 @register_algorithm
@@ -174,16 +174,16 @@ class ScipySLSQP(ScipyScalar):
 
     name: ClassVar[str] = "scipy_slsqp"
     method: ClassVar[str] = "SLSQP"
+    scipy_names: ClassVar[Mapping[str, str]] = {
+        "convergence_ftol_abs": "ftol",
+        "stopping_maxiter": "maxiter",
+    }
     needs_jac: ClassVar[bool] = True
     supports_bounds: ClassVar[bool] = True
     tight: ClassVar[Mapping[str, float]] = {"convergence_ftol_abs": 1e-16}
 
     convergence_ftol_abs: float = 1e-8
     stopping_maxiter: int = UNLIMITED
-
-    def scipy_options(self, x0: Vector) -> dict[str, Any]:  # noqa: ARG002  only trust regions look at the start
-        """The options under scipy's own names."""
-        return {"ftol": self.convergence_ftol_abs, "maxiter": self.stopping_maxiter}
 
 
 @register_algorithm
@@ -193,6 +193,18 @@ class ScipyTruncatedNewton(ScipyScalar):
 
     name: ClassVar[str] = "scipy_truncated_newton"
     method: ClassVar[str] = "TNC"
+    scipy_names: ClassVar[Mapping[str, str]] = {
+        "convergence_ftol_abs": "ftol",
+        "convergence_xtol_abs": "xtol",
+        "convergence_gtol_abs": "gtol",
+        "stopping_maxfun": "maxfun",
+        "max_hess_evaluations_per_iteration": "maxCGit",
+        "max_step_for_line_search": "stepmx",
+        "line_search_severity": "eta",
+        "finite_difference_precision": "accuracy",
+        "criterion_rescale_factor": "rescale",
+        "func_min_estimate": "minfev",
+    }
     needs_jac: ClassVar[bool] = True
     supports_bounds: ClassVar[bool] = True
     asks_jointly: ClassVar[bool] = True
@@ -213,21 +225,6 @@ class ScipyTruncatedNewton(ScipyScalar):
     criterion_rescale_factor: float = -1.0
     func_min_estimate: float = 0.0
 
-    def scipy_options(self, x0: Vector) -> dict[str, Any]:  # noqa: ARG002  only trust regions look at the start
-        """The options under scipy's own names."""
-        return {
-            "ftol": self.convergence_ftol_abs,
-            "xtol": self.convergence_xtol_abs,
-            "gtol": self.convergence_gtol_abs,
-            "maxfun": self.stopping_maxfun,
-            "maxCGit": self.max_hess_evaluations_per_iteration,
-            "stepmx": self.max_step_for_line_search,
-            "eta": self.line_search_severity,
-            "accuracy": self.finite_difference_precision,
-            "rescale": self.criterion_rescale_factor,
-            "minfev": self.func_min_estimate,
-        }
-
 
 @register_algorithm
 @dataclass(frozen=True)
@@ -236,6 +233,12 @@ class ScipyTrustConstr(ScipyScalar):
 
     name: ClassVar[str] = "scipy_trust_constr"
     method: ClassVar[str] = "trust-constr"
+    scipy_names: ClassVar[Mapping[str, str]] = {
+        "convergence_gtol_abs": "gtol",
+        "convergence_xtol_rel": "xtol",
+        "stopping_maxiter": "maxiter",
+        "trustregion_initial_radius": "initial_tr_radius",
+    }
     needs_jac: ClassVar[bool] = True
     supports_bounds: ClassVar[bool] = True
     asks_jointly: ClassVar[bool] = True
@@ -252,15 +255,6 @@ class ScipyTrustConstr(ScipyScalar):
             warnings.filterwarnings("ignore", message="delta_grad == 0.0", category=UserWarning)
             return super().solve(objective, x0, bounds)
 
-    def scipy_options(self, x0: Vector) -> dict[str, Any]:
-        """The options under scipy's own names."""
-        return {
-            "gtol": self.convergence_gtol_abs,
-            "xtol": self.convergence_xtol_rel,
-            "maxiter": self.stopping_maxiter,
-            "initial_tr_radius": initial_radius(self.trustregion_initial_radius, x0),
-        }
-
 
 @register_algorithm
 @dataclass(frozen=True)
@@ -269,6 +263,13 @@ class ScipyNelderMead(ScipyScalar):
 
     name: ClassVar[str] = "scipy_neldermead"
     method: ClassVar[str] = "Nelder-Mead"
+    scipy_names: ClassVar[Mapping[str, str]] = {
+        "convergence_ftol_abs": "fatol",
+        "convergence_xtol_abs": "xatol",
+        "stopping_maxfun": "maxfev",
+        "stopping_maxiter": "maxiter",
+        "adaptive": "adaptive",
+    }
     supports_bounds: ClassVar[bool] = True
     tight: ClassVar[Mapping[str, float]] = {"convergence_ftol_abs": 0.0, "convergence_xtol_abs": 0.0}
 
@@ -278,16 +279,6 @@ class ScipyNelderMead(ScipyScalar):
     stopping_maxiter: int = UNLIMITED
     adaptive: bool = False
 
-    def scipy_options(self, x0: Vector) -> dict[str, Any]:  # noqa: ARG002  only trust regions look at the start
-        """The options under scipy's own names."""
-        return {
-            "fatol": self.convergence_ftol_abs,
-            "xatol": self.convergence_xtol_abs,
-            "maxfev": self.stopping_maxfun,
-            "maxiter": self.stopping_maxiter,
-            "adaptive": self.adaptive,
-        }
-
 
 @register_algorithm
 @dataclass(frozen=True)
@@ -296,6 +287,12 @@ class ScipyPowell(ScipyScalar):
 
     name: ClassVar[str] = "scipy_powell"
     method: ClassVar[str] = "Powell"
+    scipy_names: ClassVar[Mapping[str, str]] = {
+        "convergence_xtol_rel": "xtol",
+        "convergence_ftol_rel": "ftol",
+        "stopping_maxfun": "maxfev",
+        "stopping_maxiter": "maxiter",
+    }
     supports_bounds: ClassVar[bool] = True
     tight: ClassVar[Mapping[str, float]] = {"convergence_ftol_rel": 0.0, "convergence_xtol_rel": 1e-12}
 
@@ -303,15 +300,6 @@ class ScipyPowell(ScipyScalar):
     convergence_ftol_rel: float = 2e-9
     stopping_maxfun: int = UNLIMITED
     stopping_maxiter: int = UNLIMITED
-
-    def scipy_options(self, x0: Vector) -> dict[str, Any]:  # noqa: ARG002  only trust regions look at the start
-        """The options under scipy's own names."""
-        return {
-            "xtol": self.convergence_xtol_rel,
-            "ftol": self.convergence_ftol_rel,
-            "maxfev": self.stopping_maxfun,
-            "maxiter": self.stopping_maxiter,
-        }
 
 
 @register_algorithm
@@ -321,20 +309,17 @@ class ScipyCOBYLA(ScipyScalar):
 
     name: ClassVar[str] = "scipy_cobyla"
     method: ClassVar[str] = "COBYLA"
+    scipy_names: ClassVar[Mapping[str, str]] = {
+        "convergence_xtol_rel": "tol",
+        "stopping_maxiter": "maxiter",
+        "trustregion_initial_radius": "rhobeg",
+    }
     supports_bounds: ClassVar[bool] = True
     tight: ClassVar[Mapping[str, float]] = {"convergence_xtol_rel": 1e-14}
 
     convergence_xtol_rel: float = 1e-5
     stopping_maxiter: int = UNLIMITED
     trustregion_initial_radius: float | None = None
-
-    def scipy_options(self, x0: Vector) -> dict[str, Any]:
-        """The options under scipy's own names."""
-        return {
-            "tol": self.convergence_xtol_rel,
-            "maxiter": self.stopping_maxiter,
-            "rhobeg": initial_radius(self.trustregion_initial_radius, x0),
-        }
 
 
 @register_algorithm
@@ -344,6 +329,12 @@ class ScipyCOBYQA(ScipyScalar):
 
     name: ClassVar[str] = "scipy_cobyqa"
     method: ClassVar[str] = "COBYQA"
+    scipy_names: ClassVar[Mapping[str, str]] = {
+        "convergence_xtol_abs": "final_tr_radius",
+        "stopping_maxfun": "maxfev",
+        "stopping_maxiter": "maxiter",
+        "trustregion_initial_radius": "initial_tr_radius",
+    }
     supports_bounds: ClassVar[bool] = True
     tight: ClassVar[Mapping[str, float]] = {"convergence_xtol_abs": 1e-14}
 
@@ -351,12 +342,3 @@ class ScipyCOBYQA(ScipyScalar):
     stopping_maxfun: int = UNLIMITED
     stopping_maxiter: int = UNLIMITED
     trustregion_initial_radius: float | None = None
-
-    def scipy_options(self, x0: Vector) -> dict[str, Any]:
-        """The options under scipy's own names. The solver sets memory aside for every evaluation it may make."""
-        return {
-            "final_tr_radius": self.convergence_xtol_abs,
-            "maxfev": self.stopping_maxfun,
-            "maxiter": self.stopping_maxiter,
-            "initial_tr_radius": initial_radius(self.trustregion_initial_radius, x0),
-        }
