@@ -37,6 +37,13 @@ class FlatBounds:
     lower: NDArray[np.float64]
     upper: NDArray[np.float64]
 
+    @classmethod
+    def none(cls, n: int) -> FlatBounds:
+        """No bounds on n params."""
+        bounds = cls(np.full(n, -np.inf), np.full(n, np.inf))
+        bounds.__dict__["any"] = False  # known without looking
+        return bounds
+
     @functools.cached_property
     def any(self) -> bool:
         """Whether at least one bound is finite."""
@@ -54,7 +61,7 @@ def flatten_bounds(bounds: Any, converter: Converter, x0: NDArray[np.float64]) -
         InvalidInputError: a leaf doesn't fit, lower > upper, or the start is outside; the message names the leaf.
     """
     if bounds is None:
-        return FlatBounds(np.full(converter.n, -np.inf), np.full(converter.n, np.inf))
+        return FlatBounds.none(converter.n)
     lower_tree, upper_tree = _as_pair(bounds)
     lower = converter.flatten_partial(lower_tree, default=-np.inf, what="bounds.lower")
     upper = converter.flatten_partial(upper_tree, default=np.inf, what="bounds.upper")

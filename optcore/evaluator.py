@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from optcore.bounds import FlatBounds
 from optcore.errors import InvalidFunctionError, InvalidInputError, UserFunctionError
 from optcore.history import FUN, JAC, NUMDIFF, TASKS, Recorder
+from optcore.marks import Kind
 
 __all__ = ["Budget", "ErrorHandling", "Evaluator", "FlatFunction", "Status", "StopSolver"]
 
@@ -80,13 +81,18 @@ class FlatFunction(Protocol):
 
     task: int
     name: str
+    kind: Kind
 
     def __call__(self, x: NDArray[Any], /) -> tuple[Any, float]:
         """(output, scalar value)."""
         ...
 
-    def local(self) -> Callable[[NDArray[np.float64]], tuple[Any, float]]:
-        """The same for real points, as fast as it can be called in this process."""
+    def local_answer(self, *, may_change_x: bool) -> Callable[[NDArray[np.float64]], Any]:
+        """What calls the user function in this process."""
+        ...
+
+    def read(self, answer: Any, /) -> tuple[Any, float]:
+        """(output, scalar value) from what it answered."""
         ...
 
 
@@ -128,7 +134,7 @@ class Evaluator:
     ) -> None:
         self.counts = [0, 0, 0, 0]
         self.best_fun = np.inf  # times sign: smaller is better
-        self.best_x: NDArray[np.float64] | None = None
+        self._best: bytes | None = None
         self._recorder = recorder
         self._describe = describe
         self._sign = sign
@@ -146,15 +152,22 @@ class Evaluator:
         """Calls of fun, those for numerical derivatives included."""
         return self.counts[FUN] + self.counts[NUMDIFF]
 
-    def caller(self, function: FlatFunction) -> Callable[[NDArray[np.float64], bytes], Any]:
+    def caller(
+        self, function: FlatFunction, *, may_change_x: bool = False
+    ) -> Callable[[NDArray[np.float64], bytes], Any]:
         """What calls a function at one point: output, or None if it failed and failures are to be survived.
 
         A closure, because this is what every evaluation goes through; all that doesn't change is bound once. It takes
         the point and its bytes, which the caller has at hand.
+
+        Args:
+            function: the user function.
+            may_change_x: the solver makes a copy of x for each call, so that no other is needed.
         """
         task, counts, sign = function.task, self.counts, self._sign
         add, clock, deadline = self._recorder.add, perf_counter, self._deadline
-        evaluate, spends = function.local(), task != JAC
+        answer, read, spends = function.local_answer(may_change_x=may_change_x), function.read, task != JAC
+        plain = np.float64 if task == FUN and function.kind is Kind.SCALAR else None
 
         def call(x: NDArray[np.float64], data: bytes) -> Any:
             if spends:
@@ -165,17 +178,21 @@ class Evaluator:
             if start >= deadline:
                 self._stop_seconds()
             try:
-                output, value = evaluate(x)
+                answered = answer(x)
+                if type(answered) is plain:
+                    output = value = float(answered)  # numpy's own floats are slow in all that follows
+                else:
+                    output, value = read(answered)
             except Exception as error:  # noqa: BLE001  whatever a user function raises
-                self._book(task, np.nan, start, clock(), x)
+                self._book(task, np.nan, start, clock(), data)
                 self._batch += 1
-                return self._failed(error, function.name, x)
+                return self._failed(error, function.name, np.frombuffer(data))
             stop = clock()
             counts[task] += 1
             add(task, value, self._batch, start, stop, data)
             self._batch += 1
             if sign * value < self.best_fun:
-                self.consider(value, x)
+                self.consider(value, data)
             return output
 
         return call
@@ -210,12 +227,12 @@ class Evaluator:
                 self._left -= 1
                 x = points[i].real
                 if result.error is not None:
-                    self._book(tasks[i], np.nan, result.start, result.stop, x)
+                    self._book(tasks[i], np.nan, result.start, result.stop, x.tobytes())
                     self._failed(result.error, function.name, x)
                     failed = True
                     continue
                 output, value = result.value
-                self._book(tasks[i], value, result.start, result.stop, x)
+                self._book(tasks[i], value, result.start, result.stop, x.tobytes())
                 outputs.append(output)
                 if result.stop >= self._deadline:
                     self._stop_seconds()
@@ -230,17 +247,22 @@ class Evaluator:
     def _stop_seconds(self) -> None:
         raise StopSolver(Status.BUDGET_SECONDS, f"the budget of {self.max_seconds:g} seconds is spent")
 
-    def _book(self, task: int, value: float, start: float, stop: float, x: NDArray[np.float64]) -> None:
+    def _book(self, task: int, value: float, start: float, stop: float, data: bytes) -> None:
         self.counts[task] += 1
-        self._recorder.add(task, value, self._batch, start, stop, x.tobytes())
+        self._recorder.add(task, value, self._batch, start, stop, data)
         if task != NUMDIFF:
-            self.consider(value, x)
+            self.consider(value, data)
 
-    def consider(self, value: float, x: NDArray[np.float64]) -> None:
-        """Remember x, shape (n,), if it is the best feasible point so far."""
-        if self._sign * value < self.best_fun and (self._bounds is None or self._bounds.contain(x)):
+    def consider(self, value: float, data: bytes) -> None:
+        """Remember a point, given as bytes, if it is the best feasible one so far."""
+        if self._sign * value < self.best_fun and (self._bounds is None or self._bounds.contain(np.frombuffer(data))):
             self.best_fun = self._sign * value
-            self.best_x = x.copy()
+            self._best = data
+
+    @property
+    def best_x(self) -> NDArray[np.float64] | None:
+        """The best feasible point that the solver asked for, shape (n,); None if there is none."""
+        return None if self._best is None else np.frombuffer(self._best).copy()
 
     def _failed(self, error: BaseException, name: str, x: NDArray[np.float64]) -> None:
         if not isinstance(error, Exception):

@@ -73,6 +73,31 @@ class _Flat:
         self.reader = reader
         #: Whether a value came in single precision: JAX without x64, for instance.
         self.is_single = False
+        #: Of an answer that is the gradient and needs no conversion; None where there is no such answer.
+        self._gradient_shape = (converter.n,) if converter.is_vector and kind is Kind.SCALAR else None
+
+    def __call__(self, x: NDArray[Any]) -> tuple[Any, float]:
+        """(output, value) at x, shape (n,)."""
+        return self.read(self.answer(x))
+
+    def answer(self, x: NDArray[Any]) -> Any:
+        """What the user function answers."""
+        return self.function(self._unflatten(x), **self._kwargs)
+
+    def local_answer(self, *, may_change_x: bool) -> Callable[[NDArray[np.float64]], Any]:
+        """The same for calls in this process, as direct as can be.
+
+        Args:
+            may_change_x: nobody needs x any more, so that the user function may get it itself instead of a copy.
+        """
+        if not self._is_plain:
+            return self.answer
+        function = self.function
+        return function if may_change_x else lambda x: function(x.copy())
+
+    def read(self, answer: Any) -> tuple[Any, float]:
+        """(output, scalar value) from what the function answered at a real point."""
+        raise NotImplementedError
 
     def _read_output(self, value: Any, *, is_complex: bool) -> tuple[Any, float]:
         """What the solver needs (a float, or a vector) and the scalar value."""
@@ -118,26 +143,14 @@ class FlatFun(_Flat):
     name = "fun"
 
     def __call__(self, x: NDArray[Any]) -> tuple[Any, float]:
-        """(output, value) at x."""
+        """(output, value) at x, which may be complex."""
         if x.dtype is not _FLOAT64:
             x = _real(x)
-        value = self.function(self._unflatten(x), **self._kwargs)
-        return self._read_output(value, is_complex=x.dtype.kind == "c")
+        return self._read_output(self.answer(x), is_complex=x.dtype.kind == "c")
 
-    def local(self) -> Callable[[NDArray[np.float64]], tuple[Any, float]]:
-        """The same for real points, as fast as it can be called in this process."""
-        if not (self._is_plain and self.kind is Kind.SCALAR):
-            return self
-        function, read = self.function, self._read_output
-
-        def flat(x: NDArray[np.float64]) -> tuple[Any, float]:
-            value = function(x.copy())
-            if type(value) in _PLAIN:
-                value = float(value)  # numpy's own floats are slow in all that follows
-                return value, value
-            return read(value, is_complex=False)
-
-        return flat
+    def read(self, answer: Any) -> tuple[Any, float]:
+        """(output, value) from what the function answered at a real point."""
+        return self._read_output(answer, is_complex=False)
 
 
 class FlatJac(_Flat):
@@ -146,23 +159,11 @@ class FlatJac(_Flat):
     task = JAC
     name = "jac"
 
-    def __call__(self, x: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
-        """(derivative, NaN) at x."""
-        return self._read_derivative(self.function(self._unflatten(x), **self._kwargs)), NAN
-
-    def local(self) -> Callable[[NDArray[np.float64]], tuple[Any, float]]:
-        """The same, as fast as it can be called in this process."""
-        if not (self._is_plain and self.kind is Kind.SCALAR):
-            return self
-        function, read = self.function, self._read_derivative
-
-        def flat(x: NDArray[np.float64]) -> tuple[Any, float]:
-            gradient = function(x.copy())
-            if type(gradient) is np.ndarray and gradient.dtype is _FLOAT64 and gradient.shape == x.shape:
-                return gradient, NAN
-            return read(gradient), NAN
-
-        return flat
+    def read(self, answer: Any) -> tuple[Any, float]:
+        """(derivative, NaN) from what the function answered."""
+        if type(answer) is np.ndarray and answer.dtype is _FLOAT64 and answer.shape == self._gradient_shape:
+            return answer, NAN  # the hot path
+        return self._read_derivative(answer), NAN
 
     def _read_derivative(self, tree: Any, m: int | None = None) -> NDArray[np.float64]:
         if self.kind is Kind.SCALAR:
@@ -176,18 +177,13 @@ class FlatFunAndJac(FlatJac):
     task = FUN_AND_JAC
     name = "fun_and_jac"
 
-    def __call__(self, x: NDArray[np.float64]) -> tuple[Any, float]:
-        """((output, derivative), value) at x."""
-        pair = self.function(self._unflatten(x), **self._kwargs)
-        if not (isinstance(pair, (tuple, list)) and len(pair) == 2):
-            raise InvalidFunctionError(f"fun_and_jac must return a pair (value, derivative), but returned {pair!r}")
-        output, value = self._read_output(pair[0], is_complex=False)
+    def read(self, answer: Any) -> tuple[Any, float]:
+        """((output, derivative), value) from what the function answered."""
+        if not (isinstance(answer, (tuple, list)) and len(answer) == 2):
+            raise InvalidFunctionError(f"fun_and_jac must return a pair (value, derivative), but returned {answer!r}")
+        output, value = self._read_output(answer[0], is_complex=False)
         m = None if self.kind is Kind.SCALAR else len(output)
-        return (output, self._read_derivative(pair[1], m)), value
-
-    def local(self) -> Callable[[NDArray[np.float64]], tuple[Any, float]]:
-        """Itself: two answers at once are rarely what a run waits for."""
-        return self
+        return (output, self._read_derivative(answer[1], m)), value
 
 
 def by_kind(given: Any, name: str) -> dict[Kind, Callable[..., Any]]:

@@ -149,6 +149,7 @@ class Objective:
         bounds: FlatBounds,
         converter: Converter,
         sign: int = 1,
+        solver_copies_x: bool = False,
     ) -> None:
         self.kind = kind
         self.n = x0.size
@@ -158,7 +159,7 @@ class Objective:
         self.evaluator = evaluator
         self._fun, self._jac, self._fun_and_jac = functions.fun, functions.jac, functions.fun_and_jac
         self._call_fun, self._call_jac, self._call_fun_and_jac = (
-            None if function is None else evaluator.caller(function)
+            None if function is None else evaluator.caller(function, may_change_x=solver_copies_x)
             for function in (self._fun, self._jac, self._fun_and_jac)
         )
         #: Whether value and gradient are what fun and jac return, without sign or chain rule: the hot path.
@@ -290,7 +291,7 @@ class Objective:
         """Evaluate the final point of a solver that looked at derivatives only; otherwise its value is known."""
         counts = self.evaluator.counts
         if counts[FUN] + counts[FUN_AND_JAC] <= 1 and x.tobytes() != self.x0.tobytes():
-            self.evaluator.consider(self._sign * self.value(x), x)
+            self.evaluator.consider(self._sign * self.value(x), x.tobytes())
 
     # how answers are found -----------------------------------------------------------------------------------------
 

@@ -142,12 +142,13 @@ def minimize(
         bounds=flat_bounds,
         converter=converter,
         sign=sign,
+        solver_copies_x=solver.copies_x,
     )
     status, solved, start_value = _run(solver, objective, flat_bounds, on_interrupt)
-    found = evaluator.best_x is not None
+    best = evaluator.best_x
     return OptimizeResult(
-        params=converter.unflatten(evaluator.best_x if evaluator.best_x is not None else converter.start),
-        fun=float(sign * evaluator.best_fun) if found else float("nan"),
+        params=converter.unflatten(converter.start if best is None else best),
+        fun=float("nan") if best is None else float(sign * evaluator.best_fun),
         status=status,
         message=solved.message,
         algorithm=solver.name,

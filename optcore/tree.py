@@ -8,9 +8,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-import numbers
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,174 +16,29 @@ import optree
 from numpy.typing import NDArray
 
 from optcore.errors import InvalidFunctionError, InvalidInputError
+from optcore.leaves import (
+    Leaf,
+    RestoreJax,
+    accessor_name,
+    align,
+    as_pandas,
+    completed,
+    derivative_array,
+    is_scalar,
+    leaf_name,
+    library_of,
+    numeric,
+    read_leaf,
+    refuse_none,
+    restore_number,
+    show,
+)
 
 __all__ = ["Converter", "ResidualReader"]
 
 Vector = NDArray[Any]  # float64, or complex128 within a complex step
-_FLOAT64 = np.dtype(np.float64)
 
-
-@dataclass(frozen=True)
-class Leaf:
-    """One leaf of a params tree: how it is named, read and restored."""
-
-    name: str
-    shape: tuple[int, ...]
-    restore: Callable[[Vector], Any]
-    data: Any = None  # of a pandas leaf: what has the index
-
-    @property
-    def size(self) -> int:
-        return math.prod(self.shape)
-
-    def within(self, what: str) -> str:
-        """This leaf of `what`, for messages."""
-        return f"{what} at leaf {self.name!r}" if self.name else what
-
-    @property
-    def index(self) -> Any:
-        return None if self.data is None else self.data.index
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """One per entry, for instance "beta['age']"."""
-        if self.data is None:
-            return _entry_labels(self.name, self.shape)
-        return tuple(f"{self.name}[{key!r}]" if self.name else str(key) for key in _pandas_keys(self.data))
-
-
-def _module(value: Any) -> str:
-    return type(value).__module__.split(".")[0]
-
-
-def _is_scalar(value: Any) -> bool:
-    return isinstance(value, (numbers.Real, np.number)) and not isinstance(value, (bool, np.bool_))
-
-
-def _numeric(value: Any, what: str) -> NDArray[np.float64]:
-    """`value` as a float64 array, or an error that says why it can't be one."""
-    try:
-        array = np.asarray(value)
-    except Exception as error:
-        raise InvalidInputError(f"{what} can't be read as numbers: {error}") from error
-    if array.dtype.kind == "O":
-        try:
-            array = array.astype(np.float64)
-        except (TypeError, ValueError) as error:
-            raise InvalidInputError(f"{what} must be numeric, but is {_show(value)}") from error
-    if array.dtype.kind not in "iuf":
-        raise InvalidInputError(f"{what} must be real numbers, but is {_show(value)} of type {array.dtype}")
-    return array.astype(np.float64)
-
-
-def _refuse_none(params: Any) -> None:
-    paths, values, _ = optree.tree_flatten_with_path(params, none_is_leaf=True)
-    for path, value in zip(paths, values, strict=True):
-        if value is None:
-            raise InvalidInputError(f"params leaf {_leaf_name(path)!r} must be a number or an array, but is None")
-
-
-def _show(value: Any, limit: int = 60) -> str:
-    text = " ".join(repr(value).split())
-    return text if len(text) <= limit else text[: limit - 3] + "..."
-
-
-def _entry_labels(name: str, shape: tuple[int, ...]) -> tuple[str, ...]:
-    if shape == ():
-        return (name or "x",)
-    if name == "":  # params are one array: its entries are called by their index
-        return tuple(",".join(map(str, index)) for index in np.ndindex(shape))
-    return tuple(f"{name}[{','.join(map(str, index))}]" for index in np.ndindex(shape))
-
-
-def _leaf_name(path: tuple[Any, ...]) -> str:
-    """`('c', 0)` -> "c[0]": the first key bare, as a user would call it."""
-    if not path:
-        return ""
-    first, *rest = path
-    return f"{first}" + "".join(f"[{entry!r}]" for entry in rest)
-
-
-def _accessor_name(accessor: optree.PyTreeAccessor) -> str:
-    """As `_leaf_name`, with the fields of namedtuples by their names."""
-    name = ""
-    for entry in accessor:
-        if isinstance(entry, optree.NamedTupleEntry):
-            name += f".{entry.field}" if name else entry.field
-        else:
-            name += f"[{entry.entry!r}]" if name else f"{entry.entry}"
-    return name
-
-
-def _read_leaf(value: Any, name: str) -> tuple[Leaf, NDArray[np.float64]]:
-    what = f"params leaf {name!r}" if name else "params"
-    if _module(value) == "pandas":
-        return _read_pandas(value, name, what)
-    array = _numeric(value, what)
-    shape = array.shape
-    restore: Callable[[Vector], Any]
-    if _module(value) in {"jax", "jaxlib"}:
-        restore = _restore_jax(shape)
-    elif isinstance(value, np.ndarray):
-        restore = _RestoreArray(shape)
-    elif _is_scalar(value):
-        restore = _restore_number
-    else:
-        raise InvalidInputError(f"{what} must be a number or an array, but is {_show(value)}")
-    return Leaf(name, shape, restore), array.ravel()
-
-
-def _restore_number(x: Vector) -> Any:
-    return x.item()
-
-
-@dataclass(frozen=True)
-class _RestoreArray:
-    shape: tuple[int, ...]
-
-    def __call__(self, x: Vector) -> Any:
-        return x.reshape(self.shape).copy()
-
-
-@dataclass(frozen=True)
-class _restore_jax:  # noqa: N801  reads as a function beside its siblings
-    shape: tuple[int, ...]
-
-    def __call__(self, x: Vector) -> Any:
-        import jax.numpy as jnp
-
-        return jnp.asarray(x.reshape(self.shape))
-
-
-@dataclass(frozen=True)
-class _RestorePandas:
-    template: Any
-    column: str | None
-
-    def __call__(self, x: Vector) -> Any:
-        if self.column is not None:
-            frame = self.template.copy()
-            frame[self.column] = x
-            return frame
-        if self.template.ndim == 1:
-            return type(self.template)(x.copy(), index=self.template.index, name=self.template.name)
-        return type(self.template)(
-            x.reshape(self.template.shape).copy(), index=self.template.index, columns=self.template.columns
-        )
-
-
-def _read_pandas(value: Any, name: str, what: str) -> tuple[Leaf, NDArray[np.float64]]:
-    column = "value" if value.ndim == 2 and "value" in value.columns else None
-    data = value[column] if column else value
-    array = _numeric(data.to_numpy(), what)
-    return Leaf(name, array.shape, _RestorePandas(value.copy(), column), data.copy()), array.ravel()
-
-
-def _pandas_keys(data: Any) -> Iterator[Any]:
-    if data.ndim == 1:
-        yield from data.index
-    else:
-        yield from ((row, column) for row in data.index for column in data.columns)
+_ONE_LEAF = optree.tree_structure(0)  # type: ignore[arg-type]  # a number is a tree of one leaf
 
 
 class Converter:
@@ -209,21 +62,23 @@ class Converter:
     def __init__(self, params: Any) -> None:
         if params is None:
             raise InvalidInputError("params are missing: give the start values as a number, an array or a tree of them")
-        paths, values, self._spec = optree.tree_flatten_with_path(params)
-        if not isinstance(params, np.ndarray):
-            _refuse_none(params)
-        names = [_accessor_name(accessor) for accessor in self._spec.accessors()]
-        read = [_read_leaf(value, name) for value, name in zip(values, names, strict=True)]
-        self._leaves = [leaf for leaf, _ in read]
-        self._paths = paths
-        self.start: NDArray[np.float64] = np.concatenate([flat for _, flat in read]) if read else np.zeros(0)
-        if self.start.size == 0:
-            raise InvalidInputError(f"params are empty: there is nothing to optimize in {_show(params)}")
-        self.n = self.start.size
-        self._stops = list(itertools.accumulate(leaf.size for leaf in self._leaves))
         #: Params are one 1-d numpy array: nothing to convert.
         self.is_vector = isinstance(params, np.ndarray) and params.ndim == 1
-        self._all_numbers = all(leaf.restore is _restore_number for leaf in self._leaves)
+        if self.is_vector:
+            self._spec, names, values = _ONE_LEAF, [""], [params]
+            self._paths: list[tuple[Any, ...]] = [()]
+        else:
+            self._paths, values, self._spec = optree.tree_flatten_with_path(params)
+            refuse_none(params)
+            names = [accessor_name(accessor) for accessor in self._spec.accessors()]
+        read = [read_leaf(value, name) for value, name in zip(values, names, strict=True)]
+        self._leaves = [leaf for leaf, _ in read]
+        self.start: NDArray[np.float64] = np.concatenate([flat for _, flat in read]) if read else np.zeros(0)
+        if self.start.size == 0:
+            raise InvalidInputError(f"params are empty: there is nothing to optimize in {show(params)}")
+        self.n = self.start.size
+        self._stops = list(itertools.accumulate(leaf.size for leaf in self._leaves))
+        self._all_numbers = all(leaf.restore is restore_number for leaf in self._leaves)
         for i in () if np.isfinite(self.start).all() else np.flatnonzero(~np.isfinite(self.start)):
             raise InvalidInputError(f"the start of {self.names[i]!r} is {self.start[i]}; start at a finite value")
 
@@ -236,9 +91,7 @@ class Converter:
     @functools.cached_property
     def eps(self) -> float:
         """Rounding error, relative, of the params that user functions get: JAX arrays may be in single precision."""
-        restored = [
-            leaf.restore(np.zeros(leaf.size)) for leaf in self._leaves if isinstance(leaf.restore, _restore_jax)
-        ]
+        restored = [leaf.restore(np.zeros(leaf.size)) for leaf in self._leaves if isinstance(leaf.restore, RestoreJax)]
         return max([float(np.finfo(np.float64).eps), *(float(np.finfo(array.dtype).eps) for array in restored)])
 
     def flatten(self, params: Any) -> NDArray[np.float64]:
@@ -262,7 +115,7 @@ class Converter:
 
     def describe(self, x: Vector) -> str:
         """Params as messages show them."""
-        return _show(self.unflatten(x), 300)
+        return show(self.unflatten(x), 300)
 
     def flatten_partial(self, tree: Any, *, default: float, what: str) -> NDArray[np.float64]:
         """A number for all, or a tree with some of the leaves of params; the rest gets the default.
@@ -275,7 +128,7 @@ class Converter:
         flat = np.full(self.n, default)
         if tree is None:
             return flat
-        if _is_scalar(tree):
+        if is_scalar(tree):
             flat[:] = float(tree)
             return flat
         slices = self._slices()
@@ -283,7 +136,7 @@ class Converter:
             targets = [i for i, full in enumerate(self._paths) if full[: len(path)] == path]
             if not targets:
                 raise InvalidInputError(
-                    f"{what} has a leaf {_leaf_name(path)!r} that params don't have; params have {self._known()}"
+                    f"{what} has a leaf {leaf_name(path)!r} that params don't have; params have {self._known()}"
                 )
             if value is None:
                 continue
@@ -307,13 +160,13 @@ class Converter:
 
     def _partial_leaf(self, value: Any, leaf: Leaf, default: float, what: str) -> NDArray[np.float64]:
         label = leaf.within(what)
-        if _is_scalar(value):
+        if is_scalar(value):
             return np.full(leaf.size, float(value))
         if isinstance(value, list):
             value = [default if entry is None else entry for entry in value]
-        if _module(value) == "pandas" and leaf.index is not None:
-            value = _align(_completed(value, leaf, default, label), leaf, label, InvalidInputError)
-        array = _numeric(value, label)
+        if library_of(value) == "pandas" and leaf.index is not None:
+            value = align(completed(value, leaf, default, label), leaf, label, InvalidInputError)
+        array = numeric(value, label)
         if array.shape != leaf.shape:
             raise InvalidInputError(f"{label} has shape {array.shape}, but params have {leaf.shape} there")
         return array.ravel()
@@ -335,7 +188,7 @@ class Converter:
             InvalidFunctionError: tree, leaf shape or length doesn't fit; the message names the leaf.
         """
         if self.is_vector:
-            array = _derivative_array(tree, what)
+            array = derivative_array(tree, what)
             if array.shape != (self.n,):
                 raise InvalidFunctionError(
                     f"{what} returned shape {array.shape}, but params have shape ({self.n},)"
@@ -365,13 +218,13 @@ class Converter:
         """
         m = math.prod(shape)
         if self.is_vector:
-            array = _derivative_array(tree, what)
+            array = derivative_array(tree, what)
             if array.shape != (*shape, self.n):
                 raise InvalidFunctionError(f"{what} returned shape {array.shape}, but expected {(*shape, self.n)}")
             return array.reshape(m, self.n)
         blocks = []
         for value, leaf in zip(self._match(tree, what, InvalidFunctionError), self._leaves, strict=True):
-            array = _derivative_array(value, leaf.within(what))
+            array = derivative_array(value, leaf.within(what))
             if array.shape != shape + leaf.shape:
                 raise InvalidFunctionError(
                     f"{leaf.within(what)} has shape {array.shape}, but expected {shape + leaf.shape} "
@@ -386,8 +239,8 @@ class Converter:
         for leaf, part in zip(self._leaves, self._slices(), strict=True):
             block = rows[..., part].reshape(shape + leaf.shape)
             if shape == () and leaf.index is not None:
-                block = _as_pandas(block, leaf)
-            leaves.append(block.item() if block.shape == () and leaf.restore is _restore_number else block)
+                block = as_pandas(block, leaf)
+            leaves.append(block.item() if block.shape == () and leaf.restore is restore_number else block)
         return optree.tree_unflatten(self._spec, leaves)
 
     # matching ------------------------------------------------------------------------------------------------------
@@ -404,7 +257,7 @@ class Converter:
         for path in given:
             if path not in self._paths and not self._is_inside(path):
                 raise error(
-                    f"{what} has a leaf {_leaf_name(path)!r} that params don't have; params have {self._known()}"
+                    f"{what} has a leaf {leaf_name(path)!r} that params don't have; params have {self._known()}"
                 )
         subtrees = []
         for path, leaf in zip(self._paths, self._leaves, strict=True):
@@ -424,63 +277,12 @@ class Converter:
     def _leaf_array(
         value: Any, leaf: Leaf, what: str, error: type[Exception], *, float64: bool = False
     ) -> NDArray[Any]:
-        if leaf.index is not None and _module(value) == "pandas":
-            value = _align(value, leaf, what, error)
-        array = _numeric(value, what) if float64 else _derivative_array(value, what)
+        if leaf.index is not None and library_of(value) == "pandas":
+            value = align(value, leaf, what, error)
+        array = numeric(value, what) if float64 else derivative_array(value, what)
         if array.shape != leaf.shape:
             raise error(f"{what} has shape {array.shape}, but params have {leaf.shape} there")
         return array
-
-
-def _align(value: Any, leaf: Leaf, what: str, error: type[Exception]) -> Any:
-    """A Series or DataFrame in the order of the index of params."""
-    if value.ndim == 2 and len(leaf.shape) == 1:
-        value = value["value"] if "value" in value.columns else value.iloc[:, 0]
-    axes = ["index", "columns"][: value.ndim] if value.ndim == len(leaf.shape) else ["index"]
-    for axis in axes:
-        given, wanted = getattr(value, axis), getattr(leaf.data, axis)
-        if given.equals(wanted):
-            continue
-        if len(given) != len(wanted) or set(given) != set(wanted):
-            raise error(f"{what} has the {axis} {list(given)}, but params have {list(wanted)}")
-        value = value.reindex(**{axis: wanted})
-    return value.to_numpy()
-
-
-def _completed(value: Any, leaf: Leaf, default: float, what: str) -> Any:
-    """A Series that has a part of the index of params, with the default for the rest."""
-    if value.ndim == 2 and len(leaf.shape) == 1:
-        value = value["value"] if "value" in value.columns else value.iloc[:, 0]
-    if value.ndim != 1 or len(leaf.shape) != 1:
-        return value
-    for key in value.index:
-        if key not in leaf.index:
-            raise InvalidInputError(
-                f"{what} has the entry {key!r} that params don't have; they have {list(leaf.index)}"
-            )
-    return value if len(value.index) == len(leaf.index) else value.reindex(leaf.index, fill_value=default)
-
-
-def _as_pandas(block: NDArray[Any], leaf: Leaf) -> Any:
-    import pandas as pd
-
-    return pd.Series(block, index=leaf.index) if block.ndim == 1 else block
-
-
-def _derivative_array(value: Any, what: str) -> NDArray[Any]:
-    if type(value) is np.ndarray and value.dtype is _FLOAT64:
-        return value
-    if value is None:
-        raise InvalidFunctionError(f"{what} returned None; is a return statement missing?")
-    try:
-        array = np.asarray(value)
-        if array.dtype.kind == "O":
-            array = array.astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise InvalidFunctionError(f"{what} returned {_show(value)}, which can't be read as an array") from error
-    if array.dtype.kind not in "iuf":
-        raise InvalidFunctionError(f"{what} must be real numbers, but returned {_show(value)} of type {array.dtype}")
-    return array.astype(np.float64)
 
 
 class ResidualReader:
@@ -504,14 +306,14 @@ class ResidualReader:
                 return value
         paths, leaves, spec = optree.tree_flatten_with_path(value)
         arrays = [np.asarray(leaf) for leaf in leaves]
-        names = [_leaf_name(path) for path in paths]
+        names = [leaf_name(path) for path in paths]
         for array, name in zip(arrays, names, strict=True):
             if array.dtype.kind not in "iufc":
                 where = f" at {name!r}" if name else ""
-                raise InvalidFunctionError(f"{what} must return numbers, but returned {_show(value)}{where}")
+                raise InvalidFunctionError(f"{what} must return numbers, but returned {show(value)}{where}")
         if self._spec is None:
             if sum(array.size for array in arrays) == 0:
-                raise InvalidFunctionError(f"{what} returned no residuals: {_show(value)}")
+                raise InvalidFunctionError(f"{what} returned no residuals: {show(value)}")
             self._remember(value, [array.shape for array in arrays], names)
         elif spec != self._spec or [array.shape for array in arrays] != self._shapes:
             raise InvalidFunctionError(

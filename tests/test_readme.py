@@ -32,12 +32,15 @@ def test_the_study_in_toml_is_the_study_in_python():
 
     (text,) = blocks("toml")
     given = tomllib.loads(text)
-    assert Study(**given).to_toml() == Study(
-        name="derivatives",
-        problems={"suite": "more_wild", "n_max": 4},
-        algorithms=["scipy_lbfgsb", "scipy_ls_lm"],
-        derivatives=["analytic", "forward", "complex_step"],
-    ).to_toml()
+    assert (
+        Study(**given).to_toml()
+        == Study(
+            name="derivatives",
+            problems={"suite": "more_wild", "n_max": 4},
+            algorithms=["scipy_lbfgsb", "scipy_ls_lm"],
+            derivatives=["analytic", "forward", "complex_step"],
+        ).to_toml()
+    )
 
 
 @pytest.mark.parametrize("path", re.findall(r"\]\((results/[^)]+)\)", README.read_text()))

@@ -69,9 +69,7 @@ class Overhead:
                 lambda x: scipy.optimize.rosen(np.array(list(dict(as_dict(x)).values()))),
                 START,
                 jac=lambda x: np.array(
-                    list(
-                        dict(as_dict(scipy.optimize.rosen_der(np.array(list(dict(as_dict(x)).values()))))).values()
-                    )
+                    list(dict(as_dict(scipy.optimize.rosen_der(np.array(list(dict(as_dict(x)).values()))))).values())
                 ),
                 method="L-BFGS-B",
                 options=OPTIONS,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import inspect
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, TypeVar
@@ -65,6 +66,7 @@ class Algorithm:
         needs_jac: whether it uses a derivative.
         supports_bounds, is_global, is_deterministic: what it can do.
         asks_jointly: whether it wants value and derivative at (nearly) every point, so that one batch gives both.
+        copies_x: whether it hands a copy of x to each function that it calls, so that no other copy is needed.
         library: import name of the library it comes from.
         extra: the extra of optcore that installs the library; None if it always is there.
         tight: the strictest tolerances that work, for benchmarks in which only the budget should end a run.
@@ -77,6 +79,7 @@ class Algorithm:
     is_global: ClassVar[bool] = False
     is_deterministic: ClassVar[bool] = True
     asks_jointly: ClassVar[bool] = False
+    copies_x: ClassVar[bool] = False
     library: ClassVar[str] = "scipy"
     extra: ClassVar[str | None] = None
     tight: ClassVar[Mapping[str, float]] = {}
@@ -88,7 +91,7 @@ class Algorithm:
     @classmethod
     def available(cls) -> bool:
         """Whether its library is installed."""
-        return importlib.util.find_spec(cls.library) is not None
+        return cls.library in sys.modules or importlib.util.find_spec(cls.library) is not None
 
     @classmethod
     def require(cls) -> None:
@@ -109,6 +112,8 @@ class Algorithm:
         Raises:
             UnknownNameError: an option that it doesn't have; suggests the nearest.
         """
+        if not options:
+            return cls()
         known = cls.option_names()
         given = {name.replace(".", "_"): value for name, value in options.items()}
         for name in given:

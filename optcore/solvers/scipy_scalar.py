@@ -29,6 +29,7 @@ RADIUS = "trustregion_initial_radius"
 class ScipyScalar(Algorithm):
     """What the methods of scipy.optimize.minimize share."""
 
+    copies_x: ClassVar[bool] = True
     method: ClassVar[str]
     scipy_names: ClassVar[Mapping[str, str]]  # our name of an option -> scipy's
 
@@ -309,6 +310,7 @@ class ScipyCOBYLA(ScipyScalar):
 
     name: ClassVar[str] = "scipy_cobyla"
     method: ClassVar[str] = "COBYLA"
+    copies_x: ClassVar[bool] = False
     scipy_names: ClassVar[Mapping[str, str]] = {
         "convergence_xtol_rel": "tol",
         "stopping_maxiter": "maxiter",
@@ -329,6 +331,7 @@ class ScipyCOBYQA(ScipyScalar):
 
     name: ClassVar[str] = "scipy_cobyqa"
     method: ClassVar[str] = "COBYQA"
+    copies_x: ClassVar[bool] = False
     scipy_names: ClassVar[Mapping[str, str]] = {
         "convergence_xtol_abs": "final_tr_radius",
         "stopping_maxfun": "maxfev",

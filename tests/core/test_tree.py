@@ -256,7 +256,7 @@ def test_a_jac_may_return_lists_where_params_have_arrays():
         (np.array([1.0, np.nan]), "the start of '1' is nan; start at a finite value"),
         ({"a": [1.0, np.inf]}, r"the start of 'a\[1\]' is inf; start at a finite value"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )  # fmt: skip
 def test_a_start_that_can_not_be_one_is_an_error_that_names_the_leaf(params, message):
     with pytest.raises(om.InvalidInputError, match=message):
