@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import numbers
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from optcore.bounds import FlatBounds
 from optcore.errors import InvalidFunctionError, InvalidInputError, UserFunctionError
-from optcore.history import FUN, JAC, NUMDIFF, TASKS, Recorder
+from optcore.history import FUN, INFEASIBLE, JAC, NUMDIFF, TASKS, Recorder
 from optcore.marks import Kind
 
 __all__ = ["Budget", "ErrorHandling", "Evaluator", "FlatFunction", "Status", "StopSolver"]
@@ -33,6 +34,13 @@ class Status(StrEnum):
     INTERRUPTED = "interrupted"
 
 
+def _real(value: Any) -> float | None:
+    """A limit as a float, NaN (which is no limit) if it isn't a number; None stays None."""
+    if value is None:
+        return None
+    return float(value) if isinstance(value, numbers.Real) and not isinstance(value, bool) else float("nan")
+
+
 @dataclass(frozen=True)
 class Budget:
     """What an optimization may spend. The first limit that is reached ends it with the best point so far.
@@ -49,10 +57,13 @@ class Budget:
 
     def __post_init__(self) -> None:
         for name in ("max_evaluations", "max_gradients"):
-            value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or int(value) != value or value < 1):
-                raise InvalidInputError(f"Budget.{name} must be a whole number of at least 1, but is {value!r}")
-        if self.max_seconds is not None and not self.max_seconds > 0:
+            number = _real(getattr(self, name))
+            if number is not None and not (number % 1 == 0 and number >= 1):
+                raise InvalidInputError(
+                    f"Budget.{name} must be a whole number of at least 1, but is {getattr(self, name)!r}"
+                )
+        seconds = _real(self.max_seconds)
+        if seconds is not None and not seconds > 0:
             raise InvalidInputError(f"Budget.max_seconds must be above 0, but is {self.max_seconds!r}")
 
     def resolve(self, n: int) -> tuple[int | None, float | None]:
@@ -144,6 +155,8 @@ class Evaluator:
         self._deadline = np.inf if max_seconds is None else recorder.origin + max_seconds
         #: Whether a failed call is answered by None instead of an exception.
         self.survives = error_handling == "continue"
+        #: The last exception of a user function.
+        self.last_failure: Exception | None = None
         self._bounds = bounds
         self._batch = 0
 
@@ -167,6 +180,7 @@ class Evaluator:
         task, counts, sign = function.task, self.counts, self._sign
         add, clock, deadline = self._recorder.add, perf_counter, self._deadline
         answer, read, spends = function.local_answer(may_change_x=may_change_x), function.read, task != JAC
+        bounds = self._bounds
         plain = np.float64 if task == FUN and function.kind is Kind.SCALAR else None
 
         def call(x: NDArray[np.float64], data: bytes) -> Any:
@@ -189,10 +203,13 @@ class Evaluator:
                 return self._failed(error, function.name, np.frombuffer(data))
             stop = clock()
             counts[task] += 1
-            add(task, value, self._batch, start, stop, data)
+            if bounds is None or bounds.contain(np.frombuffer(data)):
+                add(task, value, self._batch, start, stop, data)
+                if sign * value < self.best_fun:
+                    self.best_fun, self._best = sign * value, data
+            else:
+                add(task | INFEASIBLE, value, self._batch, start, stop, data)
             self._batch += 1
-            if sign * value < self.best_fun:
-                self.consider(value, data)
             return output
 
         return call
@@ -249,15 +266,15 @@ class Evaluator:
 
     def _book(self, task: int, value: float, start: float, stop: float, data: bytes) -> None:
         self.counts[task] += 1
-        self._recorder.add(task, value, self._batch, start, stop, data)
-        if task != NUMDIFF:
+        feasible = self._bounds is None or self._bounds.contain(np.frombuffer(data))
+        self._recorder.add(task if feasible else task | INFEASIBLE, value, self._batch, start, stop, data)
+        if feasible and task != NUMDIFF:
             self.consider(value, data)
 
     def consider(self, value: float, data: bytes) -> None:
-        """Remember a point, given as bytes, if it is the best feasible one so far."""
-        if self._sign * value < self.best_fun and (self._bounds is None or self._bounds.contain(np.frombuffer(data))):
-            self.best_fun = self._sign * value
-            self._best = data
+        """Remember a feasible point, given as bytes, if it is the best one so far."""
+        if self._sign * value < self.best_fun:
+            self.best_fun, self._best = self._sign * value, data
 
     @property
     def best_x(self) -> NDArray[np.float64] | None:
@@ -269,6 +286,7 @@ class Evaluator:
             raise error
         if isinstance(error, InvalidFunctionError):
             raise error
+        self.last_failure = error
         if self.survives:
             return
         raise UserFunctionError(

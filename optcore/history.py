@@ -19,11 +19,23 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["TASKS", "History", "HistoryRows", "Memory", "PrivateMemory", "Recorder", "read_rows"]
+__all__ = [
+    "TASKS",
+    "History",
+    "HistoryRows",
+    "Memory",
+    "PrivateMemory",
+    "Recorder",
+    "asked",
+    "best_so_far",
+    "read_rows",
+]
 
 #: The kinds of call; a row stores the position in this tuple.
 TASKS = ("fun", "jac", "fun_and_jac", "numdiff")
 FUN, JAC, FUN_AND_JAC, NUMDIFF = range(4)
+#: Added to the task in a record whose point is outside the bounds, where some solvers look on their way.
+INFEASIBLE = 128
 
 _HEADER = np.dtype([("magic", "S8"), ("n", "i8"), ("count", "i8"), ("origin", "f8"), ("reserved", "V32")])
 _MAGIC = b"optcore1"
@@ -78,6 +90,31 @@ class HistoryRows(NamedTuple):
     start: NDArray[np.float64]  # (k,)
     stop: NDArray[np.float64]  # (k,)
     x: NDArray[np.float64]  # (k, n)
+    feasible: NDArray[np.bool_] | None = None  # (k,) whether x is within the bounds; None: all are
+
+
+def asked(rows: HistoryRows) -> NDArray[np.bool_]:
+    """Which rows, shape (k,), are feasible points that the solver asked for: those that can be its best.
+
+    Points of numerical derivatives are not, and neither is what a solver tries outside the bounds.
+    """
+    mask: NDArray[np.bool_] = np.isin(rows.task, (FUN, FUN_AND_JAC))
+    return mask if rows.feasible is None else mask & rows.feasible
+
+
+def best_so_far(rows: HistoryRows, values: NDArray[np.float64] | None = None, sign: int = 1) -> NDArray[np.float64]:
+    """The best value up to each row, shape (k,), among `asked` rows; NaN before the first.
+
+    Args:
+        rows: the rows.
+        values: what is to be judged instead of `rows.fun`, for instance values without noise, shape (k,).
+        sign: 1 where smaller is better, -1 where larger is.
+    """
+    judged = sign * (rows.fun if values is None else values)
+    candidates = np.where(asked(rows) & ~np.isnan(judged), judged, np.inf)
+    best = np.minimum.accumulate(candidates) if candidates.size else candidates
+    seen = np.logical_or.accumulate(asked(rows) & ~np.isnan(judged)) if best.size else np.zeros(0, dtype=bool)
+    return np.where(seen, sign * best, np.nan)
 
 
 def read_rows(buffer: Any) -> HistoryRows:
@@ -101,12 +138,13 @@ def read_rows(buffer: Any) -> HistoryRows:
 
 def _as_rows(rows: NDArray[np.void], origin: float) -> HistoryRows:
     return HistoryRows(
-        task=rows["task"].copy(),
+        task=rows["task"] & ~np.uint8(INFEASIBLE),
         fun=rows["fun"].copy(),
         batch=rows["batch"].copy(),
         start=rows["start"] - origin,
         stop=rows["stop"] - origin,
         x=rows["x"].copy(),
+        feasible=rows["task"] < INFEASIBLE,
     )
 
 
@@ -166,7 +204,7 @@ class Recorder:
         self._count = self._counter[0] = i + 1
 
     def _improves(self, task: int, fun: float) -> bool:
-        if self.keep == "none" or task in (JAC, NUMDIFF) or not self._sign * fun < self._best:
+        if self.keep == "none" or task not in (FUN, FUN_AND_JAC) or not self._sign * fun < self._best:
             return False
         self._best = self._sign * fun
         return True
@@ -245,16 +283,13 @@ class History:
 
     @property
     def asked(self) -> NDArray[np.bool_]:
-        """True for points that the solver asked for, False for derivatives' own evaluations, shape (k,)."""
-        return np.isin(self.rows.task, (FUN, FUN_AND_JAC))
+        """True for feasible points that the solver asked for, False for derivatives' own evaluations, shape (k,)."""
+        return asked(self.rows)
 
     @property
     def monotone_fun(self) -> NDArray[np.float64]:
         """Best value so far among the points that the solver asked for, shape (k,)."""
-        sign = -1.0 if self.direction == "maximize" else 1.0
-        values = np.where(self.asked, sign * self.rows.fun, np.inf)
-        best = np.fmin.accumulate(values) if values.size else values
-        return np.asarray(sign * np.where(np.isinf(best) & (best > 0), np.nan, best))
+        return best_so_far(self.rows, sign=-1 if self.direction == "maximize" else 1)
 
     def to_frame(self) -> pd.DataFrame:
         """One row per evaluation, one column per param, as a pandas DataFrame."""

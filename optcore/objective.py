@@ -15,7 +15,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,13 +42,6 @@ class Functions:
     fun: FlatFun | None
     jac: FlatJac | None
     fun_and_jac: FlatFunAndJac | None
-
-    @property
-    def value_kind(self) -> Kind:
-        """Kind of the function that gives the value."""
-        source = self.fun or self.fun_and_jac
-        assert source is not None
-        return source.kind
 
 
 def choose(
@@ -131,6 +124,9 @@ class _Point:
 class Objective:
     """What a solver may ask. All vectors are flat float64, all answers are to be minimized.
 
+    Arrays are copied when they are remembered and when they are given again: user functions may use their buffers
+    anew, and solvers may write into what they get.
+
     Attributes:
         kind: "scalar" or "least_squares".
         n: number of params.
@@ -198,18 +194,18 @@ class Objective:
         point = self._points.get(data := x.tobytes()) or self._remember(data)
         gradient = point.gradient
         if gradient is not None:
-            return gradient
+            return gradient.copy()
         if self._gradient_is_jac and point.derivative is None and not point.failed:
             gradient = self._call_jac(x, data)  # type: ignore[misc]  # there is jac
             if gradient is not None and (squares := gradient.dot(gradient)) == squares:
-                point.gradient = point.derivative = gradient
+                point.gradient = point.derivative = gradient.copy()
                 return gradient  # type: ignore[no-any-return]
             self._take_derivative(point, Kind.SCALAR, gradient, "jac", x)
         elif point.derivative is None and not point.failed:
             self._find_derivative(point, x)
         if point.gradient is None:
             self._chain(point, x)
-        return point.gradient  # type: ignore[return-value]  # found above
+        return point.gradient.copy()  # type: ignore[union-attr]  # found above
 
     def value_and_gradient(self, x: Vector) -> tuple[float, Vector]:
         """Both at one x, as cheaply as they can be had together."""
@@ -223,13 +219,15 @@ class Objective:
         point = self._points.get(data := x.tobytes()) or self._remember(data)
         if point.value is None:
             self._find_value(point, x)
+        else:
+            self._count_repetition()
         if point.failed:
             assert self._penalty is not None
             return np.full(self.m or 1, (self._penalty.value(x) / (self.m or 1)) ** 0.5)
         output: Vector = point.output
         if point.value == np.inf:  # solvers know what to do with inf, not with NaN
             output = np.where(np.isnan(output), np.inf, output)
-        return output
+        return output.copy()
 
     def jacobian(self, x: Vector) -> NDArray[np.float64]:
         """The jacobian of the residuals at x, shape (m, n)."""
@@ -240,7 +238,7 @@ class Objective:
             assert self._penalty is not None
             m = self.m or 1
             return np.tile(self._penalty.gradient(x) / (2 * (m * self._penalty.value(x)) ** 0.5), (m, 1))
-        return point.derivative  # type: ignore[no-any-return]
+        return point.derivative.copy()  # type: ignore[no-any-return]
 
     def residuals_and_jacobian(self, x: Vector) -> tuple[Vector, NDArray[np.float64]]:
         """Both at one x, as cheaply as they can be had together."""
@@ -278,7 +276,7 @@ class Objective:
             self._find_value(point, self.x0)
         value = point.value
         if point.failed or value is None:
-            raise InvalidFunctionError("a user function failed at the start; start where it can be evaluated")
+            self._fail_at_start()
         if not np.isfinite(value):
             raise InvalidFunctionError(
                 f"the function is {self._sign * value if value != np.inf else 'not finite (nan or inf)'} at the start "
@@ -291,7 +289,9 @@ class Objective:
         """Evaluate the final point of a solver that looked at derivatives only; otherwise its value is known."""
         counts = self.evaluator.counts
         if counts[FUN] + counts[FUN_AND_JAC] <= 1 and x.tobytes() != self.x0.tobytes():
-            self.evaluator.consider(self._sign * self.value(x), x.tobytes())
+            value = self._sign * self.value(x)
+            if self.bounds.contain(x):
+                self.evaluator.consider(value, x.tobytes())
 
     # how answers are found -----------------------------------------------------------------------------------------
 
@@ -358,7 +358,7 @@ class Objective:
             self._fail(point, x)
             return
         value = scalar_of(kind, output) if kind is not Kind.SCALAR else output
-        point.output = output
+        point.output = output if kind is Kind.SCALAR else output.copy()
         if value != value:
             self._warn_not_a_number(x)
             point.value = np.inf
@@ -377,7 +377,7 @@ class Objective:
         if squares != squares:  # there is a NaN
             self._reject_nan(point, derivative, source, x)
             return
-        point.derivative, point.kind = derivative, kind
+        point.derivative, point.kind = derivative.copy(), kind
 
     def _chain(self, point: _Point, x: Vector) -> None:
         """Set the gradient from the derivative."""
@@ -394,9 +394,18 @@ class Objective:
 
     def _fail(self, point: _Point, x: Vector) -> None:
         if self._penalty is None:
-            raise InvalidFunctionError("a user function failed at the start; start where it can be evaluated")
-        point.failed = True
-        point.value = self._penalty.value(x)
+            self._fail_at_start()
+        else:
+            point.failed = True
+            point.value = self._penalty.value(x)
+
+    def _fail_at_start(self) -> NoReturn:
+        cause = self.evaluator.last_failure
+        what = "a derivative is nan" if cause is None else f"{type(cause).__name__}: {cause}"
+        raise InvalidFunctionError(
+            f"the user functions failed at the start {self._converter.describe(self.x0)} ({what}); "
+            "start where they can be evaluated"
+        ) from cause
 
     def _reject_nan(self, point: _Point, derivative: NDArray[np.float64], source: str, x: Vector) -> None:
         if self.evaluator.survives:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from time import perf_counter
 from typing import Any, Literal, ParamSpec, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from optcore.bounds import FlatBounds, flatten_bounds
 from optcore.errors import InvalidInputError, unknown_name
@@ -26,6 +30,9 @@ P = ParamSpec("P")
 R = TypeVar("R")
 Options = Mapping[str, Any] | None
 
+#: How maximize tells minimize what it is; not a name that a caller would use.
+_DIRECTION = "_direction"
+
 #: Arguments of other libraries, and what to do instead.
 ELSEWHERE = {
     "x0": "the start is called params",
@@ -33,6 +40,7 @@ ELSEWHERE = {
     "args": "further arguments go into fun_kwargs",
     "options": "options of the solver go into algo_options",
     "tol": "tolerances go into algo_options, for instance {'convergence_ftol_rel': 1e-9}",
+    "direction": "use om.maximize to maximize",
     "hess": "second derivatives are not used by any of the solvers",
     "hessp": "second derivatives are not used by any of the solvers",
     "callback": "every call is in result.history",
@@ -62,7 +70,6 @@ def minimize(
     error_handling: ErrorHandling = "raise",
     on_interrupt: Literal["raise", "return"] = "raise",
     collect_history: bool | Literal["best"] | Memory = True,
-    direction: Literal["minimize", "maximize"] = "minimize",
     **unknown: Any,
 ) -> OptimizeResult:
     """Minimize a function of any pytree of params. `maximize` takes the same arguments.
@@ -87,7 +94,6 @@ def minimize(
             penalty.
         on_interrupt: with "return" Ctrl-C returns the best so far, with status "interrupted".
         collect_history: True keeps every call, "best" only improvements, False none; or a memory to record into.
-        direction: "minimize", or "maximize".
         **unknown: refused, with what to use instead.
 
     Returns:
@@ -106,10 +112,10 @@ def minimize(
     (1.0, 9)
     """
     started = perf_counter()
+    direction = unknown.pop(_DIRECTION, "minimize")
     _refuse(unknown)
     _check_choice("error_handling", error_handling, ("raise", "continue"))
     _check_choice("on_interrupt", on_interrupt, ("raise", "return"))
-    _check_choice("direction", direction, ("minimize", "maximize"))
     if algorithm is None:
         raise InvalidInputError("algorithm is missing: name one, for instance 'scipy_lbfgsb' (om.algos has them all)")
     solver = make_algorithm(algorithm, algo_options)
@@ -169,7 +175,7 @@ def minimize(
 def _maximizing(function: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(function)
     def maximize(*args: P.args, **kwargs: P.kwargs) -> R:
-        kwargs["direction"] = "maximize"
+        kwargs[_DIRECTION] = "maximize"
         return function(*args, **kwargs)
 
     maximize.__name__ = maximize.__qualname__ = "maximize"
@@ -247,6 +253,17 @@ def _make_recorder(collect: bool | Literal["best"] | Memory, n: int, sign: int) 
     return Recorder(n, memory=collect, sign=sign)
 
 
+def _final_point(x: Any, n: int, name: str) -> NDArray[np.float64]:
+    """What a solver returned as x, checked: shape (n,)."""
+    try:
+        flat = np.asarray(x, dtype=np.float64)
+    except (TypeError, ValueError):
+        flat = np.zeros(0)
+    if flat.shape != (n,):
+        raise InvalidInputError(f"the solver {name!r} must return x of shape ({n},), but returned {x!r}")
+    return flat
+
+
 def _run(
     solver: Algorithm, objective: Objective, bounds: FlatBounds, on_interrupt: str
 ) -> tuple[Status, SolverResult, float]:
@@ -256,6 +273,7 @@ def _run(
     try:
         start_value = objective.start(jointly=solver.asks_jointly)
         solved = solver.solve(objective, x0.copy(), bounds)
+        solved = replace(solved, x=_final_point(solved.x, objective.n, solver.name))
         objective.finish(solved.x)
     except StopSolver as stop:
         status, solved = stop.status, SolverResult(x0, message=stop.message)

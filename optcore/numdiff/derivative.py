@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -33,7 +34,8 @@ class Differenced(NamedTuple):
     output: Any  # at x; None if it was neither known nor asked for
     derivative: NDArray[np.float64]  # (n,) or (m, n)
     steps: Steps
-    n_points: int
+    n_evaluations: dict[str, int]  # by purpose
+    n_rounds: int = 1
 
 
 class Differences:
@@ -120,14 +122,21 @@ class Differences:
             # Steps for double precision vanish in its rounding. Once is enough to learn that.
             self._eps = EPS_SINGLE
             again = self.derivative(x, base)
-            return again and again._replace(n_points=again.n_points + len(points))
+            first = Counter(self._purposes(plan, with_base=with_base, checked=check is not None))
+            return again and again._replace(n_evaluations=dict(first + Counter(again.n_evaluations)), n_rounds=2)
         if check is not None:
             *outputs, checked = outputs
         derivative = self._assemble(plan, outputs, base)
         if check is not None:
             self._refuse_if_not_holomorphic(x, check, base, checked, derivative)
             self._checked = True
-        return Differenced(base, derivative, steps, len(points))
+        spent = self._purposes(plan, with_base=with_base, checked=check is not None)
+        return Differenced(base, derivative, steps, spent)
+
+    @staticmethod
+    def _purposes(plan: Plan, *, with_base: bool, checked: bool) -> dict[str, int]:
+        purposes = {"base": int(with_base), "differences": len(plan.points), "check": int(checked)}
+        return {purpose: number for purpose, number in purposes.items() if number}
 
     def _evaluate(self, points: NDArray[Any], tasks: list[int]) -> list[Any] | None:
         try:
@@ -228,7 +237,10 @@ class NumdiffResult:
         scheme: for each name of a param the formula: "forward", "backward", "central", "forward_3", "backward_3",
             "complex_step" or "fixed".
         error: estimated error; None, since plain fixed steps don't give one.
-        n_evaluations: calls of the function by purpose.
+        noise: level of noise that the steps were chosen for; None, since plain fixed steps assume none.
+        failures: points that could not be evaluated and were done without; plain fixed steps do without none.
+        n_evaluations: calls of the function by purpose: "base", "differences", and "check" where a complex step was
+            compared with a real difference, which happens once.
         n_rounds: number of batches, one after the other.
     """
 
@@ -238,7 +250,9 @@ class NumdiffResult:
     scheme: dict[str, str]
     n_evaluations: dict[str, int]
     n_rounds: int
-    error: Any = field(default=None)
+    error: Any = None
+    noise: float | None = None
+    failures: tuple[Any, ...] = ()
 
 
 class NumericalDerivative:
@@ -300,8 +314,8 @@ class NumericalDerivative:
             func_value=self._reader.unflatten(done.output),
             step=self._converter.tree_of(done.steps.h),
             scheme=dict(zip(names, map(str, done.steps.scheme), strict=True)),
-            n_evaluations={"base": 1, "differences": done.n_points - 1},
-            n_rounds=1,
+            n_evaluations=done.n_evaluations,
+            n_rounds=done.n_rounds,
         )
 
     def _check_point(self, x: Vector) -> None:

@@ -94,11 +94,12 @@ class Algorithm:
         return cls.library in sys.modules or importlib.util.find_spec(cls.library) is not None
 
     @classmethod
-    def require(cls) -> None:
-        """Raise MissingLibraryError, naming the extra, unless the library is installed."""
-        if not cls.available():
-            remedy = f"pip install 'optcore[{cls.extra}]'" if cls.extra else f"pip install {cls.library}"
-            raise MissingLibraryError(f"{cls.name} needs {cls.library}, which is not installed: {remedy}")
+    def missing(cls) -> str | None:
+        """What has to be installed before it can run, one sentence that names the extra; None if nothing."""
+        if cls.available():
+            return None
+        extra = f"optcore[{cls.extra}]" if cls.extra else cls.library
+        return f"{cls.name} needs {cls.library}, which is not installed: pip install '{extra}'"
 
     @classmethod
     def option_names(cls) -> list[str]:
@@ -200,7 +201,8 @@ def make_algorithm(algorithm: Any, options: Mapping[str, Any] | None) -> Algorit
         raise InvalidInputError(
             f"algorithm must be a name such as 'scipy_lbfgsb', one of om.algos, or a function, but got {algorithm!r}"
         )
-    made.require()
+    if missing := made.missing():
+        raise MissingLibraryError(missing)
     return made
 
 
@@ -339,11 +341,10 @@ class CallableAlgorithm(Algorithm):
 
     def solve(self, objective: Objective, x0: NDArray[np.float64], bounds: FlatBounds) -> SolverResult:
         """Call the function with what it asks for and read what it returns."""
-        fun, jac = objective.scalar_callables(jointly=self.asks_jointly)
         offered: dict[str, Any] = {
-            "fun": fun,
+            "fun": objective.value,
             "x0": x0.copy(),
-            "jac": jac,
+            "jac": objective.gradient,
             "fun_and_jac": objective.value_and_gradient,
             "residuals": objective.residuals,
             "residuals_jacobian": objective.jacobian,
@@ -359,7 +360,7 @@ class CallableAlgorithm(Algorithm):
 def _read_answer(answer: Any, n: int, label: str) -> SolverResult:
     """x, or an object or dict with x and claims."""
     if isinstance(answer, SolverResult):
-        return answer
+        return answer  # checked where all are
     given = answer if isinstance(answer, Mapping) else getattr(answer, "__dict__", {})
     has_x = "x" in given or (hasattr(answer, "x") and not isinstance(answer, np.ndarray))
     x = given.get("x", answer.x if "x" not in given and has_x else answer)

@@ -172,10 +172,13 @@ def test_an_exception_at_a_difference_point_is_chained_too(n_cores):
 
 def test_a_function_that_fails_at_the_start_can_not_be_survived():
     def fun(x):
-        raise ZeroDivisionError
+        raise ZeroDivisionError("the cause")
 
-    with pytest.raises(om.InvalidFunctionError, match="a user function failed at the start; start where it can be"):
+    with pytest.raises(
+        om.InvalidFunctionError, match=r"failed at the start .*\(ZeroDivisionError: the cause\)"
+    ) as caught:
         om.minimize(fun, np.ones(2), "scipy_lbfgsb", error_handling="continue")
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
 
 
 def test_an_invalid_return_value_is_never_survived():
@@ -249,7 +252,8 @@ def sphere(x):
         ({"bound": 1}, LookupError, "unknown argument of minimize 'bound'; did you mean 'bounds'?"),
         ({"error_handling": "ignore"}, ValueError, "error_handling must be one of 'raise', 'continue', but is"),
         ({"on_interrupt": "stop"}, ValueError, "on_interrupt must be one of 'raise', 'return', but is 'stop'"),
-        ({"direction": "up"}, ValueError, "direction must be one of 'minimize', 'maximize', but is 'up'"),
+        ({"direction": "up"}, ValueError, "minimize has no argument 'direction': use om.maximize"),
+        ({"budget": om.Budget}, ValueError, "budget must be om.Budget"),
         ({"collect_history": "some"}, ValueError, "collect_history must be True, False or 'best', but is 'some'"),
         ({"budget": 100}, ValueError, "budget must be om.Budget(...), but is 100"),
         ({"numdiff_options": {"method": "central"}}, ValueError, "numdiff_options must be om.NumdiffOptions(...), but"),

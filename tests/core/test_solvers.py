@@ -220,7 +220,7 @@ def test_options_come_on_top_of_those_of_an_instance():
 
 
 @pytest.mark.parametrize(
-    ("extra", "remedy"), [("thing", r"pip install 'optcore\[thing\]'"), (None, "pip install no_lib")]
+    ("extra", "remedy"), [("thing", r"pip install 'optcore\[thing\]'"), (None, "pip install 'no_lib")]
 )
 def test_a_missing_library_says_how_to_install_it(extra, remedy):
     cls = type("Missing", (om.Algorithm,), {"name": "missing", "library": "no_library_has_this_name", "extra": extra})
