@@ -8,6 +8,7 @@ last.
 
 from __future__ import annotations
 
+import functools
 import struct
 from dataclasses import dataclass
 from time import perf_counter
@@ -44,6 +45,7 @@ _FIRST_ROWS = 256
 Keep = Literal["all", "best", "none"]
 
 
+@functools.lru_cache(maxsize=64)
 def _row_dtype(n: int) -> np.dtype[np.void]:
     return np.dtype(
         [

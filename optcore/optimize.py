@@ -229,16 +229,19 @@ def _read_functions(
     """The functions that will serve the solver, flat."""
     funs, jacs, both = by_kind(fun, "fun"), by_kind(jac, "jac"), by_kind(fun_and_jac, "fun_and_jac")
     fun_kind, jac_kind, both_kind = choose(solver.kind, funs, jacs, both, solver.name, needs_jac=solver.needs_jac)
-    readers = {kind: ResidualReader(converter) for kind in Kind}
+    readers: dict[Kind, ResidualReader] = {}
     shared = fun_kwargs or {}
+
+    def reader(kind: Kind) -> ResidualReader:
+        return readers.setdefault(kind, ResidualReader(converter))
 
     def own(kwargs: Options) -> Mapping[str, Any]:
         return shared if kwargs is None else kwargs
 
     return Functions(
-        fun=FlatFun(funs[fun_kind], fun_kind, shared, converter, readers[fun_kind]) if fun_kind else None,
-        jac=FlatJac(jacs[jac_kind], jac_kind, own(jac_kwargs), converter, readers[jac_kind]) if jac_kind else None,
-        fun_and_jac=FlatFunAndJac(both[both_kind], both_kind, own(fun_and_jac_kwargs), converter, readers[both_kind])
+        fun=FlatFun(funs[fun_kind], fun_kind, shared, converter, reader(fun_kind)) if fun_kind else None,
+        jac=FlatJac(jacs[jac_kind], jac_kind, own(jac_kwargs), converter, reader(jac_kind)) if jac_kind else None,
+        fun_and_jac=FlatFunAndJac(both[both_kind], both_kind, own(fun_and_jac_kwargs), converter, reader(both_kind))
         if both_kind
         else None,
     )
@@ -273,7 +276,9 @@ def _run(
     try:
         start_value = objective.start(jointly=solver.asks_jointly)
         solved = solver.solve(objective, x0.copy(), bounds)
-        solved = replace(solved, x=_final_point(solved.x, objective.n, solver.name))
+        x = _final_point(solved.x, objective.n, solver.name)
+        if x is not solved.x:
+            solved = replace(solved, x=x)
         objective.finish(solved.x)
     except StopSolver as stop:
         status, solved = stop.status, SolverResult(x0, message=stop.message)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from optcore.errors import InvalidFunctionError, InvalidInputError
 from optcore.leaves import (
     Leaf,
+    RestoreArray,
     RestoreJax,
     accessor_name,
     align,
@@ -65,15 +66,17 @@ class Converter:
         #: Params are one 1-d numpy array: nothing to convert.
         self.is_vector = isinstance(params, np.ndarray) and params.ndim == 1
         if self.is_vector:
-            self._spec, names, values = _ONE_LEAF, [""], [params]
+            self._spec = _ONE_LEAF
             self._paths: list[tuple[Any, ...]] = [()]
+            self._leaves = [Leaf("", params.shape, RestoreArray(params.shape))]
+            self.start: NDArray[np.float64] = numeric(params, "params")
         else:
             self._paths, values, self._spec = optree.tree_flatten_with_path(params)
             refuse_none(params)
             names = [accessor_name(accessor) for accessor in self._spec.accessors()]
-        read = [read_leaf(value, name) for value, name in zip(values, names, strict=True)]
-        self._leaves = [leaf for leaf, _ in read]
-        self.start: NDArray[np.float64] = np.concatenate([flat for _, flat in read]) if read else np.zeros(0)
+            read = [read_leaf(value, name) for value, name in zip(values, names, strict=True)]
+            self._leaves = [leaf for leaf, _ in read]
+            self.start = np.concatenate([flat for _, flat in read]) if read else np.zeros(0)
         if self.start.size == 0:
             raise InvalidInputError(f"params are empty: there is nothing to optimize in {show(params)}")
         self.n = self.start.size
