@@ -61,13 +61,6 @@ def choose(
     Raises:
         InvalidInputError: none of the functions can give the value; says what to do.
     """
-    if (
-        wanted is Kind.SCALAR
-        and Kind.SCALAR in fun
-        and len(fun) == 1
-        and {Kind.SCALAR}.issuperset((*jac, *fun_and_jac))
-    ):
-        return Kind.SCALAR, *(Kind.SCALAR if given else None for given in (jac, fun_and_jac))  # the usual case
     usable = [Kind.LEAST_SQUARES] if wanted is Kind.LEAST_SQUARES else list(Kind)
 
     def first(given: Mapping[Kind, Callable[..., Any]], allowed: list[Kind]) -> Kind | None:
