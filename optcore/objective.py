@@ -33,6 +33,7 @@ __all__ = ["Functions", "Objective", "Penalty", "choose"]
 Vector = NDArray[np.float64]
 _REMEMBERED = 4
 _MOST_REPETITIONS = 1000
+_INFINITY = float("inf")
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,7 @@ class Objective:
         converter: Converter,
         sign: int = 1,
         solver_copies_x: bool = False,
+        solver_never_returns: bool = False,
     ) -> None:
         self.kind = kind
         self.n = x0.size
@@ -161,6 +163,8 @@ class Objective:
         #: Whether value and gradient are what fun and jac return, without sign or chain rule: the hot path.
         self._value_is_fun = self._fun is not None and self._fun.kind is Kind.SCALAR and sign == 1
         self._gradient_is_jac = self._jac is not None and self._jac.kind is Kind.SCALAR and sign == 1
+        #: Whether plain values and gradients need not be remembered, since the solver never asks for them again.
+        self._forgets = solver_never_returns
         self._differences = differences
         self._converter = converter
         self._sign = sign
@@ -174,34 +178,40 @@ class Objective:
 
     def value(self, x: Vector) -> float:
         """The objective at x, shape (n,)."""
-        point = self._points.get(data := x.tobytes()) or self._remember(data)
-        value = point.value
-        if value is not None:
+        point = self._points.get(data := x.tobytes())
+        if point is not None and point.value is not None:
             self._count_repetition()
-            return value
+            return point.value
         if self._value_is_fun:
             output = self._call_fun(x, data)  # type: ignore[misc]  # there is fun
-            if output is not None and output == output:
-                point.output = point.value = output
+            if output is not None and -_INFINITY < output < _INFINITY:
+                if not self._forgets:
+                    point = point or self._remember(data)
+                    point.output = point.value = output
                 return output  # type: ignore[no-any-return]
+            point = point or self._remember(data)
             self._set_output(point, x, Kind.SCALAR, output)
         else:
+            point = point or self._remember(data)
             self._find_value(point, x)
         return point.value  # type: ignore[return-value]  # found above
 
     def gradient(self, x: Vector) -> Vector:
         """The gradient at x, shape (n,)."""
-        point = self._points.get(data := x.tobytes()) or self._remember(data)
-        gradient = point.gradient
-        if gradient is not None:
-            return gradient.copy()
-        if self._gradient_is_jac and point.derivative is None and not point.failed:
+        point = self._points.get(data := x.tobytes())
+        if point is not None and point.gradient is not None:
+            return point.gradient.copy()
+        if self._gradient_is_jac and (point is None or (point.derivative is None and not point.failed)):
             gradient = self._call_jac(x, data)  # type: ignore[misc]  # there is jac
             if gradient is not None and (squares := gradient.dot(gradient)) == squares:
-                point.gradient = point.derivative = gradient.copy()
+                if not self._forgets:
+                    point = point or self._remember(data)
+                    point.gradient = point.derivative = gradient.copy()
                 return gradient  # type: ignore[no-any-return]
+            point = point or self._remember(data)
             self._take_derivative(point, Kind.SCALAR, gradient, "jac", x)
-        elif point.derivative is None and not point.failed:
+        point = point or self._remember(data)
+        if point.derivative is None and not point.failed:
             self._find_derivative(point, x)
         if point.gradient is None:
             self._chain(point, x)

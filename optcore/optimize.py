@@ -149,6 +149,7 @@ def minimize(
         converter=converter,
         sign=sign,
         solver_copies_x=solver.copies_x,
+        solver_never_returns=solver.never_returns,
     )
     status, solved, start_value = _run(solver, objective, flat_bounds, on_interrupt)
     best = evaluator.best_x

@@ -67,6 +67,7 @@ class Algorithm:
         supports_bounds, is_global, is_deterministic: what it can do.
         asks_jointly: whether it wants value and derivative at (nearly) every point, so that one batch gives both.
         copies_x: whether it hands a copy of x to each function that it calls, so that no other copy is needed.
+        never_returns: whether it never asks for the same thing twice at one point, so that nothing need be remembered.
         library: import name of the library it comes from.
         extra: the extra of optcore that installs the library; None if it always is there.
         tight: the strictest tolerances that work, for benchmarks in which only the budget should end a run.
@@ -80,6 +81,7 @@ class Algorithm:
     is_deterministic: ClassVar[bool] = True
     asks_jointly: ClassVar[bool] = False
     copies_x: ClassVar[bool] = False
+    never_returns: ClassVar[bool] = False
     library: ClassVar[str] = "scipy"
     extra: ClassVar[str | None] = None
     tight: ClassVar[Mapping[str, float]] = {}

@@ -86,6 +86,7 @@ class ScipyLBFGSB(ScipyScalar):
         "limited_memory_storage_length": "maxcor",
         "max_line_search_steps": "maxls",
     }
+    never_returns: ClassVar[bool] = True  # one step of its line search, one value, one gradient
     needs_jac: ClassVar[bool] = True
     supports_bounds: ClassVar[bool] = True
     asks_jointly: ClassVar[bool] = True
