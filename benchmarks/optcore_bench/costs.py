@@ -16,22 +16,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from optcore.errors import InvalidInputError
+from optcore.history import FUN, FUN_AND_JAC, JAC, NUMDIFF
 
-from .evaluations import (
-    FUN,
-    FUN_AND_JAC,
-    JAC,
-    NUMDIFF,
-    Evaluations,
-    Floats,
-    HasTables,
-    Ints,
-    ReferenceValue,
-    floats,
-)
+from .evaluations import Evaluations, Floats, HasTables, Ints, ReferenceValue, floats
+from .study import TAUS
 
 __all__ = [
-    "TAUS",
     "CostModel",
     "VirtualClock",
     "accuracy_table",
@@ -43,9 +33,6 @@ __all__ = [
     "summary_table",
     "tau_label",
 ]
-
-#: The accuracies that everything is shown for unless asked otherwise.
-TAUS = (1e-1, 1e-3, 1e-5, 1e-7, 1e-10)
 
 JacCost = float | Literal["n", "measured"]
 
@@ -100,8 +87,8 @@ def cost_table(
             counts the groups of calls that could run at the same time; "seconds" is the clock's reading; a
             `VirtualClock` replays the run.
         jac_cost: what each call of jac, and the jacobian in fun_and_jac, costs in evaluations: a number, "n",
-            or "measured" (the median time of such calls of the problem over the median time of an evaluation;
-            needs the clock; 0 where no evaluation was timed). For "evaluations" and "gradients".
+            or "measured" (the median time of such calls of the problem over the median time of an evaluation
+            of fun alone; needs a clock that timed some of each). For "evaluations" and "gradients".
         f_opt: f_L is the best known value (where there is none: the best of the compared runs), or
             "compared".
 
@@ -112,7 +99,8 @@ def cost_table(
         whose start or f_L isn't finite, so that nothing solves them).
 
     Raises:
-        InvalidInputError: an option isn't one of the above, or two runs fall into one cell.
+        InvalidInputError: an option isn't one of the above, two runs fall into one cell, or a jacobian has no
+            measured price.
     """
     evaluations = Evaluations.read(results)
     _check_tau(tau)
@@ -166,11 +154,11 @@ def accuracy_table(
 
 
 def relative_gaps(evaluations: Evaluations, rows: Ints, f_opt: ReferenceValue) -> Floats:
-    """(f - f_L) / (f_start - f_L) of some evaluations; 0 or inf where f_start <= f_L; 1 where not defined."""
+    """(f_best - f_L) / (f_start - f_L) at some evaluations; 0 or inf where f_start <= f_L; 1 where not defined."""
     run = evaluations.run[rows]
     f_low = evaluations.reference(f_opt)[0][run]
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        above, scale = evaluations.value[rows] - f_low, evaluations.f_start()[run] - f_low
+        above, scale = evaluations.best[rows] - f_low, evaluations.f_start()[run] - f_low
         gaps = np.where(scale > 0, above / scale, np.where(above <= 0, 0.0, np.inf))
     return np.where(np.isnan(scale) | np.isnan(above), 1.0, gaps)
 
@@ -312,9 +300,21 @@ def _calls(evaluations: Evaluations, rows: Ints, jac_cost: JacCost) -> Floats:
     task = evaluations.task
     total = evaluations.count(task != JAC, rows).astype(float)
     if isinstance(jac_cost, str) or jac_cost != 0:
-        jac, both = _jac_prices(evaluations, rows, jac_cost)
-        total += jac * evaluations.count(task == JAC, rows) + both * evaluations.count(task == FUN_AND_JAC, rows)
+        for kind, price in zip((JAC, FUN_AND_JAC), _jac_prices(evaluations, rows, jac_cost), strict=True):
+            calls = evaluations.count(task == kind, rows)
+            _check_priced(evaluations, rows[(calls > 0) & np.isnan(price)])
+            total += np.where(calls > 0, price * calls, 0.0)
     return total
+
+
+def _check_priced(evaluations: Evaluations, unpriced: Ints) -> None:
+    """Refuse a price that wasn't measured: 0 in its place would make these solvers look cheap."""
+    if unpriced.size:
+        run = evaluations.runs.iloc[evaluations.run[unpriced[0]]]
+        raise InvalidInputError(
+            f"the jacobians of {run['solver']!r} on {run['row']!r} have no measured price: the clock holds no "
+            "evaluation of fun alone for that problem, or none of its jacobians; use jac_cost='n' or a number"
+        )
 
 
 def _jac_prices(evaluations: Evaluations, rows: Ints, jac_cost: float | str) -> tuple[Floats, Floats]:
@@ -337,7 +337,7 @@ def _measured_prices(evaluations: Evaluations) -> tuple[Floats, Floats]:
     """Median time of jacobians over median time of evaluations, by problem and strategy, shapes (R,).
 
     An evaluation's time is pooled over all runs of the problem, a jacobian's over the runs with the same
-    strategy.
+    strategy. NaN where either wasn't timed.
     """
     start, stop = evaluations.clock()
     problem = evaluations.problem
@@ -353,7 +353,7 @@ def _measured_prices(evaluations: Evaluations) -> tuple[Floats, Floats]:
     fun = np.where(fun > 0, fun, np.nan)
     jac = median_seconds((JAC,), strategy) / fun
     both = median_seconds((FUN_AND_JAC,), strategy) / fun - 1
-    return np.nan_to_num(jac), np.nan_to_num(np.maximum(both, 0))
+    return jac, np.maximum(both, 0)
 
 
 def _virtual_seconds(evaluations: Evaluations, rows: Ints, clock: VirtualClock) -> Floats:

@@ -24,6 +24,8 @@ import numpy as np
 import scipy
 from threadpoolctl import threadpool_info  # type: ignore[import-untyped,unused-ignore]
 
+import optcore
+
 __all__ = ["environment_hash", "fingerprint", "library_version", "provenance"]
 
 _HASH_DIGITS = 12
@@ -39,7 +41,7 @@ def fingerprint() -> dict[str, str]:
     OPENBLAS_CORETYPE) shows in `blas`.
 
     Returns:
-        Keys `python`, `numpy`, `scipy`, `blas`, `blas_threads`, `simd`, `os`, `libc`, `machine`, `cpu`.
+        Keys `optcore`, `python`, `numpy`, `scipy`, `blas`, `blas_threads`, `simd`, `os`, `libc`, `machine`, `cpu`.
 
     >>> fingerprint()["blas_threads"]
     '1'
@@ -50,6 +52,7 @@ def fingerprint() -> dict[str, str]:
 @cache
 def _fingerprint() -> dict[str, str]:
     return {
+        "optcore": optcore.__version__,
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "numpy": np.__version__,
         "scipy": scipy.__version__,

@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from optcore.errors import InvalidInputError
 from optcore.history import TASKS
+from optcore_bench.store.record import best_column
 
 __all__ = ["Evaluations", "HasTables", "ReferenceValue", "row_labels", "solver_label"]
 
@@ -29,9 +31,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-FUN, JAC, FUN_AND_JAC, NUMDIFF = range(4)
-
-_HISTORY = ("run_id", "evaluation", "task", "batch", "fun", "fun_true")
+_HISTORY = ("run_id", "evaluation", "task", "batch", "best")
 _CLOCK = ("run_id", "evaluation", "start", "stop")
 
 
@@ -44,7 +44,7 @@ class HasTables(Protocol):
         ...
 
     def history(self) -> Any:
-        """One row an evaluation, as a pandas DataFrame."""
+        """One row an evaluation, as a pandas DataFrame; without a column `best` it is made from `fun`."""
         ...
 
 
@@ -90,7 +90,8 @@ class Evaluations:
         evaluation: number of the evaluation within its run, shape (k,).
         task: position in `optcore.history.TASKS`, shape (k,).
         batch: calls of one run that could run at the same time share a number, shape (k,).
-        value: noise-free objective value, NaN where the call gives none, shape (k,).
+        best: the best noise-free value so far at feasible points that the run's solver asked for, NaN before
+            the first, shape (k,).
         source: what it was read from; asked for its clock only.
     """
 
@@ -99,7 +100,7 @@ class Evaluations:
     evaluation: Ints
     task: NDArray[np.uint8]
     batch: Ints
-    value: Floats
+    best: Floats
     source: HasTables
 
     @classmethod
@@ -116,14 +117,15 @@ class Evaluations:
         code = _run_codes(runs["run_id"], history["run_id"])
         evaluation = history["evaluation"].to_numpy(dtype=np.int64)
         order = _order(code, evaluation)
-        code = code[order]
+        offsets = np.searchsorted(code[order], np.arange(len(runs) + 1)).astype(np.int64)
+        task = _task_codes(history["task"])[order]
         return cls(
             runs=runs,
-            offsets=np.searchsorted(code, np.arange(len(runs) + 1)).astype(np.int64),
+            offsets=offsets,
             evaluation=evaluation[order],
-            task=_task_codes(history["task"])[order],
+            task=task,
             batch=history["batch"].to_numpy(dtype=np.int64)[order],
-            value=_noise_free(history)[order],
+            best=floats(history["best"])[order] if "best" in history else _best(history, order, task, offsets),
             source=results,
         )
 
@@ -131,11 +133,6 @@ class Evaluations:
     def run(self) -> Ints:
         """Position in `runs` of each evaluation's run, shape (k,)."""
         return np.repeat(np.arange(len(self.runs)), np.diff(self.offsets))
-
-    @cached_property
-    def asked(self) -> Bools:
-        """True for points that the solver asked for, False for those of numerical derivatives, shape (k,)."""
-        return np.asarray((self.task == FUN) | (self.task == FUN_AND_JAC))
 
     @cached_property
     def applicable(self) -> Bools:
@@ -150,11 +147,11 @@ class Evaluations:
 
     @cached_property
     def run_best(self) -> Floats:
-        """Best finite value that the solver asked for in each run, NaN where there is none, shape (R,)."""
+        """The least finite `best` of each run, NaN where there is none, shape (R,)."""
         best = np.full(len(self.runs), np.nan)
         full = np.diff(self.offsets) > 0
         if full.any():
-            values = np.where(self.asked & np.isfinite(self.value), self.value, np.inf)
+            values = np.where(np.isfinite(self.best), self.best, np.inf)
             best[full] = np.minimum.reduceat(values, self.offsets[:-1][full])
         return np.where(np.isfinite(best), best, np.nan)
 
@@ -197,8 +194,8 @@ class Evaluations:
         return np.where(np.isfinite(target), target, np.nan)
 
     def first_hits(self, targets: Floats) -> Ints:
-        """Position of each run's first asked evaluation with a value <= target, or -1, shape (R,)."""
-        hit = np.flatnonzero(self.asked & (self.value <= targets[self.run]))
+        """Position of the evaluation that brought each run's best value to its target, or -1, shape (R,)."""
+        hit = np.flatnonzero(self.best <= targets[self.run])
         first = np.full(len(targets), -1, dtype=np.int64)
         runs, position = np.unique(self.run[hit], return_index=True)
         first[runs] = hit[position]
@@ -206,13 +203,11 @@ class Evaluations:
 
     @cached_property
     def improvements(self) -> Ints:
-        """Positions of the evaluations that beat all that their run's solver had asked for, in order."""
-        keep = []
-        values = np.where(self.asked & ~np.isnan(self.value), self.value, np.inf)
-        for begin, end in zip(self.offsets[:-1], self.offsets[1:], strict=True):
-            best = np.minimum.accumulate(values[begin:end]) if end > begin else values[:0]
-            keep.append(begin + np.flatnonzero(best < np.concatenate([[np.inf], best[:-1]])[: best.size]))
-        return np.concatenate(keep).astype(np.int64) if keep else np.zeros(0, dtype=np.int64)
+        """Positions of the evaluations at which the best value of their run fell, in order."""
+        best = np.where(np.isnan(self.best), np.inf, self.best)
+        before = np.concatenate([[np.inf], best])[: best.size]
+        before[self.offsets[:-1][np.diff(self.offsets) > 0]] = np.inf
+        return np.flatnonzero(best < before).astype(np.int64)
 
     def count(self, events: Bools, rows: Ints) -> Ints:
         """How many `events` (k,) each of `rows` has seen in its own run, itself included."""
@@ -292,6 +287,13 @@ def _task_codes(task: pd.Series) -> NDArray[np.uint8]:
         raise InvalidInputError(f"task must be one of {', '.join(TASKS)}; the history has {what!r}")
     position = np.array([TASKS.index(name) for name in names] or [0], dtype=np.uint8)
     return np.asarray(position[codes])
+
+
+def _best(history: pd.DataFrame, order: Any, task: NDArray[np.uint8], offsets: Ints) -> Floats:
+    """The column `best` of a history without one: all its points are taken as feasible."""
+    value = _noise_free(history)[order]
+    runs = [slice(begin, end) for begin, end in pairwise(offsets)]
+    return np.concatenate([best_column(task[run], value[run]) for run in runs] or [value])
 
 
 def _noise_free(history: pd.DataFrame) -> Floats:

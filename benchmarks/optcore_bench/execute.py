@@ -16,6 +16,7 @@ from optcore.history import Memory
 from optcore.marks import Kind
 from optcore.solvers import Algorithm
 from optcore_bench.strategies import NotApplicableError, Strategy, derivative_error, objective
+from optcore_bench.supervise.words import describe_error
 from optcore_problems import Problem, get_problem
 
 __all__ = ["Task", "compare_derivative", "execute"]
@@ -112,15 +113,6 @@ def _with_claims(result: om.OptimizeResult) -> str:
     if claimed is None or claimed in (counted, asked):
         return result.message
     return f"{result.message} (claims {claimed} evaluations; {counted} were counted)".strip()
-
-
-def describe_error(error: BaseException) -> str:
-    """Type and text of an error, and of the one that caused it.
-
-    >>> describe_error(ValueError("no"))
-    'ValueError: no'
-    """
-    return f"{type(error).__name__}: {error}".strip().removesuffix(":")
 
 
 def compare_derivative(memory: Memory | None, task: Task) -> Answer:  # noqa: ARG001  nothing is recorded

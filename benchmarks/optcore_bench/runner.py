@@ -6,7 +6,7 @@ import contextlib
 import os
 import platform
 import warnings
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +93,7 @@ def run_study(
     stored = _look_into(path, study, runs, allow_mixed=allow_mixed)
     pending = [run for run in runs if run.run_id not in stored]
     progress = make_progress(quiet=True) if progress is None else progress
-    with StoreWriter(path, study=study.to_toml(), manifest=_manifest(path, command, pending)) as writer:
+    with StoreWriter(path, study=study.to_toml(), manifest=_manifest(path, command, stored, pending)) as writer:
         progress.begin(study.name, len(runs), len(runs) - len(pending))
         try:
             _note_missing(pending, progress)
@@ -179,14 +179,13 @@ def _check_environment(record: RunRecord, *, allow_mixed: bool) -> None:
         )
 
 
-def _manifest(path: Path, command: str | None, pending: list[Run]) -> dict[str, Any]:
-    """Where and from what the store is made; what began it stays, what went on is added."""
-    try:
-        known = Results(path).manifest
-    except StoreNotFoundError:
+def _manifest(path: Path, command: str | None, stored: Collection[str], pending: list[Run]) -> dict[str, Any]:
+    """Where and from what the store is made; what stored the first run stays, what went on is added."""
+    if not stored:
         return {"environment": fingerprint(), "provenance": provenance(command)}
     if not pending:
         return {}
+    known = Results(path).manifest
     now = provenance(command)
     resumed = {key: now[key] for key in ("created", "command", "host", "git") if key in now}
     return {"resumed": [*known.get("resumed", []), resumed]}

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+import optcore
 from optcore.errors import InvalidInputError
 from optcore.marks import Kind
 from optcore.solvers import Algorithm, CallableAlgorithm
@@ -83,7 +84,7 @@ def expand(study: Study) -> list[Run]:
     under `none`, if the study doesn't list `none`.
 
     Raises:
-        InvalidInputError: a solver of the user's own whose code has no hash; asks for `version`.
+        InvalidInputError: a solver or problem of the user's own whose code has no hash; asks for `version`.
     """
     cells = list(_cells(study))
     return [
@@ -110,7 +111,7 @@ def _cells(study: Study) -> Iterator[_Cell]:
     lists_none = any(isinstance(strategy, NoDerivative) for strategy in listed)
     for entry in study.algorithms:
         algorithm = entry.make()
-        code, missing = _code_of_algorithm(entry, algorithm), _missing_library(algorithm)
+        code, missing = _code_of_algorithm(entry, algorithm), algorithm.missing()
         needs_none = not lists_none and not algorithm.needs_jac
         for strategy in (*listed, NoDerivative("none")) if needs_none else listed:
             library = {"derivative": library_version("jax")} if isinstance(strategy, Jax) else {}
@@ -125,6 +126,7 @@ def _make_run(
     max_evaluations, max_seconds = study.budget.resolve(problem.n)
     identity = {
         "schema": _ID_VERSION,
+        "optcore": optcore.__version__,
         "problem": problem_identity,
         "x0": x0.tolist(),
         "start": start,
@@ -165,13 +167,6 @@ def _hash(identity: Mapping[str, Any], cell: _Cell) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:_ID_DIGITS]
 
 
-def _missing_library(algorithm: Algorithm) -> str | None:
-    if algorithm.available():
-        return None
-    extra = f"optcore[{algorithm.extra}]" if algorithm.extra else algorithm.library
-    return f"{algorithm.name} needs {algorithm.library}, which is not installed: pip install '{extra}'"
-
-
 def _why_not(problem: Problem, algorithm: Algorithm, strategy: Strategy) -> str | None:
     """The first reason for which a run can't be, or None."""
     reason = strategy.applicable(problem, algorithm)
@@ -188,17 +183,20 @@ def _problem_identity(problem: Problem) -> Mapping[str, Any]:
     identity: dict[str, Any] = {"name": problem.full_name, "version": problem.version, "n": problem.n, "m": problem.m}
     if is_registered(problem):
         return identity
-    what = f"problem {problem.full_name!r}"
     functions = (problem.residuals_xp, problem.jacobian_np, problem.fun_xp, problem.gradient_np)
-    identity["code"] = [function and _code(function, what) for function in functions]
+    identity["code"] = [function and _code(function, problem) for function in functions]
+    identity["bounds"] = None if problem.bounds is None else [bound.tolist() for bound in _flat_bounds(problem)]
     return identity
 
 
-def _code(function: Any, what: str) -> str:
+def _code(function: Any, problem: Problem) -> str:
     try:
-        return code_hash(function, what)
+        remedy = 'give it a version, which stands for its code: Problem(..., version="2")'
+        return code_hash(function, f"problem {problem.full_name!r}", remedy)
     except InvalidInputError:
-        return ""  # a problem always has a version, which then has to stand for its code
+        if problem.version == Problem.version:  # the default, which nobody chose
+            raise
+        return ""
 
 
 def _code_of_algorithm(entry: AlgorithmEntry, algorithm: Algorithm) -> dict[str, Any]:
@@ -241,8 +239,13 @@ def starting_point(problem: Problem, start: int, seed: int = 0) -> Vector:
 
 
 def _into_bounds(x: Vector, problem: Problem) -> Vector:
-    if problem.bounds is None:
-        return x
-    lower = -np.inf if problem.bounds.lower is None else problem.bounds.lower
-    upper = np.inf if problem.bounds.upper is None else problem.bounds.upper
-    return np.clip(x, lower, upper)
+    return x if problem.bounds is None else np.clip(x, *_flat_bounds(problem))
+
+
+def _flat_bounds(problem: Problem) -> tuple[Vector, Vector]:
+    """Lower and upper bounds, each of shape (n,), infinite where there are none."""
+    lower, upper = (None, None) if problem.bounds is None else (problem.bounds.lower, problem.bounds.upper)
+    return (
+        np.broadcast_to(np.asarray(-np.inf if lower is None else lower, dtype=np.float64), (problem.n,)),
+        np.broadcast_to(np.asarray(np.inf if upper is None else upper, dtype=np.float64), (problem.n,)),
+    )

@@ -299,7 +299,7 @@ class ComplexStep(Numerical):
     """Complex steps."""
 
     strategy = "complex_step"
-    summary = "complex steps: n evaluations at complex points, exact to rounding"
+    summary = "complex steps, exact to rounding: n evaluations a derivative, one or two more on the first (a check)"
 
 
 _STRATEGIES: dict[str, type[Strategy]] = {

@@ -16,11 +16,13 @@ from optcore_bench import toml
 from optcore_bench.selection import ProblemEntry, algorithm_entry, problem_entry
 from optcore_bench.strategies import Strategy, make_strategy
 
-__all__ = ["Study", "load_study", "shipped_studies"]
+__all__ = ["TAUS", "Study", "load_study", "shipped_studies"]
 
 T = TypeVar("T")
 
 STOPPING = ("tight", "default")
+#: The precisions of the convergence test that everything is shown for unless asked otherwise.
+TAUS = (1e-1, 1e-3, 1e-5, 1e-7, 1e-10)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -67,7 +69,7 @@ class Study:
     max_memory: int | None = None
     keep_x: bool = True
     description: str = ""
-    tau: Any = (1e-1, 1e-3, 1e-5, 1e-7, 1e-10)
+    tau: Any = TAUS
     gate: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from optcore.history import FUN, FUN_AND_JAC, JAC, NUMDIFF, HistoryRows
+from optcore.history import FUN, FUN_AND_JAC, JAC, NUMDIFF, HistoryRows, asked, best_so_far
 from optcore_bench.environment import fingerprint
 from optcore_bench.store import RunRecord
 from optcore_bench.supervise import Outcome, SupervisionError, Supervisor
@@ -210,12 +210,11 @@ def counts(rows: HistoryRows) -> dict[str, int]:
 
 def _start_value(rows: HistoryRows) -> float | None:
     """The first value at a point that the solver asked for, which is the start; None if it never came to that."""
-    asked = rows.fun[(rows.task == FUN) | (rows.task == FUN_AND_JAC)]
-    return float(asked[0]) if asked.size else None
+    values = rows.fun[asked(rows)]
+    return float(values[0]) if values.size else None
 
 
 def _best(rows: HistoryRows) -> float | None:
-    """The best value at a point that the solver asked for; None if there is none."""
-    asked = rows.fun[(rows.task == FUN) | (rows.task == FUN_AND_JAC)]
-    asked = asked[~np.isnan(asked)]
-    return float(asked.min()) if asked.size else None
+    """The best value at a feasible point that the solver asked for; None if there is none."""
+    best = best_so_far(rows)
+    return float(best[-1]) if best.size and not np.isnan(best[-1]) else None

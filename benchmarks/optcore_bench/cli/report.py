@@ -26,9 +26,11 @@ def report(store: Path, html: Path | None, figures: str | None, *, open_report: 
     formats = _formats(figures)
     results = Results(store)
     taus = results.study.get("tau")
-    target = store / "report.html" if html is None else html
+    assert results.path is not None  # only results of a data frame have none
+    folder = results.path
+    target = folder / "report.html" if html is None else html.expanduser()
     page = write_report(results, target) if taus is None else write_report(results, target, taus=taus)
-    written = _write_figures(results, store / "figures", formats)
+    written = _write_figures(results, folder / "figures", formats)
     if as_json:
         typer.echo(json.dumps({"report": str(page), "figures": [str(path) for path in written]}))
     else:

@@ -13,7 +13,7 @@ import typer
 
 from optcore_bench.cli.report import open_in_browser
 from optcore_bench.progress import make_progress
-from optcore_bench.runner import available_cores, default_store, run_study
+from optcore_bench.runner import available_cores, run_study
 from optcore_bench.study import load_study
 
 __all__ = ["RunOptions", "run"]
@@ -36,25 +36,25 @@ class RunOptions(NamedTuple):
 def run(options: RunOptions) -> None:
     """Run the study, write its report, and say where it is."""
     study = load_study(options.study)
-    store = default_store(study) if options.store is None else options.store
     results = run_study(
         study,
-        store,
+        options.store,
         n_jobs=available_cores() if options.jobs is None else options.jobs,
         backend=options.backend,
         allow_mixed=options.allow_mixed,
         progress=make_progress(quiet=options.quiet),
         command=shlex.join(["optcore", *sys.argv[1:]]),
     )
+    assert results.path is not None  # only results of a data frame have none
     page = None
     if options.report:
         from optcore_bench.report import write_report
 
-        page = write_report(results, store / "report.html", taus=study.tau)
+        page = write_report(results, results.path / "report.html", taus=study.tau)
     statuses = dict(Counter(results.runs["status"]).most_common())
     facts: dict[str, Any] = {
         "study": study.name,
-        "store": str(store),
+        "store": str(results.path),
         "runs": len(results.runs),
         "statuses": statuses,
         "digest": results.manifest["digest"],

@@ -38,7 +38,7 @@ DEFINITIONS = (
         "evaluations",
         "Every call of the objective, those for numerical derivatives included, up to and including the one "
         "that solved the problem. A jacobian is free, counts as n evaluations, or counts as the time it was "
-        "measured to take, in evaluations.",
+        "measured to take, in evaluations; a dash where the clock timed no evaluation without a jacobian.",
     ),
     ("batches", "Groups of calls that could run at the same time: the cost where there are cores enough."),
     ("simplex gradients", "Evaluations divided by n + 1, which is what one forward difference costs."),
@@ -128,7 +128,7 @@ def _facts(evaluations: Evaluations, costs: pd.DataFrame) -> str:
         "problems": len(costs),
         "solvers": costs.shape[1],
         "runs": len(runs),
-        "evaluations": len(evaluations.value),
+        "evaluations": len(evaluations.best),
         "failed runs": int(runs["status"].isin(FAILED).sum()),
     }
     return "".join(element("div", element("dt", name), element("dd", f"{value:,}")) for name, value in facts.items())
@@ -149,9 +149,14 @@ def _caveats(costs: pd.DataFrame) -> str:
 
 def _summary(evaluations: Evaluations, taus: Sequence[float], default: float, *, measured: bool) -> Raw:
     free = summary_table(evaluations, taus)
-    prices: tuple[JacCost, ...] = (0, "measured", "n") if measured else (0, "n")
+    prices: tuple[JacCost, ...] = (0, "measured", "n")
     label = tau_label(default)
-    medians = {p: summary_table(evaluations, [default], jac_cost=p)[f"median_cost_{label}"] for p in prices}
+    medians = {
+        price: summary_table(evaluations, [default], jac_cost=price)[f"median_cost_{label}"]
+        if measured or price != "measured"
+        else pd.Series(np.nan, index=free.index)
+        for price in prices
+    }
     styles = solver_styles(free.index)
     runs = evaluations.runs[evaluations.applicable]
     failed = runs[runs["status"].isin(FAILED)].groupby("solver").size().reindex(free.index, fill_value=0)

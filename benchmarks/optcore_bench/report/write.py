@@ -13,10 +13,10 @@ from typing import Any
 
 from plotly.offline import get_plotlyjs
 
-from optcore_bench.costs import TAUS
 from optcore_bench.evaluations import Evaluations
 from optcore_bench.report import sections
 from optcore_bench.report.data import page_data
+from optcore_bench.study import TAUS
 
 __all__ = ["write_report"]
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from optcore.errors import InvalidInputError, unknown_name
 from optcore.history import TASKS, HistoryRows
-from optcore_bench.store.record import RunRecord, StoredRun, best_so_far, canonical_json, prepare
+from optcore_bench.store.record import RunRecord, StoredRun, best_column, canonical_json, prepare
 from optcore_bench.store.schema import KEY, RUNS, TIMINGS
 from optcore_bench.store.sources import stored_rows
 
@@ -66,7 +66,11 @@ def _stored(cell: dict[str, Any], group: pd.DataFrame) -> StoredRun:
     task = _tasks(rows)
     stop = rows["seconds"].to_numpy(np.float64) if "seconds" in rows else np.zeros(len(rows))
     batch = rows["batch"].to_numpy(np.int32) if "batch" in rows else np.arange(len(rows), dtype=np.int32)
-    best = best_so_far(task, fun if fun_true is None else fun_true)
+    value = fun if fun_true is None else fun_true
+    # A value that is not in the best so far of whoever recorded it was found outside the bounds.
+    knows_best = "best" in rows and rows["best"].notna().any()
+    feasible = value >= rows["best"].to_numpy(np.float64) if knows_best else None
+    best = best_column(task, value, feasible)
     counts = {f"n_{name}_evals": int(np.count_nonzero(task == code)) for code, name in enumerate(TASKS)}
     # In `runs`, n_fun_evals counts every call of fun, those for derivatives too.
     counts["n_fun_evals"] += counts["n_numdiff_evals"]
@@ -85,7 +89,7 @@ def _stored(cell: dict[str, Any], group: pd.DataFrame) -> StoredRun:
         "seed": 0,
         "status": "stopped",
         "message": "",
-        "f_start": (fun if fun_true is None else fun_true)[0],
+        "f_start": value[0],
         "f_opt": float(rows["f_opt"].iloc[0]) if "f_opt" in rows else None,
         "f_best": best[-1],
         "f_final": best[-1],
@@ -94,7 +98,8 @@ def _stored(cell: dict[str, Any], group: pd.DataFrame) -> StoredRun:
         "n_iterations": None,
         "environment": "",
     }
-    history = HistoryRows(task, fun, batch, np.concatenate([[0.0], stop[:-1]]), stop, np.zeros((len(rows), 0)))
+    start = np.concatenate([[0.0], stop[:-1]])
+    history = HistoryRows(task, fun, batch, start, stop, np.zeros((len(rows), 0)), feasible)
     seconds = float(stop[-1]) if "seconds" in rows else None
     return prepare(RunRecord(run, {"seconds": seconds}, history, fun_true, keep_x=False))
 

@@ -2,9 +2,9 @@
 
 The payload of a log's frame is two numbers (lengths of the description before and after compression,
 unsigned, 4 bytes each, little-endian), the description, and the arrays. Both are compressed by zstd. The
-description is JSON: `run`, `timings`, `environments`, `rows`, `n`, `noisy`, `keep_x`. The arrays follow one
-another: task (1 byte), batch (4 bytes), fun, fun_true if noisy, start and stop in ns (8 bytes each), x if
-kept.
+description is JSON: `run`, `timings`, `environments`, `rows`, `n`, `noisy`, `keep_x`, `bounded`. The arrays follow
+one another: task (1 byte), batch (4 bytes), fun, fun_true if noisy, start and stop in ns (8 bytes each), x if
+kept, and, if bounded (some point is infeasible), whether each is feasible (1 byte).
 """
 
 from __future__ import annotations
@@ -21,13 +21,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from optcore.errors import InvalidInputError, unknown_name
-from optcore.history import TASKS, HistoryRows
+from optcore.history import JAC, TASKS, HistoryRows, best_so_far
 from optcore_bench.environment import environment_hash
 from optcore_bench.store.digest import canonical, history_hash
 from optcore_bench.store.schema import CLOCK, HISTORY, RUNS, STATUSES, TIMINGS
 
 _LENGTHS = struct.Struct("<II")
-_FUN, _JAC, _FUN_AND_JAC = TASKS.index("fun"), TASKS.index("jac"), TASKS.index("fun_and_jac")
 #: Arrow's lists count their entries with 32 bits, and a chunk is held in memory: cut runs of many long x.
 _CHUNK_ENTRIES = 4_000_000
 _CENTURY = 3.2e9
@@ -68,6 +67,7 @@ class StoredRun(NamedTuple):
     start: NDArray[np.int64]
     stop: NDArray[np.int64]
     x: NDArray[np.float64] | None
+    feasible: NDArray[np.bool_] | None  # None: all points are
 
 
 def canonical_json(value: Any) -> str:
@@ -165,7 +165,7 @@ def prepare(record: RunRecord) -> StoredRun:
     run = {name: _convert(name, given[name], run_id) for name in _RUN_COLUMNS}
     timings = {name: _convert(name, record.timings.get(name), run_id) for name in TIMINGS.names if name != "run_id"}
     arrays = _arrays(record, run["run_id"])
-    task, batch, fun, fun_true, _, _, x = arrays
+    task, batch, fun, fun_true, _, _, x, _ = arrays
     run["history_hash"] = history_hash(task, batch, fun, fun_true, x)
     return StoredRun(
         {name: run[name] for name in RUNS.names}, {"run_id": run["run_id"], **timings}, environments, *arrays
@@ -184,6 +184,7 @@ def _arrays(record: RunRecord, run_id: str) -> tuple[Any, ...]:
         "stop": len(rows.stop),
         "x": len(x),
         "fun_true": size if record.fun_true is None else len(record.fun_true),
+        "feasible": size if rows.feasible is None else len(rows.feasible),
     }
     for name, length in lengths.items():
         if length != size:
@@ -192,8 +193,8 @@ def _arrays(record: RunRecord, run_id: str) -> tuple[Any, ...]:
         raise InvalidInputError(f"x of run {run_id!r} must have shape (evaluations, n), but has shape {x.shape}")
     if size and task.max() >= len(TASKS):
         raise InvalidInputError(f"history of run {run_id!r} has task {task.max()}; there are 0 to {len(TASKS) - 1}")
-    fun = canonical(np.where(task == _JAC, np.nan, rows.fun))
-    fun_true = None if record.fun_true is None else canonical(np.where(task == _JAC, np.nan, record.fun_true))
+    fun = canonical(np.where(task == JAC, np.nan, rows.fun))
+    fun_true = None if record.fun_true is None else canonical(np.where(task == JAC, np.nan, record.fun_true))
     batch = np.ascontiguousarray(rows.batch, dtype=np.int32)
     return (
         task,
@@ -203,6 +204,7 @@ def _arrays(record: RunRecord, run_id: str) -> tuple[Any, ...]:
         _ns(rows.start),
         _ns(rows.stop),
         canonical(x) if record.keep_x else None,
+        None if rows.feasible is None or np.all(rows.feasible) else np.ascontiguousarray(rows.feasible, dtype=np.bool_),
     )
 
 
@@ -212,14 +214,18 @@ def _ns(seconds: NDArray[np.float64]) -> NDArray[np.int64]:
     return np.rint(known * 1e9).astype(np.int64)
 
 
-def best_so_far(task: NDArray[np.uint8], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Smallest value so far at points that the solver asked for, NaN before the first, shape (k,).
+def best_column(
+    task: NDArray[np.uint8], values: NDArray[np.float64], feasible: NDArray[np.bool_] | None = None
+) -> NDArray[np.float64]:
+    """`optcore.history.best_so_far` of a run of which no more than this is at hand, shape (k,).
 
-    >>> best_so_far(np.array([3, 0, 3, 2, 0], dtype=np.uint8), np.array([1.0, 5.0, 0.0, 4.0, 6.0]))
+    >>> best_column(np.array([3, 0, 3, 2, 0], dtype=np.uint8), np.array([1.0, 5.0, 0.0, 4.0, 6.0]))
     array([nan,  5.,  5.,  4.,  4.])
     """
-    asked = (task == _FUN) | (task == _FUN_AND_JAC)
-    return np.asarray(np.fmin.accumulate(np.where(asked, values, np.nan))) if values.size else values
+    size, unknown = len(task), np.zeros(len(task))
+    return best_so_far(
+        HistoryRows(task, values, np.zeros(size, np.int32), unknown, unknown, np.zeros((size, 0)), feasible)
+    )
 
 
 def encode(stored: StoredRun) -> bytes:
@@ -232,6 +238,7 @@ def encode(stored: StoredRun) -> bytes:
         "n": -1 if stored.x is None else stored.x.shape[1],
         "noisy": stored.fun_true is not None,
         "keep_x": stored.x is not None,
+        "bounded": stored.feasible is not None,
     }
     head = json.dumps(description, separators=(",", ":")).encode()
     columns: tuple[NDArray[Any] | None, ...] = stored[3:]
@@ -252,6 +259,7 @@ class Description:
     n: int
     noisy: bool
     keep_x: bool
+    bounded: bool = False
     environments: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
@@ -273,7 +281,7 @@ def decode(payload: bytes) -> StoredRun:
         The run; its arrays can't be written to.
     """
     about = decode_description(payload)
-    k, per_row = about.rows, 1 + 4 + 8 * (3 + about.noisy) + (8 * about.n if about.keep_x else 0)
+    k, per_row = about.rows, 1 + 4 + 8 * (3 + about.noisy) + (8 * about.n if about.keep_x else 0) + about.bounded
     packed = payload[_LENGTHS.size + _LENGTHS.unpack_from(payload)[1] :]
     body = pa.Codec("zstd").decompress(packed, decompressed_size=k * per_row, asbytes=True)
     position = 0
@@ -288,12 +296,13 @@ def decode(payload: bytes) -> StoredRun:
     fun_true = take("<f8", k) if about.noisy else None
     start, stop = take("<i8", k), take("<i8", k)
     x = take("<f8", k * about.n).reshape(k, about.n) if about.keep_x else None
-    return StoredRun(about.run, about.timings, about.environments, task, batch, fun, fun_true, start, stop, x)
+    feasible = take("?", k) if about.bounded else None
+    return StoredRun(about.run, about.timings, about.environments, task, batch, fun, fun_true, start, stop, x, feasible)
 
 
 def history_tables(stored: StoredRun) -> Iterable[Any]:
     """The run's rows of `history` as Arrow tables of bounded size."""
-    best = best_so_far(stored.task, stored.fun if stored.fun_true is None else stored.fun_true)
+    best = best_column(stored.task, stored.fun if stored.fun_true is None else stored.fun_true, stored.feasible)
     per_chunk = max(1, _CHUNK_ENTRIES // max(8, 0 if stored.x is None else stored.x.shape[1]))
     for first in range(0, len(stored.task), per_chunk):
         rows = slice(first, first + per_chunk)

@@ -52,8 +52,9 @@ class Results:
 
         Args:
             frame: one row an evaluation. Columns `problem`, `algorithm`, `evaluation`, `fun`; optional
-                `suite`, `derivative`, `start`, `noise`, `n`, `f_opt`, `task`, `batch`, `fun_true`, and
-                `seconds`, the time since the start of the run at the end of the evaluation.
+                `suite`, `derivative`, `start`, `noise`, `n`, `f_opt`, `task`, `batch`, `fun_true`, `seconds`,
+                the time since the start of the run at the end of the evaluation, and `best`, the best value so
+                far: values below it, from outside the bounds, don't count.
 
         Returns:
             Results without a path, a study and a manifest.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import signal
@@ -14,8 +15,8 @@ from functools import cache
 __all__ = ["describe_error", "how_it_ended", "last_words", "place_in_dump"]
 
 _DUMP_FRAME = re.compile(r'^  File "(?P<file>.*)", line (?P<line>\d+) in (?P<name>.+)$')
-_OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _LONGEST = 2000
+_MOST_CAUSES = 5
 #: Lines of faulthandler that tell a reader nothing beyond what the rest of the message says.
 _DUMP_LINES = (
     "Fatal Python error",
@@ -36,13 +37,20 @@ def _libraries() -> tuple[str, ...]:
     return ("<frozen", *(folder + os.sep for folder in folders))
 
 
+@cache
+def _ours() -> tuple[str, ...]:
+    """The folders of the core and of the harness. Nothing is imported to find them."""
+    found = [importlib.util.find_spec(name) for name in ("optcore", "optcore_bench")]
+    return tuple(os.path.dirname(spec.origin) + os.sep for spec in found if spec is not None and spec.origin)
+
+
 def _is_ours(frame: Frame) -> bool:
     file, _, name = frame
-    return file.startswith(_OURS) or (file, name) == ("<string>", "<module>")  # the latter starts the interpreter
+    return file.startswith(_ours()) or (file, name) == ("<string>", "<module>")  # the latter starts the interpreter
 
 
 def _place(frames: Iterable[Frame]) -> str:
-    """The first frame outside of libraries and of the supervision; if there is none, the first of a library."""
+    """The first frame outside of libraries, the core and the harness; if there is none, the first of a library."""
     candidates = [frame for frame in frames if not _is_ours(frame)]
     own = [frame for frame in candidates if not frame[0].startswith(_libraries())]
     for file, line, name in (own or candidates)[:1]:
@@ -61,7 +69,21 @@ def place_in_dump(text: str) -> str:
 
 
 def describe_error(error: BaseException) -> str:
-    """One line: type, text and the place in the user's code, as in `ValueError: no (in solve (/a/b.py:3))`."""
+    """Type, text and the place in the user's code, as in `ValueError: no (in solve (/a/b.py:3))`, then its cause.
+
+    >>> try:
+    ...     raise RuntimeError("can't start") from ValueError("no")
+    ... except RuntimeError as error:
+    ...     describe_error(error).partition("; caused by ")[2]
+    'ValueError: no'
+    """
+    chain = [error]
+    while (cause := chain[-1].__cause__) is not None and len(chain) < _MOST_CAUSES:
+        chain.append(cause)
+    return "; caused by ".join(map(_describe_one, chain))
+
+
+def _describe_one(error: BaseException) -> str:
     kind = type(error).__name__
     try:
         text = str(error)
