@@ -64,7 +64,7 @@ class FakeResults:
 
 
 def run(solver: str, problem: str = "p", values: Any = (), **columns: Any) -> dict[str, Any]:
-    """One run: `values` are what each call returned, `tasks`, `batches`, `true`, `clock` go with them."""
+    """One run: `values` are what each call returned, `tasks`, `batches`, `true`, `clock`, `feasible` go along."""
     algorithm, _, derivative = solver.partition(" ")
     return {
         "algorithm": algorithm,
@@ -83,6 +83,7 @@ def make_results(*runs: dict[str, Any], **kwargs: Any) -> FakeResults:
         tasks = np.asarray(columns.pop("tasks", ["fun"] * values.size))
         batches = columns.pop("batches", np.arange(values.size))
         true, clock = columns.pop("true", None), columns.pop("clock", None)
+        feasible = np.asarray(columns.pop("feasible", np.ones(values.size, dtype=bool)), dtype=bool)
         asked = values[np.isin(tasks, ["fun", "fun_and_jac"])]
         run_id = f"run{i:05d}"
         row = dict.fromkeys(RUN_COLUMNS) | {
@@ -101,7 +102,8 @@ def make_results(*runs: dict[str, Any], **kwargs: Any) -> FakeResults:
             "environment": "linux",
         }
         rows.append(row | columns)
-        best = np.fmin.accumulate(np.where(np.isin(tasks, ["fun", "fun_and_jac"]), values, np.inf))
+        known = values if true is None else np.asarray(true, dtype=float)
+        best = np.fmin.accumulate(np.where(np.isin(tasks, ["fun", "fun_and_jac"]) & feasible, known, np.nan))
         histories.append(
             pd.DataFrame(
                 {

@@ -53,13 +53,26 @@ def store(folder: Path) -> str:
 
 def test_run_ends_by_naming_the_report_that_it_wrote(folder: Path) -> None:
     lines = (folder / "stdout").read_text().splitlines()
-    assert lines[-1] == "report results/local/tiny/report.html"
     page = folder / "results" / "local" / "tiny" / "report.html"
+    assert lines[-1] == f"report {page}"
     assert "<html" in page.read_text(encoding="utf-8")
     results = Results(page.parent)
     assert f"digest {results.manifest['digest']}" in lines
     assert results.manifest["provenance"]["command"].endswith("run tiny.toml --jobs 2")
     assert (folder / "stderr").read_text().startswith(f"tiny: {len(results.runs)} runs\n")
+
+
+def test_a_tilde_in_the_store_is_the_home_folder(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    run = optcore("run", str(folder / "tiny.toml"), "--store=~/mine", "--quiet", "--json")
+    assert run.exit_code == 0, run.output
+    facts = json.loads(run.stdout)
+    assert (facts["store"], facts["report"]) == (str(tmp_path / "mine"), str(tmp_path / "mine" / "report.html"))
+    shown = optcore("report", "~/mine")
+    assert shown.stdout.split() == ["report", str(tmp_path / "mine" / "report.html")]
+    optcore("report", "~/mine", "--html=~/page.html")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "page.html"]
 
 
 def test_run_again_runs_nothing_and_says_the_same_digest(folder: Path, store: str) -> None:

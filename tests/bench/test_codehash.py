@@ -26,6 +26,14 @@ def make(rate):
     def inner(fun, x0):
         return x0 * rate
     return inner
+def make_default(rate):
+    def inner(fun, x0, rate=rate):
+        return x0 * rate
+    return inner
+def make_keyword(rate):
+    def inner(fun, x0, *, rate=rate):
+        return x0 * rate
+    return inner
 class Solver:
     def __init__(self, rate):
         self.rate = rate
@@ -69,6 +77,8 @@ def test_it_changes_with_the_source_of_the_module_and_with_the_name(module: Any,
 def test_it_changes_with_what_is_bound_to_the_function(module: Any) -> None:
     makers = [
         module.make,
+        module.make_default,
+        module.make_keyword,
         module.Solver,
         lambda rate: module.Solver(rate).method,
         lambda rate: functools.partial(module.solver, rate=rate),
@@ -95,6 +105,11 @@ def test_without_source_or_stable_values_a_version_is_asked_for(module: Any) -> 
         code_hash(typed["solver"], "algorithm 'typed'")
     with pytest.raises(om.InvalidInputError, match=r"it holds object .*give it a version"):
         code_hash(module.make(object()), "algorithm 'odd'")
+
+
+def test_the_advice_is_the_callers(module: Any) -> None:
+    with pytest.raises(om.InvalidInputError, match=r"^problem 'p': it holds object .*; do this$"):
+        code_hash(module.make_default(object()), "problem 'p'", "do this")
 
 
 def test_what_is_ours_needs_no_hash(module: Any) -> None:

@@ -99,6 +99,25 @@ def test_edge_cases_of_the_convergence_test(columns, expected):
     assert one(make_results(run("a", **columns))) == expected
 
 
+def test_what_a_solver_finds_outside_the_bounds_neither_solves_nor_counts_as_found():
+    outside = run("a", values=[100, 0, 50, 10], feasible=[True, False, True, True], f_opt=10.0)
+    results = make_results(outside, run("b", values=[100, 20], f_opt=10.0))
+    assert cost_table(results).loc["s/p"].tolist() == [4, INF]
+    assert accuracy_table(results, budget=2).loc["s/p", "a [none]"] == 1.0
+    assert cost_table(results, f_opt="compared").loc["s/p"].tolist() == [4, INF]
+    assert improved(results).empty
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_history_without_the_best_so_far_gives_the_same_table(seed):
+    results = study_results(n_problems=4, seed=seed)
+    bare = FakeResults(results.runs, results.rows.drop(columns="best"))
+    pd.testing.assert_frame_equal(cost_table(bare), cost_table(results))
+    pd.testing.assert_frame_equal(accuracy_table(bare), accuracy_table(results))
+    noisy = make_results(run("a", values=[10, 0, 5], true=[10, 5, 0]))
+    assert one(FakeResults(noisy.runs, noisy.rows.drop(columns="best"))) == 3
+
+
 def test_a_start_that_is_not_finite_is_named():
     table = cost_table(make_results(run("a", "p", [5, 0], f_start=INF), run("a", "q", [5, 0])))
     assert table.attrs["not_assessable"] == ["s/p"]
@@ -208,7 +227,7 @@ def test_points_are_not_read_where_columns_can_be_chosen():
 
     results.history = history
     assert one(results) == 2
-    assert asked == [["run_id", "evaluation", "task", "batch", "fun", "fun_true"]]
+    assert asked == [["run_id", "evaluation", "task", "batch", "best"]]
 
 
 def test_an_unknown_dimension_is_an_error_only_where_it_matters():
@@ -225,6 +244,20 @@ def test_measured_jacobians_cost_the_ratio_of_the_medians():
     plain = run("b", values=[0], f_start=100.0, clock=[(0, 4)])
     table = cost_table(make_results(closed, both, plain), jac_cost="measured")
     assert table.loc["s/p"].tolist() == [2 + 3, 2 + 2 * 1.5, 1]
+
+
+@pytest.mark.parametrize("tasks", [["fun_and_jac"] * 2, ["jac", "fun_and_jac"]])
+def test_jacobians_without_a_measured_price_are_not_free(tasks):
+    joint = run("a both", values=[100, 0], tasks=tasks, clock=[(0, 2.5), (2.5, 5)], f_start=100.0)
+    results = make_results(joint, run("b", "q", values=[1, 0], clock=[(0, 1), (1, 2)]))
+    with pytest.raises(InvalidInputError, match=r"jacobians of 'a \[both\]' on 's/p' have no .*use jac_cost='n'"):
+        cost_table(results, jac_cost="measured")
+    assert cost_table(results, jac_cost="n").at["s/q", "b [none]"] == 2
+
+
+def test_runs_without_jacobians_need_no_price():
+    free = run("a", values=[1, 0], clock=[(0, 1), (1, 2)])
+    assert one(make_results(free), jac_cost="measured") == 2
 
 
 def brute_force(results: FakeResults, tau: float) -> dict[tuple[str, str], tuple[float, float, float, float]]:

@@ -15,10 +15,11 @@ import pytest
 import scipy
 from threadpoolctl import threadpool_limits
 
+import optcore
 from optcore_bench import environment
 from optcore_bench.environment import environment_hash, fingerprint, library_version, provenance
 
-KEYS = {"python", "numpy", "scipy", "blas", "blas_threads", "simd", "os", "libc", "machine", "cpu"}
+KEYS = {"optcore", "python", "numpy", "scipy", "blas", "blas_threads", "simd", "os", "libc", "machine", "cpu"}
 
 
 def elsewhere(code: str = "", **variables: str) -> dict[str, str]:
@@ -34,6 +35,7 @@ def test_the_fingerprint_names_versions_blas_simd_and_machine() -> None:
     found = fingerprint()
     assert set(found) == KEYS
     assert all(isinstance(value, str) and value for name, value in found.items() if name != "libc")
+    assert found["optcore"] == optcore.__version__
     assert found["numpy"] == np.__version__
     assert found["scipy"] == scipy.__version__
     assert platform.python_version() in found["python"]

@@ -33,6 +33,7 @@ def test_counts_of_the_record_are_those_of_minimize(algorithm: str, derivative: 
     calls: list[Any] = []
     counting = Problem(
         name="counting",
+        version="2",  # the residuals hold what has no hash
         start=problem.start,
         m=2,
         residuals_xp=lambda x, xp: (calls.append(x), problem.residuals(x))[1],
@@ -127,6 +128,19 @@ def test_what_optcore_raises_on_purpose_is_an_error_with_its_own_words() -> None
     answer = execute(None, task_of(solver))
     assert answer["status"] == "error"
     assert "the solver 'solver' must return x of shape (2,)" in answer["message"]
+
+
+def test_the_exception_of_a_user_function_is_in_the_message_with_its_place() -> None:
+    def residuals(x: Any, xp: Any) -> Any:
+        raise ZeroDivisionError("there is no such point")
+
+    broken = Problem(name="broken", start=np.ones(2), m=2, residuals_xp=residuals)
+    answer = execute(None, task_of("scipy_lbfgsb", "forward", broken))
+    assert answer["status"] == "error"
+    own, _, cause = answer["message"].partition("; caused by ")
+    assert own.startswith("InvalidFunctionError: ")
+    assert "objective.py" not in own  # where optcore noticed it is of no use to the reader
+    assert cause.startswith("ZeroDivisionError: there is no such point (in residuals (")
 
 
 def test_what_jax_can_not_trace_is_not_applicable() -> None:

@@ -114,6 +114,13 @@ def test_measured_jacobians_can_be_chosen_where_there_is_a_clock():
     assert data["tables"]["measured"]["1e-5"] == [[5]]
 
 
+def test_where_no_price_of_a_jacobian_was_measured_there_is_a_dash(tmp_path):
+    both = run("a jax", values=[1, 0], tasks=["fun_and_jac"] * 2, clock=[(0, 1), (1, 2)])
+    page = write_report(make_results(both), tmp_path / "report.html").read_text()
+    assert [c["key"] for c in data_of(page)["costs"]] == ["jac0", "jacn", "batches"]
+    assert "a jax 1 1 1 1 1 2 \N{EN DASH} 6 0" in text_of(page)  # free, measured, n; failed runs
+
+
 def test_nothing_comes_from_the_network(page):
     without_plotly = max(re.split(r"<script>", page)[1:], key=len)
     own = page.replace(without_plotly, "")

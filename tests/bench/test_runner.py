@@ -16,9 +16,10 @@ import pytest
 
 import optcore as om
 from optcore_bench import runner
+from optcore_bench.costs import cost_table
 from optcore_bench.progress import Quiet
 from optcore_bench.runner import MixedEnvironmentError, MixedStudyError, run_study
-from optcore_bench.store import Results, StoreNotFoundError, stored_run_ids, verify
+from optcore_bench.store import Results, StoreNotFoundError, StoreWriter, stored_run_ids, verify
 from optcore_bench.study import Study
 from optcore_problems import Problem
 
@@ -157,6 +158,19 @@ def test_another_environment_is_refused_unless_mixing_is_allowed(
     assert len(run_study(more, tmp_path / "store", allow_mixed=True).runs) == 2
 
 
+def test_a_store_without_runs_takes_the_environment_of_its_first_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = tiny(problems="more_wild/rosenbrock", algorithms="scipy_lbfgsb", derivatives="analytic")
+    elsewhere = runner.fingerprint() | {"numpy": "0.1"}
+    begun = {"environment": elsewhere, "provenance": {"command": "there"}}
+    StoreWriter(tmp_path / "store", study=study.to_toml(), manifest=begun).close()
+    results = run_study(study, tmp_path / "store", command="here")
+    assert results.manifest["environment"] == runner.fingerprint()
+    assert results.manifest["provenance"]["command"] == "here"
+    assert len(run_study(study, tmp_path / "store").runs) == 1  # it isn't taken for a store of another environment
+
+
 def test_a_missing_library_is_one_line_and_rows_with_the_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -275,6 +289,23 @@ def test_own_solvers_and_problems_run_as_any_other(tmp_path: Path) -> None:
     assert runs["algorithm_options"]["mine", "fast", "forward"] == '{"rate":0.5}'
     # the solver asks 30 times for value and gradient; the start is evaluated as a part of the first
     assert runs["n_fun_evals"]["mine", "slow", "forward"] == 30
+
+
+def test_what_a_solver_tries_outside_the_bounds_is_neither_best_nor_a_solution(tmp_path: Path) -> None:
+    steep = Problem(
+        name="steep", start=np.ones(2), bounds=om.Bounds(0.0, 2.0), fun_xp=lambda x, xp: x.sum() + 0.0, f_opt=0.0
+    )
+    study = Study("s", steep, "scipy_cobyla", "none", budget={"max_evaluations": 60})
+    results = run_study(study, tmp_path / "store")
+    (row,), history = results.runs.to_dict("records"), results.history()
+    outside = np.stack(history["x"].to_list()).min(axis=1) < 0
+    assert history["fun"][outside].min() < 0.0  # or this would prove nothing
+    assert row["f_best"] == history["best"].iloc[-1] == history["fun"][~outside].min() >= 0.0
+    best = history["best"].to_numpy()
+    fell = np.flatnonzero(np.diff(best, prepend=np.inf) < 0)
+    assert not outside[fell].any()
+    hit = cost_table(results, tau=0.1).iloc[0, 0]
+    assert hit == 1 + np.flatnonzero(~outside & (history["fun"] <= 0.2))[0]
 
 
 def test_new_code_of_a_solver_supersedes_its_rows(tmp_path: Path) -> None:

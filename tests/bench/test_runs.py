@@ -139,6 +139,33 @@ def test_versions_of_problems_and_libraries_change_ids(monkeypatch: pytest.Monke
     assert ids(problems=own) != ids(problems=dataclasses.replace(own, start=np.zeros(2)))
 
 
+def test_bounds_of_an_own_problem_change_its_ids() -> None:
+    def bounded(bounds: Any) -> list[str]:
+        return ids(problems=Problem(name="p", start=np.ones(2), m=2, residuals_xp=lambda x, xp: x, bounds=bounds))
+
+    different = [None, om.Bounds(0.0), om.Bounds(0.0, 2.0), om.Bounds(np.array([0.0, -np.inf]), 2.0)]
+    assert len({bounded(bounds)[0] for bounds in different}) == len(different)
+    assert bounded(om.Bounds(0.0, 2.0)) == bounded(om.Bounds(np.zeros(2), np.array([2.0, 2.0])))
+
+
+def test_an_own_problem_whose_code_has_no_hash_needs_a_version() -> None:
+    def make(version: str) -> Problem:
+        odd = object()
+        return Problem(name="p", start=np.ones(2), m=2, residuals_xp=lambda x, xp: (odd, x)[1], version=version)
+
+    with pytest.raises(om.InvalidInputError, match=r"problem 'p': it holds object .*: Problem\(\.\.\., version="):
+        ids(problems=make("1"))
+    assert ids(problems=make("2")) == ids(problems=make("2")) != ids(problems=make("3"))
+
+
+@pytest.mark.parametrize("algorithm", ["scipy_lbfgsb", "own"])
+def test_the_version_of_optcore_changes_ids(monkeypatch: pytest.MonkeyPatch, algorithm: str) -> None:
+    listed = {"algorithms": algorithm if algorithm != "own" else solver_with_options}
+    before = ids(**listed)
+    monkeypatch.setattr("optcore.__version__", "0.0.0")
+    assert not set(before) & set(ids(**listed))
+
+
 def test_an_own_solver_is_known_by_its_code_or_by_its_version() -> None:
     def make(rate: Any) -> Any:
         def solver(fun: Any, x0: Any) -> Any:

@@ -284,6 +284,16 @@ def test_from_frame_keeps_nan_of_other_histories_and_noise_free_values() -> None
     assert results.runs["f_start"].tolist() == [4.0]
 
 
+def test_from_frame_counts_no_value_that_the_given_best_so_far_does_not() -> None:
+    frame = pd.DataFrame({"problem": "a", "algorithm": "b", "evaluation": range(4), "fun": [5.0, 1.0, 4.0, 3.0]})
+    frame["best"] = [5.0, 5.0, 4.0, 3.0]
+    results = Results.from_frame(frame)
+    assert results.history()["best"].tolist() == [5.0, 5.0, 4.0, 3.0]
+    assert results.runs["f_best"].tolist() == [3.0]
+    without = Results.from_frame(frame.assign(best=np.nan))
+    assert without.history()["best"].tolist() == [5.0, 1.0, 1.0, 1.0]
+
+
 def test_a_frame_of_no_rows_gives_no_runs() -> None:
     frame = pd.DataFrame({name: [] for name in ("problem", "algorithm", "evaluation", "fun")})
     assert len(Results.from_frame(frame).runs) == 0

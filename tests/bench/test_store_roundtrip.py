@@ -111,6 +111,19 @@ def test_best_looks_at_points_that_the_solver_asked_for(tmp_path) -> None:
     np.testing.assert_array_equal(exact["fun"], [-9, np.nan, 5, -7, 3, 4])
 
 
+@STATES
+@pytest.mark.parametrize("noisy", [False, True])
+def test_best_knows_no_point_outside_the_bounds(tmp_path, finish, noisy) -> None:
+    fun = np.array([1.0, 5.0, -9.0, 4.0, 3.0])
+    feasible = np.array([False, True, False, True, True])
+    history = rows(5, 2)._replace(task=np.zeros(5, dtype=np.uint8), fun=fun + noisy, feasible=feasible)
+    make_store(tmp_path / "s", [record(0, history=history, fun_true=fun if noisy else None), record(1)], finish=finish)
+    found = Results(tmp_path / "s").history(run_id=record(0).run["run_id"])
+    np.testing.assert_array_equal(found["best"], [np.nan, 5.0, 5.0, 4.0, 3.0])
+    np.testing.assert_array_equal(found["fun"], fun + noisy)
+    np.testing.assert_array_equal(np.stack(found["x"].to_list()), history.x)
+
+
 def test_fun_true_is_null_without_noise_and_nan_where_a_noisy_run_has_no_value(tmp_path) -> None:
     history = rows(8, 2)
     make_store(tmp_path / "s", [record(0, history=history), record(1, history=history, fun_true=history.fun)])

@@ -16,6 +16,7 @@ from optcore_bench.strategies import (
     make_strategy,
     objective,
     strategy_names,
+    strategy_table,
 )
 from optcore_problems import Problem, get_problem
 
@@ -159,3 +160,16 @@ def test_options_are_resolved_with_their_defaults() -> None:
 def test_what_is_no_strategy_is_refused(given: Any, words: str) -> None:
     with pytest.raises(om.InvalidInputError, match=words):
         make_strategy(given)
+
+
+def test_the_complex_step_takes_the_evaluations_that_its_summary_says() -> None:
+    problem = get_problem("more_wild/watson_n6")
+    calls: list[Any] = []
+
+    def fun(x: Any) -> Any:
+        calls.append(x)
+        return problem.fun(x)
+
+    om.first_derivative(fun, problem.start, options=om.NumdiffOptions(method="complex_step"))
+    assert problem.n + 1 <= len(calls) <= problem.n + 2
+    assert "n evaluations a derivative, one or two more on the first" in dict(strategy_table())["complex_step"]

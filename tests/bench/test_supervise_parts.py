@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -16,7 +17,7 @@ from optcore.history import Recorder, read_rows
 from optcore_bench.supervise.memory import SharedFile, new_file
 from optcore_bench.supervise.usage import _resident_bytes_by_ps, resident_bytes
 from optcore_bench.supervise.wire import Disconnected, Exchange, Garbled, Lines, receive, send
-from optcore_bench.supervise.words import how_it_ended, last_words, place_in_dump
+from optcore_bench.supervise.words import describe_error, how_it_ended, last_words, place_in_dump
 
 
 @pytest.fixture
@@ -229,3 +230,26 @@ def test_last_words_are_what_the_program_said_not_the_dump():
     said = "".join(f"line {i}\n" for i in range(10))
     assert last_words(said + DUMP.format(library="/lib")) == "line 6\nline 7\nline 8\nline 9"
     assert len(last_words("x" * 100_000)) < 2100
+
+
+def test_an_error_is_described_with_its_causes():
+    def fails():
+        raise ValueError("no")
+
+    def starts():
+        try:
+            fails()
+        except ValueError as error:
+            raise RuntimeError("can't start") from error
+
+    with pytest.raises(RuntimeError) as caught:
+        starts()
+    first, second = describe_error(caught.value).split("; caused by ")
+    assert re.fullmatch(r"RuntimeError: can't start \(in starts \(.*test_supervise_parts.py:\d+\)\)", first)
+    assert re.fullmatch(r"ValueError: no \(in fails \(.*test_supervise_parts.py:\d+\)\)", second)
+
+
+def test_a_circle_of_causes_ends():
+    first, second = ValueError("first"), ValueError("second")
+    first.__cause__, second.__cause__ = second, first
+    assert describe_error(first).startswith("ValueError: first; caused by ValueError: second; caused by")

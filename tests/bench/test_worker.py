@@ -14,7 +14,7 @@ import pytest
 from optcore.history import FUN, FUN_AND_JAC, JAC, NUMDIFF, HistoryRows
 from optcore_bench.store import RunRecord
 from optcore_bench.supervise import SupervisionError
-from optcore_bench.worker import Job, Supervisors, counts, perform
+from optcore_bench.worker import Job, Supervisors, _best, _start_value, counts, perform
 
 
 def rows(task: list[int], batch: list[int]) -> HistoryRows:
@@ -39,6 +39,15 @@ def test_calls_are_counted_by_kind_and_batches_by_change() -> None:
         "n_batches": 4,
     }
     assert set(counts(rows([], [])).values()) == {0}
+
+
+def test_the_best_value_is_the_best_feasible_one_that_the_solver_asked_for() -> None:
+    found = rows([FUN, NUMDIFF, FUN, FUN], [0, 0, 1, 2])._replace(fun=np.array([-5.0, -9.0, 4.0, 3.0]))
+    assert (_start_value(found), _best(found)) == (-5.0, -5.0)
+    outside = found._replace(feasible=np.array([False, True, True, True]))
+    assert (_start_value(outside), _best(outside)) == (4.0, 3.0)
+    nowhere = found._replace(feasible=np.zeros(4, dtype=bool))
+    assert (_start_value(nowhere), _best(nowhere)) == (None, None)
 
 
 def job(function: Any, comparison: Any = None) -> Job:
