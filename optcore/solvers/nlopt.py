@@ -96,7 +96,7 @@ class Nlopt(Algorithm):
             raise raised[0]
         if failure is not None:
             best = objective.evaluator.best_x
-            message = f"{type(failure).__name__}: {failure}"
+            message = f"NLopt failed: {str(failure).strip() or 'generic failure, code -1'}"
             return SolverResult(x0 if best is None else best, success=False, message=message)
         code = int(solver.last_optimize_result())
         return SolverResult(x, success=code in (1, 2, 3, 4), message=MESSAGES.get(code, f"return code {code}"))
