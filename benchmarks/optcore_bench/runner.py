@@ -10,9 +10,9 @@ from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import cloudpickle
 import joblib
 
+from optcore import pickling
 from optcore.errors import InvalidInputError, OptcoreError
 from optcore.solvers import CallableAlgorithm
 from optcore_bench.environment import environment_hash, fingerprint, provenance
@@ -322,7 +322,7 @@ def _limit(study: Study, run: Run) -> float:
 
 def _pickled(function: Any, task: Task, run: Run) -> bytes:
     try:
-        return bytes(cloudpickle.dumps((function, (task,))))
+        return pickling.dumps((function, (task,)))
     except Exception as error:  # whatever the user's objects raise
         raise InvalidInputError(
             f"{run.label} can't be sent to another process: {type(error).__name__}: {error}; define what it uses at "

@@ -81,10 +81,10 @@ def _name(function: object) -> str:
 
 
 def pickled(function: Callable[..., Any]) -> bytes:
-    import cloudpickle
+    from optcore import pickling
 
     try:
-        return bytes(cloudpickle.dumps(function, 5))
+        return pickling.dumps(function)
     except Exception as error:
         culprits = "; ".join(f"its variable {name!r} is a {kind}" for name, kind in _culprits(function))
         raise InvalidInputError(
@@ -96,11 +96,11 @@ def pickled(function: Callable[..., Any]) -> bytes:
 
 def _culprits(function: Any) -> Iterator[tuple[str, str]]:
     """Names and types of what a function refers to and can't be pickled."""
-    import cloudpickle
+    from optcore import pickling
 
     for name, value in _referred(function):
         try:
-            cloudpickle.dumps(value, 5)
+            pickling.dumps(value)
         except Exception:  # noqa: BLE001  an object's own methods may raise anything
             yield name, f"{type(value).__module__}.{type(value).__qualname__}"
 

@@ -21,6 +21,7 @@ import cloudpickle
 import numpy as np
 import pytest
 
+from optcore import pickling
 from optcore.history import Recorder
 from optcore_bench.supervise import Outcome, SupervisionError, Supervisor
 
@@ -49,7 +50,7 @@ def record(memory, rows, then=lambda: {}, n=3, first=0.0):
 
 
 def run(supervisor: Supervisor, function: Callable, *args, seconds: float | None = GENEROUS, **limits) -> Outcome:
-    return supervisor.run(cloudpickle.dumps((function, args)), seconds=seconds, **limits)
+    return supervisor.run(pickling.dumps((function, args)), seconds=seconds, **limits)
 
 
 def assert_rows(outcome: Outcome, count: int, n: int = 3, first: float = 0.0) -> None:

@@ -13,12 +13,12 @@ when the harness does, even by kill -9, because the socket between them closes. 
 memory that the supervisor maps too: 0.2 us a row, x apart, against 1.1 us for a message through a pipe, and none is
 lost however the run ends.
 
->>> import cloudpickle
+>>> from optcore import pickling
 >>> from optcore_bench.supervise import Supervisor
 >>> def run(memory, a, b):
 ...     return {"sum": a + b}
 >>> with Supervisor(preload=("numpy",)) as supervisor:
-...     outcome = supervisor.run(cloudpickle.dumps((run, (1, 2))), seconds=60)
+...     outcome = supervisor.run(pickling.dumps((run, (1, 2))), seconds=60)
 >>> outcome.ended, outcome.answer
 ('returned', {'sum': 3})
 """

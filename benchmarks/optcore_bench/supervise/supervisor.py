@@ -93,9 +93,9 @@ class Supervisor:
         """Run a function in the child.
 
         Args:
-            payload: `cloudpickle.dumps((function, args))`. The child calls `function(memory, *args)`; `memory` is an
-                `optcore.history.Memory` to record evaluations into. The function returns a dict with str keys of plain
-                values: str, int, float, bool, None, and lists and dicts of them.
+            payload: `optcore.pickling.dumps((function, args))`. The child calls `function(memory, *args)`; `memory`
+                is an `optcore.history.Memory` to record evaluations into. The function returns a dict with str keys of
+                plain values: str, int, float, bool, None, and lists and dicts of them.
             seconds: limit of wall time; None for none. Starting a process doesn't count, unpickling does.
             max_memory: limit in bytes of the resident memory of the child's process, libraries included, the record
                 excluded; looked at every 20 ms.
