@@ -53,6 +53,10 @@ class FlatBounds:
         """Whether x, shape (n,), is within the bounds."""
         return bool((x >= self.lower).all() and (x <= self.upper).all())
 
+    def contain_rows(self, x: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which rows of x, shape (k, n), are within the bounds."""
+        return np.asarray(((x >= self.lower) & (x <= self.upper)).all(axis=1))
+
 
 def flatten_bounds(bounds: Any, converter: Converter, x0: NDArray[np.float64]) -> FlatBounds:
     """Read bounds of any accepted form and check them against the start.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import numbers
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
@@ -13,9 +14,9 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from optcore.bounds import FlatBounds
 from optcore.errors import InvalidFunctionError, InvalidInputError, UserFunctionError
-from optcore.history import FUN, INFEASIBLE, JAC, NUMDIFF, TASKS, Recorder
+from optcore.history import FAILED, FUN, JAC, TASKS
+from optcore.ledger import BATCH_SHIFT, Ledger
 from optcore.marks import Kind
 
 __all__ = ["Budget", "ErrorHandling", "Evaluator", "FlatFunction", "Status", "StopSolver"]
@@ -119,56 +120,47 @@ class Evaluated(Protocol):
 Backend = Callable[[Callable[[NDArray[Any]], Any], NDArray[Any]], Iterator[Any]]
 
 
+#: So many rows are put into the books together.
+_SETTLE = 512
+
+
 class Evaluator:
-    """Calls user functions and keeps the books.
+    """Calls user functions and keeps the books. Several threads may call it at the same time.
 
     Args:
-        recorder: where each call is written.
+        ledger: where each call is written.
         describe: a flat vector as messages show it.
-        sign: 1 to minimize, -1 to maximize.
         max_evaluations: limit on calls of fun and fun_and_jac together, or None.
-        max_seconds: limit on the wall time since `recorder.origin`, or None.
+        max_seconds: limit on the wall time since `ledger.origin`, or None.
         error_handling: "raise", or "continue" (a failed call is recorded with the value NaN and answered by None).
-        bounds: the best point must be within them.
     """
 
     def __init__(
         self,
-        recorder: Recorder,
+        ledger: Ledger,
         describe: Callable[[NDArray[np.float64]], str],
         *,
-        sign: int = 1,
         max_evaluations: int | None = None,
         max_seconds: float | None = None,
         error_handling: ErrorHandling = "raise",
-        bounds: FlatBounds | None = None,
     ) -> None:
-        self.counts = [0, 0, 0, 0]
-        self.best_fun = np.inf  # times sign: smaller is better
-        self._best: bytes | None = None
-        self._recorder = recorder
+        self.ledger = ledger
         self._describe = describe
-        self._sign = sign
         self.max_evaluations = max_evaluations
-        self._left = np.inf if max_evaluations is None else max_evaluations
+        #: Numbers each evaluation, in one step that no other thread can come between.
+        self._spend = itertools.count(1).__next__
+        self._number_batch = itertools.count(1).__next__
         self.max_seconds = max_seconds
-        self._deadline = np.inf if max_seconds is None else recorder.origin + max_seconds
+        self._deadline = np.inf if max_seconds is None else ledger.origin + max_seconds
         #: Whether a failed call is answered by None instead of an exception.
         self.survives = error_handling == "continue"
         #: The last exception of a user function.
         self.last_failure: Exception | None = None
-        self._bounds = bounds
-        self._batch = 0
-
-    @property
-    def n_fun_evals(self) -> int:
-        """Calls of fun, those for numerical derivatives included."""
-        return self.counts[FUN] + self.counts[NUMDIFF]
 
     def caller(
         self, function: FlatFunction, *, may_change_x: bool = False
     ) -> Callable[[NDArray[np.float64], bytes], Any]:
-        """What calls a function at one point: output, or None if it failed and failures are to be survived.
+        """What calls the function at one point: output, or None if it failed and failures are to be survived.
 
         A closure, because this is what every evaluation goes through; all that doesn't change is bound once. It takes
         the point and its bytes, which the caller has at hand.
@@ -177,17 +169,17 @@ class Evaluator:
             function: the user function.
             may_change_x: the solver makes a copy of x for each call, so that no other is needed.
         """
-        task, counts, sign = function.task, self.counts, self._sign
-        add, clock, deadline = self._recorder.add, perf_counter, self._deadline
-        answer, read, spends = function.local_answer(may_change_x=may_change_x), function.read, task != JAC
-        bounds = self._bounds
+        task, ledger = function.task, self.ledger
+        append, pending, settle = ledger.append, ledger.pending, ledger.settle
+        clock, deadline, spend = perf_counter, self._deadline, self._spend
+        answer, read = function.local_answer(may_change_x=may_change_x), function.read
+        limit = None if task == JAC else self.max_evaluations
         plain = np.float64 if task == FUN and function.kind is Kind.SCALAR else None
+        nan = float("nan")
 
         def call(x: NDArray[np.float64], data: bytes) -> Any:
-            if spends:
-                if self._left <= 0:
-                    self._stop_evaluations()
-                self._left -= 1
+            if limit is not None and spend() > limit:
+                self._stop_evaluations()
             start = clock()
             if start >= deadline:
                 self._stop_seconds()
@@ -197,19 +189,12 @@ class Evaluator:
                     output = value = float(answered)  # numpy's own floats are slow in all that follows
                 else:
                     output, value = read(answered)
-            except Exception as error:  # noqa: BLE001  whatever a user function raises
-                self._book(task, np.nan, start, clock(), data)
-                self._batch += 1
+            except BaseException as error:  # noqa: BLE001  whatever a user function raises; it was called
+                append((task | FAILED, nan, start, clock(), data))
                 return self._failed(error, function.name, np.frombuffer(data))
-            stop = clock()
-            counts[task] += 1
-            if bounds is None or bounds.contain(np.frombuffer(data)):
-                add(task, value, self._batch, start, stop, data)
-                if sign * value < self.best_fun:
-                    self.best_fun, self._best = sign * value, data
-            else:
-                add(task | INFEASIBLE, value, self._batch, start, stop, data)
-            self._batch += 1
+            append((task, value, start, clock(), data))
+            if len(pending) >= _SETTLE:
+                settle()
             return output
 
         return call
@@ -233,27 +218,32 @@ class Evaluator:
         """
         if perf_counter() >= self._deadline:
             self._stop_seconds()
-        k = len(points)
-        allowed = int(min(k, self._left))
+        k = allowed = len(points)
+        if self.max_evaluations is not None:
+            allowed = sum(self._spend() <= self.max_evaluations for _ in range(k))
+        group = self._number_batch() << BATCH_SHIFT
+        data = points.real.tobytes()
+        size = len(data) // k
+        append = self.ledger.append
         outputs: list[Any] = []
         failed = False
         results = (_serial if backend is None else backend)(function, points[:allowed])
         # Closing: calls under way end at once where the budget stops the batch.
         with contextlib.closing(results) if isinstance(results, Generator) else contextlib.nullcontext():
             for i, result in enumerate(results):
-                self._left -= 1
-                x = points[i].real
+                x = data[i * size : (i + 1) * size]
                 if result.error is not None:
-                    self._book(tasks[i], np.nan, result.start, result.stop, x.tobytes())
-                    self._failed(result.error, function.name, x)
+                    append((tasks[i] | FAILED | group, np.nan, result.start, result.stop, x))
+                    self._failed(result.error, function.name, np.frombuffer(x))
                     failed = True
                     continue
                 output, value = result.value
-                self._book(tasks[i], value, result.start, result.stop, x.tobytes())
+                append((tasks[i] | group, value, result.start, result.stop, x))
                 outputs.append(output)
                 if result.stop >= self._deadline:
                     self._stop_seconds()
-        self._batch += 1
+        if len(self.ledger.pending) >= _SETTLE:
+            self.ledger.settle()
         if allowed < k:
             self._stop_evaluations()
         return None if failed else outputs
@@ -263,23 +253,6 @@ class Evaluator:
 
     def _stop_seconds(self) -> None:
         raise StopSolver(Status.BUDGET_SECONDS, f"the budget of {self.max_seconds:g} seconds is spent")
-
-    def _book(self, task: int, value: float, start: float, stop: float, data: bytes) -> None:
-        self.counts[task] += 1
-        feasible = self._bounds is None or self._bounds.contain(np.frombuffer(data))
-        self._recorder.add(task if feasible else task | INFEASIBLE, value, self._batch, start, stop, data)
-        if feasible and task != NUMDIFF:
-            self.consider(value, data)
-
-    def consider(self, value: float, data: bytes) -> None:
-        """Remember a feasible point, given as bytes, if it is the best one so far."""
-        if self._sign * value < self.best_fun:
-            self.best_fun, self._best = self._sign * value, data
-
-    @property
-    def best_x(self) -> NDArray[np.float64] | None:
-        """The best feasible point that the solver asked for, shape (n,); None if there is none."""
-        return None if self._best is None else np.frombuffer(self._best).copy()
 
     def _failed(self, error: BaseException, name: str, x: NDArray[np.float64]) -> None:
         if not isinstance(error, Exception):
@@ -294,9 +267,10 @@ class Evaluator:
             "Mend the function, or survive such points with error_handling='continue'"
         ) from error
 
-    def count(self, task: str) -> int:
-        """Calls for one of the tasks in history.TASKS."""
-        return self.counts[TASKS.index(task)]
+    @property
+    def counts(self) -> dict[str, int]:
+        """Calls so far by task, those in history.TASKS."""
+        return dict(zip(TASKS, self.ledger.counts, strict=True))
 
 
 class _Result:
@@ -313,7 +287,7 @@ def _serial(function: Callable[[NDArray[Any]], Any], points: NDArray[Any]) -> It
         start = perf_counter()
         try:
             value = function(x)
-        except Exception as error:  # noqa: BLE001  whatever a user function raises
+        except BaseException as error:  # noqa: BLE001  whatever a user function raises; it was called
             yield _Result(None, error, start, perf_counter())
         else:
             yield _Result(value, None, start, perf_counter())

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import functools
 import struct
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ __all__ = [
     "Recorder",
     "asked",
     "best_so_far",
+    "last_calls",
     "read_rows",
 ]
 
@@ -37,12 +38,12 @@ TASKS = ("fun", "jac", "fun_and_jac", "numdiff")
 FUN, JAC, FUN_AND_JAC, NUMDIFF = range(4)
 #: Added to the task in a record whose point is outside the bounds, where some solvers look on their way.
 INFEASIBLE = 128
+#: Added to the task in a record of a call whose answer could not be used: the solver got a penalty instead.
+FAILED = 64
 
 _HEADER = np.dtype([("magic", "S8"), ("n", "i8"), ("count", "i8"), ("origin", "f8"), ("reserved", "V32")])
 _MAGIC = b"optcore1"
 _FIRST_ROWS = 256
-
-Keep = Literal["all", "best", "none"]
 
 
 @functools.lru_cache(maxsize=64)
@@ -93,6 +94,19 @@ class HistoryRows(NamedTuple):
     stop: NDArray[np.float64]  # (k,)
     x: NDArray[np.float64]  # (k, n)
     feasible: NDArray[np.bool_] | None = None  # (k,) whether x is within the bounds; None: all are
+    failed: NDArray[np.bool_] | None = None  # (k,) whether the solver got a penalty instead; None: nowhere
+
+    def take(self, chosen: Any) -> HistoryRows:
+        """Some of the rows, by index or mask."""
+        columns = {name: column[chosen] for name, column in self._asdict().items() if column is not None}
+        return HistoryRows(**columns)
+
+    @classmethod
+    def joined(cls, parts: Sequence[HistoryRows], n: int) -> HistoryRows:
+        """Rows of n params, one after the other."""
+        if not parts:
+            return _as_rows(np.zeros(0, dtype=_row_dtype(n)), 0.0)
+        return cls(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
 def asked(rows: HistoryRows) -> NDArray[np.bool_]:
@@ -102,6 +116,22 @@ def asked(rows: HistoryRows) -> NDArray[np.bool_]:
     """
     mask: NDArray[np.bool_] = np.isin(rows.task, (FUN, FUN_AND_JAC))
     return mask if rows.feasible is None else mask & rows.feasible
+
+
+def last_calls(rows: Any, x: bytes | None) -> NDArray[np.intp]:
+    """Indices of the last call at x; without x, of the calls of the last batch whose value isn't finite.
+
+    Args:
+        rows: anything with the columns `fun`, `batch` and `x`, as HistoryRows or a structured array.
+        x: the bytes of a point.
+    """
+    fun, batch, points = (
+        (rows.fun, rows.batch, rows.x) if isinstance(rows, HistoryRows) else (rows["fun"], rows["batch"], rows["x"])
+    )
+    if x is None:
+        return np.flatnonzero((batch == batch[-1]) & ~np.isfinite(fun))
+    found = next((i for i in reversed(range(len(points))) if points[i].tobytes() == x), None)
+    return np.array([] if found is None else [found], dtype=np.intp)
 
 
 def best_so_far(rows: HistoryRows, values: NDArray[np.float64] | None = None, sign: int = 1) -> NDArray[np.float64]:
@@ -140,38 +170,34 @@ def read_rows(buffer: Any) -> HistoryRows:
 
 def _as_rows(rows: NDArray[np.void], origin: float) -> HistoryRows:
     return HistoryRows(
-        task=rows["task"] & ~np.uint8(INFEASIBLE),
+        task=rows["task"] & ~np.uint8(INFEASIBLE | FAILED),
         fun=rows["fun"].copy(),
         batch=rows["batch"].copy(),
         start=rows["start"] - origin,
         stop=rows["stop"] - origin,
         x=rows["x"].copy(),
-        feasible=rows["task"] < INFEASIBLE,
+        feasible=rows["task"] & INFEASIBLE == 0,
+        failed=rows["task"] & FAILED != 0,
     )
 
 
 class Recorder:
-    """Writes one row per call of user code. About half a microsecond a row, x included.
+    """Writes one row per call of user code into a block of memory. About half a microsecond a row, x included.
 
     Args:
         n: length of the flat params.
         memory: where the rows live; ordinary memory by default.
-        keep: "all" rows, only those that improve on the "best" value so far, or "none".
-        sign: 1 where smaller is better, -1 where larger is (needed for "best" only).
     """
 
-    def __init__(self, n: int, memory: Memory | None = None, keep: Keep = "all", sign: int = 1) -> None:
+    def __init__(self, n: int, memory: Memory | None = None) -> None:
         self.n = n
-        self.keep = keep
         self.origin = perf_counter()
-        self._sign = sign
-        self._best = np.inf
         self._memory: Memory = PrivateMemory() if memory is None else memory
         record = struct.Struct(f"<dddiB3x{8 * n}s")  # one call is faster than an assignment per column
         self._pack, self._itemsize = record.pack_into, record.size
         self._count = 0
         self._offset = _HEADER.itemsize
-        self._map(_FIRST_ROWS if keep == "all" else 16, fresh=True)
+        self._map(_FIRST_ROWS, fresh=True)
 
     def _map(self, capacity: int, *, fresh: bool = False) -> None:
         """(Re)build the views on the memory."""
@@ -189,15 +215,13 @@ class Recorder:
         """Record one finished call.
 
         Args:
-            task: position in TASKS.
+            task: position in TASKS, with the flags INFEASIBLE and FAILED.
             fun: the value, NaN where there is none.
             batch: which batch it belongs to.
             start: reading of `perf_counter` before the call.
             stop: reading after it.
             x: the point, the bytes of n float64.
         """
-        if self.keep != "all" and not self._improves(task, fun):
-            return
         i = self._count
         if i == self._capacity:
             self._map(2 * i)
@@ -205,30 +229,44 @@ class Recorder:
         self._offset += self._itemsize
         self._count = self._counter[0] = i + 1
 
-    def _improves(self, task: int, fun: float) -> bool:
-        if self.keep == "none" or task not in (FUN, FUN_AND_JAC) or not self._sign * fun < self._best:
-            return False
-        self._best = self._sign * fun
-        return True
+    def mark(self, flag: int, x: bytes | None) -> None:
+        """Add a flag to rows that are there; which ones, says `last_calls`."""
+        body = self._block[_HEADER.itemsize : self._offset].view(_row_dtype(self.n))
+        body["task"][last_calls(body, x)] |= flag
 
     def rows(self) -> HistoryRows:
         """Everything recorded so far, copied."""
         return read_rows(self._block)
 
 
-@dataclass(frozen=True, repr=False)
 class History:
     """All calls of user code in plan order, those for numerical derivatives included.
 
-    Attributes:
-        rows: the arrays behind the properties.
+    Args:
+        rows: the arrays behind the properties, or a function that makes them when they are asked for.
         direction: "minimize" or "maximize"; decides what counts as best.
         converter: knows params (optcore.tree.Converter); None: they are flat vectors.
     """
 
-    rows: HistoryRows
-    direction: str = "minimize"
-    converter: Any = None
+    def __init__(
+        self,
+        rows: HistoryRows | Callable[[], HistoryRows],
+        direction: str = "minimize",
+        converter: Any = None,
+    ) -> None:
+        self._rows = rows
+        self.direction = direction
+        self.converter = converter
+
+    @property
+    def rows(self) -> HistoryRows:
+        """The arrays behind the properties."""
+        if callable(self._rows):
+            self._rows = self._rows()
+        return self._rows
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return History, (self.rows, self.direction, self.converter)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -289,6 +327,16 @@ class History:
         return asked(self.rows)
 
     @property
+    def failed(self) -> NDArray[np.bool_]:
+        """True where the call gave no answer that could be used, shape (k,).
+
+        It raised, or returned NaN or inf where such answers are to be survived; the solver got a penalty, which is not
+        recorded, instead.
+        """
+        rows = self.rows
+        return np.zeros(rows.fun.size, dtype=bool) if rows.failed is None else rows.failed
+
+    @property
     def monotone_fun(self) -> NDArray[np.float64]:
         """Best value so far among the points that the solver asked for, shape (k,)."""
         return best_so_far(self.rows, sign=-1 if self.direction == "maximize" else 1)
@@ -305,6 +353,7 @@ class History:
                 "batch": self.batch,
                 "start": self.start_time,
                 "stop": self.stop_time,
+                "failed": self.failed,
             }
         )
         points = pd.DataFrame(self.flat_params, columns=list(self.names))

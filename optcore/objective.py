@@ -1,10 +1,4 @@
-"""Which user function answers which question of a solver.
-
-| asked                        | in order                                                                            |
-|------------------------------|-------------------------------------------------------------------------------------|
-| value                        | fun; fun_and_jac()[0] only if there is no fun                                       |
-| derivative                   | jac; fun_and_jac()[1]; numerical                                                    |
-| value and derivative at an x | fun_and_jac; fun + jac; numerical, whose base point is the value                    |
+"""What a solver may ask, and how it is answered from the user's functions (see dispatch.py for who answers what).
 
 Nothing is computed twice at one x: the last few points are remembered.
 """
@@ -13,27 +7,32 @@ from __future__ import annotations
 
 import warnings
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from optcore.bounds import FlatBounds
-from optcore.errors import InvalidFunctionError, InvalidInputError
+from optcore.dispatch import Answer, Question, answer_to
+from optcore.errors import InvalidFunctionError
 from optcore.evaluator import Evaluator, Status, StopSolver
 from optcore.functions import FlatFun, FlatFunAndJac, FlatJac, gradient_of, scalar_of
 from optcore.history import FUN, FUN_AND_JAC
 from optcore.marks import Kind
+from optcore.penalty import Penalty
 from optcore.tree import Converter
 
-__all__ = ["Functions", "Objective", "Penalty", "choose"]
+__all__ = ["Functions", "Objective"]
 
 Vector = NDArray[np.float64]
 _REMEMBERED = 4
 _MOST_REPETITIONS = 1000
 _INFINITY = float("inf")
+#: Up to this length the sum of a list is faster than a product of arrays.
+_SHORT = 32
 
 
 @dataclass(frozen=True)
@@ -44,67 +43,10 @@ class Functions:
     jac: FlatJac | None
     fun_and_jac: FlatFunAndJac | None
 
-
-def choose(
-    wanted: Kind,
-    fun: Mapping[Kind, Callable[..., Any]],
-    jac: Mapping[Kind, Callable[..., Any]],
-    fun_and_jac: Mapping[Kind, Callable[..., Any]],
-    algorithm: str,
-    *,
-    needs_jac: bool,
-) -> tuple[Kind | None, Kind | None, Kind | None]:
-    """Pick the kinds of fun, jac and fun_and_jac for a solver that wants `wanted`.
-
-    A least-squares or likelihood function serves a scalar solver through the chain rule, if there is no scalar one;
-    only least-squares functions serve a least-squares solver.
-
-    Raises:
-        InvalidInputError: none of the functions can give the value; says what to do.
-    """
-    usable = [Kind.LEAST_SQUARES] if wanted is Kind.LEAST_SQUARES else list(Kind)
-
-    def first(given: Mapping[Kind, Callable[..., Any]], allowed: list[Kind]) -> Kind | None:
-        return next((kind for kind in allowed if kind in given), None)
-
-    both_kind = first(fun_and_jac, usable)
-    # A function that has a derivative of its kind saves numerical ones.
-    paired = [kind for kind in usable if needs_jac and both_kind is None and kind in jac]
-    fun_kind = first(fun, paired) or first(fun, usable)
-    if fun_kind is None and both_kind is None:
-        given = sorted({kind.value for kind in (*fun, *fun_and_jac)})
-        if not given:
-            raise InvalidInputError("there is nothing to optimize: give fun, or fun_and_jac")
-        raise InvalidInputError(
-            f"{algorithm} is a least-squares solver, but the function is {' and '.join(given)}; mark a function that "
-            "returns residuals with om.mark.least_squares, or choose a scalar solver such as scipy_lbfgsb"
-        )
-    # The chain rule needs the vector that belongs to the jacobian, so its kind must be the one that the value has.
-    jac_kinds = [kind for kind in usable if kind in (Kind.SCALAR, fun_kind or both_kind)]
-    return fun_kind, first(jac, jac_kinds), both_kind
-
-
-@dataclass(frozen=True, eq=False)
-class Penalty:
-    """What solvers get where a user function failed and failures are to be survived: a cone towards the start.
-
-    Args:
-        x0: the start, shape (n,).
-        level: value at the start, in the solver's sense (smaller is better).
-    """
-
-    x0: Vector
-    level: float
-
-    def value(self, x: Vector) -> float:
-        """Far above the start, and rising with the distance from it."""
-        distance = float(np.linalg.norm(x - self.x0))
-        return self.level + (1.0 + abs(self.level)) * (1.0 + (distance if np.isfinite(distance) else np.inf))
-
-    def gradient(self, x: Vector) -> Vector:
-        """The gradient of `value`, shape (n,)."""
-        distance = float(np.linalg.norm(x - self.x0))
-        return (1.0 + abs(self.level)) * (x - self.x0) / distance if 0 < distance < np.inf else np.zeros_like(x)
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Those that are there."""
+        return tuple(name for name in ("fun", "jac", "fun_and_jac") if getattr(self, name) is not None)
 
 
 class _Point:
@@ -160,11 +102,27 @@ class Objective:
             None if function is None else evaluator.caller(function, may_change_x=solver_copies_x)
             for function in (self._fun, self._jac, self._fun_and_jac)
         )
+        self._given = functions.names
+        finders = {
+            "fun": self._ask_fun,
+            "jac": self._ask_jac,
+            "fun_and_jac": self._ask_fun_and_jac,
+            "fun, jac": self._ask_fun_then_jac,
+            "differences": self._ask_differences,
+        }
+        self._find_value = finders[self.answers("value")]
+        self._find_derivative = finders[self.answers("derivative")]
+        self._find_both = (
+            partial(self._ask_differences, ask_value=True)
+            if self.answers("both") == "differences"
+            else finders[self.answers("both")]
+        )
         #: Whether value and gradient are what fun and jac return, without sign or chain rule: the hot path.
         self._value_is_fun = self._fun is not None and self._fun.kind is Kind.SCALAR and sign == 1
         self._gradient_is_jac = self._jac is not None and self._jac.kind is Kind.SCALAR and sign == 1
         #: Whether plain values and gradients need not be remembered, since the solver never asks for them again.
         self._forgets = solver_never_returns
+        self._is_short = x0.size <= _SHORT
         self._differences = differences
         self._converter = converter
         self._sign = sign
@@ -203,7 +161,10 @@ class Objective:
             return point.gradient.copy()
         if self._gradient_is_jac and (point is None or (point.derivative is None and not point.failed)):
             gradient = self._call_jac(x, data)  # type: ignore[misc]  # there is jac
-            if gradient is not None and (squares := gradient.dot(gradient)) == squares:
+            # One finite number says that all entries are finite.
+            if gradient is not None and (
+                -_INFINITY < (sum(gradient.tolist()) if self._is_short else gradient.dot(gradient)) < _INFINITY
+            ):
                 if not self._forgets:
                     point = point or self._remember(data)
                     point.gradient = point.derivative = gradient.copy()
@@ -264,7 +225,7 @@ class Objective:
             jointly: the solver asks for the gradient wherever it asks for the value; then the value comes with
                 the gradient wherever that saves a call or a round.
         """
-        if not jointly or (self._jac is not None and self._fun_and_jac is None):
+        if not jointly or self.answers("both") == "fun, jac":
             return self.value, self.gradient
 
         def gradient(x: Vector) -> Vector:
@@ -297,11 +258,27 @@ class Objective:
 
     def finish(self, x: Vector) -> None:
         """Evaluate the final point of a solver that looked at derivatives only; otherwise its value is known."""
-        counts = self.evaluator.counts
+        ledger = self.evaluator.ledger
+        counts = ledger.counts
         if counts[FUN] + counts[FUN_AND_JAC] <= 1 and x.tobytes() != self.x0.tobytes():
             value = self._sign * self.value(x)
             if self.bounds.contain(x):
-                self.evaluator.consider(value, x.tobytes())
+                ledger.consider(value, x.tobytes())
+
+    @property
+    def best_x(self) -> Vector | None:
+        """The best feasible point that was asked for so far, shape (n,); None before the first."""
+        return self.evaluator.ledger.best_x
+
+    def answers(self, question: Question) -> Answer:
+        """Who answers a question of the solver.
+
+        Raises:
+            AssertionError: nobody can, which `choose` has ruled out.
+        """
+        answer = answer_to(question, self._given)
+        assert answer is not None
+        return answer
 
     # how answers are found -----------------------------------------------------------------------------------------
 
@@ -317,43 +294,40 @@ class Objective:
         """A new point, and the oldest forgotten."""
         self._repetitions = 0
         points = self._points
-        if len(points) >= _REMEMBERED:
-            del points[self._order.popleft()]
+        while len(points) >= _REMEMBERED:
+            points.pop(self._order.popleft(), None)  # another thread may have been faster
         self._order.append(data)
         point = points[data] = _Point()
         return point
 
-    def _find_value(self, point: _Point, x: Vector) -> None:
-        if self._call_fun is None or self._fun is None:
-            self._find_both(point, x)
-        else:
-            self._set_output(point, x, self._fun.kind, self._call_fun(x, x.tobytes()))
+    def _ask_fun(self, point: _Point, x: Vector) -> None:
+        assert self._fun is not None
+        assert self._call_fun is not None
+        self._set_output(point, x, self._fun.kind, self._call_fun(x, x.tobytes()))
 
-    def _find_both(self, point: _Point, x: Vector) -> None:
-        if self._call_fun_and_jac is not None and self._fun_and_jac is not None:
-            pair = self._call_fun_and_jac(x, x.tobytes())
-            if pair is None:
-                self._fail(point, x)
-                return
-            kind = self._fun_and_jac.kind
-            self._set_output(point, x, kind, pair[0])
+    def _ask_jac(self, point: _Point, x: Vector) -> None:
+        assert self._jac is not None
+        assert self._call_jac is not None
+        self._take_derivative(point, self._jac.kind, self._call_jac(x, x.tobytes()), "jac", x)
+
+    def _ask_fun_and_jac(self, point: _Point, x: Vector) -> None:
+        assert self._fun_and_jac is not None
+        assert self._call_fun_and_jac is not None
+        pair = self._call_fun_and_jac(x, x.tobytes())
+        if pair is None:
+            self._fail(point, x)
+            return
+        kind = self._fun_and_jac.kind
+        self._set_output(point, x, kind, pair[0])
+        if not point.failed:
             self._take_derivative(point, kind, pair[1], "fun_and_jac", x)
-        elif self._jac is not None:
-            self._find_value(point, x)
-            if not point.failed:
-                self._find_derivative(point, x)
-        else:
-            self._take_differences(point, x, ask_value=True)
 
-    def _find_derivative(self, point: _Point, x: Vector) -> None:
-        if self._call_jac is not None and self._jac is not None:
-            self._take_derivative(point, self._jac.kind, self._call_jac(x, x.tobytes()), "jac", x)
-        elif self._fun_and_jac is not None:
-            self._find_both(point, x)
-        else:
-            self._take_differences(point, x, ask_value=False)
+    def _ask_fun_then_jac(self, point: _Point, x: Vector) -> None:
+        self._ask_fun(point, x)
+        if not point.failed:
+            self._ask_jac(point, x)
 
-    def _take_differences(self, point: _Point, x: Vector, *, ask_value: bool) -> None:
+    def _ask_differences(self, point: _Point, x: Vector, *, ask_value: bool = False) -> None:
         assert self._fun is not None
         done = self._differences.derivative(x, point.output, ask_value=ask_value)
         if done is None:
@@ -361,32 +335,39 @@ class Objective:
             return
         if point.value is None and done.output is not None:
             self._set_output(point, x, self._fun.kind, done.output)
-        self._take_derivative(point, self._fun.kind, done.derivative, "the numerical derivative of fun", x)
+        if not point.failed:
+            self._take_derivative(point, self._fun.kind, done.derivative, "the numerical derivative of fun", x)
 
     def _set_output(self, point: _Point, x: Vector, kind: Kind, output: Any) -> None:
         if output is None:
             self._fail(point, x)
             return
-        value = scalar_of(kind, output) if kind is not Kind.SCALAR else output
-        point.output = output if kind is Kind.SCALAR else output.copy()
-        if value != value:
-            self._warn_not_a_number(x)
-            point.value = np.inf
-        else:
-            point.value = self._sign * value
+        value = self._sign * (scalar_of(kind, output) if kind is not Kind.SCALAR else output)
         if self.m is None and kind is not Kind.SCALAR:
             self.m = len(output)
+        point.output = output if kind is Kind.SCALAR else output.copy()
+        point.value = value if value == value else _INFINITY
+        if point.value == _INFINITY and self._penalty is not None:  # the start is refused elsewhere, in words
+            if self.evaluator.survives:
+                self.evaluator.ledger.mark_failed(x.tobytes())
+                self._fail(point, x)
+            elif value != value:
+                self._warn_not_a_number(x)
 
     def _take_derivative(self, point: _Point, kind: Kind, derivative: Any, source: str, x: Vector) -> None:
-        """Keep a derivative that was just computed (None: the call failed), unless it holds a NaN."""
+        """Keep a derivative that was just computed (None: the call failed), unless it can't be used."""
         if derivative is None:
             self._fail(point, x)
             return
         flat = derivative if derivative.ndim == 1 else derivative.ravel()
-        squares = flat.dot(flat)
-        if squares != squares:  # there is a NaN
-            self._reject_nan(point, derivative, source, x)
-            return
+        if not -_INFINITY < flat.dot(flat) < _INFINITY:
+            if self.evaluator.survives and not np.isfinite(flat).all():
+                self.evaluator.ledger.mark_failed(x.tobytes() if source in ("jac", "fun_and_jac") else None)
+                self._fail(point, x)
+                return
+            if np.isnan(flat).any():
+                self._reject_nan(point, derivative, source, x)
+                return
         point.derivative, point.kind = derivative.copy(), kind
 
     def _chain(self, point: _Point, x: Vector) -> None:
@@ -418,9 +399,6 @@ class Objective:
         ) from cause
 
     def _reject_nan(self, point: _Point, derivative: NDArray[np.float64], source: str, x: Vector) -> None:
-        if self.evaluator.survives:
-            self._fail(point, x)
-            return
         if point.value == np.inf:  # there can't be a derivative where there is no value: point back to the start
             point.derivative = np.where(np.isnan(derivative), 0.0, derivative)
             point.gradient = np.zeros_like(x) if self._penalty is None else self._penalty.gradient(x)

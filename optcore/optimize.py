@@ -12,14 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optcore.bounds import FlatBounds, flatten_bounds
+from optcore.dispatch import choose
 from optcore.errors import InvalidInputError, unknown_name
 from optcore.evaluator import Budget, ErrorHandling, Evaluator, Status, StopSolver
 from optcore.functions import FlatFun, FlatFunAndJac, FlatJac, by_kind
-from optcore.history import History, Keep, Memory, Recorder
+from optcore.history import History, Memory
+from optcore.ledger import Keep, Ledger
 from optcore.marks import Kind
 from optcore.numdiff.derivative import Differences
 from optcore.numdiff.options import NumdiffOptions
-from optcore.objective import Functions, Objective, choose
+from optcore.objective import Functions, Objective
 from optcore.result import OptimizeResult
 from optcore.solvers.algorithm import Algorithm, SolverResult, make_algorithm
 from optcore.tree import Converter, ResidualReader
@@ -124,16 +126,14 @@ def minimize(
     sign = 1 if direction == "minimize" else -1
     _check_fit(solver, flat_bounds, sign)
     functions = _read_functions(solver, converter, fun, jac, fun_and_jac, fun_kwargs, jac_kwargs, fun_and_jac_kwargs)
-    recorder = _make_recorder(collect_history, converter.n, sign)
+    ledger = _make_ledger(collect_history, converter.n, sign, flat_bounds)
     max_evaluations, max_seconds = _checked(budget, Budget, "budget", Budget()).resolve(converter.n)
     evaluator = Evaluator(
-        recorder,
+        ledger,
         converter.describe,
-        sign=sign,
         max_evaluations=max_evaluations,
         max_seconds=max_seconds,
         error_handling=error_handling,
-        bounds=flat_bounds if flat_bounds.any else None,
     )
     options = _checked(numdiff_options, NumdiffOptions, "numdiff_options", NumdiffOptions())
     needs_differences = solver.needs_jac and functions.jac is None and functions.fun_and_jac is None
@@ -152,10 +152,10 @@ def minimize(
         solver_never_returns=solver.never_returns,
     )
     status, solved, start_value = _run(solver, objective, flat_bounds, on_interrupt)
-    best = evaluator.best_x
+    best, counts = ledger.best_x, evaluator.counts
     return OptimizeResult(
         params=converter.unflatten(converter.start if best is None else best),
-        fun=float("nan") if best is None else float(sign * evaluator.best_fun),
+        fun=float("nan") if best is None else float(sign * ledger.best_fun),
         status=status,
         message=solved.message,
         algorithm=solver.name,
@@ -163,12 +163,12 @@ def minimize(
         start_params=converter.unflatten(converter.start),
         start_fun=float(sign * start_value),
         n_iterations=solved.n_iterations,
-        n_fun_evals=evaluator.n_fun_evals,
-        n_jac_evals=evaluator.count("jac"),
-        n_fun_and_jac_evals=evaluator.count("fun_and_jac"),
-        n_numdiff_evals=evaluator.count("numdiff"),
+        n_fun_evals=counts["fun"] + counts["numdiff"],
+        n_jac_evals=counts["jac"],
+        n_fun_and_jac_evals=counts["fun_and_jac"],
+        n_numdiff_evals=counts["numdiff"],
         seconds=perf_counter() - started,
-        history=History(recorder.rows(), direction, converter),
+        history=History(ledger.rows, direction, converter),
         claims={**solved.claims, "x": solved.x},
     )
 
@@ -248,13 +248,13 @@ def _read_functions(
     )
 
 
-def _make_recorder(collect: bool | Literal["best"] | Memory, n: int, sign: int) -> Recorder:
+def _make_ledger(collect: bool | Literal["best"] | Memory, n: int, sign: int, bounds: FlatBounds) -> Ledger:
     if isinstance(collect, (bool, str)):
         keeps: dict[Any, Keep] = {True: "all", False: "none", "best": "best"}
         if collect not in keeps:
             raise InvalidInputError(f"collect_history must be True, False or 'best', but is {collect!r}")
-        return Recorder(n, keep=keeps[collect], sign=sign)
-    return Recorder(n, memory=collect, sign=sign)
+        return Ledger(n, keep=keeps[collect], sign=sign, bounds=bounds)
+    return Ledger(n, memory=collect, sign=sign, bounds=bounds)
 
 
 def _final_point(x: Any, n: int, name: str) -> NDArray[np.float64]:
@@ -289,5 +289,5 @@ def _run(
         status, solved = Status.INTERRUPTED, SolverResult(x0, message="interrupted by the user")
     else:
         return (Status.CONVERGED if solved.success else Status.STOPPED), solved, start_value
-    best = objective.evaluator.best_x
+    best = objective.best_x
     return status, SolverResult(x0 if best is None else best, message=solved.message), start_value

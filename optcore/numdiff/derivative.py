@@ -15,7 +15,8 @@ from optcore.bounds import FlatBounds, flatten_bounds
 from optcore.errors import InvalidFunctionError, InvalidInputError, UserFunctionError, unknown_name
 from optcore.evaluator import Backend, Evaluator
 from optcore.functions import FlatFun
-from optcore.history import FUN, NUMDIFF, Recorder
+from optcore.history import FUN, NUMDIFF
+from optcore.ledger import Ledger
 from optcore.marks import Kind
 from optcore.numdiff.backends import get_backend
 from optcore.numdiff.options import NumdiffOptions
@@ -289,8 +290,7 @@ class NumericalDerivative:
         # Of the kinds with vectors the one whose scalar value is cheap and doesn't overflow; it isn't used.
         function = FlatFun(func, Kind.LIKELIHOOD, func_kwargs or {}, self._converter, self._reader)
         self._bounds = flatten_bounds(bounds, self._converter, self._converter.start)
-        recorder = Recorder(self._converter.n, keep="none")
-        self._evaluator = Evaluator(recorder, self._converter.describe)
+        self._evaluator = Evaluator(Ledger(self._converter.n, keep="none"), self._converter.describe)
         self._differences = Differences(
             function, self._evaluator, self._converter, self._bounds, _checked_options(options)
         )

@@ -95,7 +95,7 @@ class Nlopt(Algorithm):
         if raised:  # outside of the except clause, so that its cause stays what it was
             raise raised[0]
         if failure is not None:
-            best = objective.evaluator.best_x
+            best = objective.best_x
             message = f"NLopt failed: {str(failure).strip() or 'generic failure, code -1'}"
             return SolverResult(x0 if best is None else best, success=False, message=message)
         code = int(solver.last_optimize_result())

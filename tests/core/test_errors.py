@@ -208,7 +208,8 @@ def test_ctrl_c_raises_or_returns_the_best_so_far(algorithm):
         assert result.status is om.Status.INTERRUPTED
         assert not result.success
         assert result.message == "interrupted by the user"
-        assert len(result.history) == 4
+        assert len(result.history) == len(counted) == 5  # what was interrupted had been called
+        assert result.history.failed.tolist() == [False] * 4 + [True]
         assert result.fun == np.nanmin(result.history.fun[result.history.asked])
 
 

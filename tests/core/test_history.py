@@ -74,7 +74,7 @@ def test_times_are_seconds_since_the_start_in_order():
 def test_as_a_data_frame_there_is_one_row_an_evaluation_and_one_column_a_param():
     result = om.minimize(lambda p: p["b"] ** 2 + p["a"] @ p["a"], {"b": 1.0, "a": np.ones(2)}, "scipy_slsqp")
     frame = result.history.to_frame()
-    assert list(frame.columns) == ["evaluation", "task", "fun", "batch", "start", "stop", "a[0]", "a[1]", "b"]
+    assert list(frame.columns) == ["evaluation", "task", "fun", "batch", "start", "stop", "failed", "a[0]", "a[1]", "b"]
     assert len(frame) == len(result.history) == result.n_fun_evals
     np.testing.assert_array_equal(frame["evaluation"], np.arange(len(frame)))
     np.testing.assert_array_equal(frame[["a[0]", "a[1]", "b"]], result.history.flat_params)
@@ -153,9 +153,11 @@ def test_a_memory_of_the_caller_holds_the_rows_of_an_optimization_that_died():
     with pytest.raises(KeyboardInterrupt):
         om.minimize(fun, ROSENBROCK_START, "scipy_lbfgsb", collect_history=memory)
     read = read_rows(memory.reserve(0))
-    assert len(read.fun) == 7
-    np.testing.assert_array_equal(read.fun, [rosenbrock(x) for x in read.x])
-    assert [TASKS[i] for i in read.task] == ["fun", "numdiff", "numdiff"] * 2 + ["fun"]
+    assert len(read.fun) == 8
+    np.testing.assert_array_equal(read.fun[:7], [rosenbrock(x) for x in read.x[:7]])
+    assert np.isnan(read.fun[7])
+    assert read.failed.tolist() == [False] * 7 + [True]
+    assert [TASKS[i] for i in read.task] == ["fun", "numdiff", "numdiff"] * 2 + ["fun", "numdiff"]
 
 
 @pytest.mark.parametrize("block", [b"", b"short", bytes(1000)])
