@@ -37,10 +37,12 @@ class FlatBounds:
     lower: NDArray[np.float64]
     upper: NDArray[np.float64]
 
-    @classmethod
-    def none(cls, n: int) -> FlatBounds:
-        """No bounds on n params."""
-        bounds = cls(np.full(n, -np.inf), np.full(n, np.inf))
+    @staticmethod
+    @functools.lru_cache(maxsize=64)
+    def none(n: int) -> FlatBounds:
+        """No bounds on n params; read-only, since all who ask share them."""
+        bounds = FlatBounds(np.full(n, -np.inf), np.full(n, np.inf))
+        bounds.lower.flags.writeable = bounds.upper.flags.writeable = False
         bounds.__dict__["any"] = False  # known without looking
         return bounds
 

@@ -35,6 +35,10 @@ Options = Mapping[str, Any] | None
 #: How maximize tells minimize what it is; not a name that a caller would use.
 _DIRECTION = "_direction"
 
+#: What is meant where nothing is said.
+_NO_BUDGET = Budget()
+_DIFFERENCES = NumdiffOptions()
+
 #: Arguments of other libraries, and what to do instead.
 ELSEWHERE = {
     "x0": "the start is called params",
@@ -127,7 +131,7 @@ def minimize(
     _check_fit(solver, flat_bounds, sign)
     functions = _read_functions(solver, converter, fun, jac, fun_and_jac, fun_kwargs, jac_kwargs, fun_and_jac_kwargs)
     ledger = _make_ledger(collect_history, converter.n, sign, flat_bounds)
-    max_evaluations, max_seconds = _checked(budget, Budget, "budget", Budget()).resolve(converter.n)
+    max_evaluations, max_seconds = _checked(budget, Budget, "budget", _NO_BUDGET).resolve(converter.n)
     evaluator = Evaluator(
         ledger,
         converter.describe,
@@ -135,7 +139,7 @@ def minimize(
         max_seconds=max_seconds,
         error_handling=error_handling,
     )
-    options = _checked(numdiff_options, NumdiffOptions, "numdiff_options", NumdiffOptions())
+    options = _checked(numdiff_options, NumdiffOptions, "numdiff_options", _DIFFERENCES)
     needs_differences = solver.needs_jac and functions.jac is None and functions.fun_and_jac is None
     objective = Objective(
         solver.kind,
