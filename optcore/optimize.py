@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from optcore.bounds import FlatBounds, flatten_bounds
 from optcore.dispatch import choose
+from optcore.elsewhere import ELSEWHERE
 from optcore.errors import InvalidInputError, unknown_name
 from optcore.evaluator import Budget, ErrorHandling, Evaluator, Status, StopSolver
 from optcore.functions import FlatFun, FlatFunAndJac, FlatJac, by_kind
@@ -38,25 +39,6 @@ _DIRECTION = "_direction"
 #: What is meant where nothing is said.
 _NO_BUDGET = Budget()
 _DIFFERENCES = NumdiffOptions()
-
-#: Arguments of other libraries, and what to do instead.
-ELSEWHERE = {
-    "x0": "the start is called params",
-    "method": "the solver is called algorithm, for instance algorithm='scipy_lbfgsb'",
-    "args": "further arguments go into fun_kwargs",
-    "options": "options of the solver go into algo_options",
-    "tol": "tolerances go into algo_options, for instance {'convergence_ftol_rel': 1e-9}",
-    "direction": "use om.maximize to maximize",
-    "hess": "second derivatives are not used by any of the solvers",
-    "hessp": "second derivatives are not used by any of the solvers",
-    "callback": "every call is in result.history",
-    "constraints": "constraints are out of scope; scipy.optimize.minimize and optimagic take them",
-    "multistart": "start from several points in a loop of your own, or use a global solver",
-    "scaling": "scale the params within fun",
-    "logging": "every call is in result.history; history.to_frame() gives a table",
-    "skip_checks": "there are no extra calls to skip: the first call of the solver is the check",
-    "error_penalty": "with error_handling='continue' solvers get a penalty that rises with the distance from the start",
-}
 
 
 def minimize(
@@ -119,7 +101,7 @@ def minimize(
     """
     started = perf_counter()
     direction = unknown.pop(_DIRECTION, "minimize")
-    _refuse(unknown)
+    _refuse(direction, unknown)
     _check_choice("error_handling", error_handling, ("raise", "continue"))
     _check_choice("on_interrupt", on_interrupt, ("raise", "return"))
     if algorithm is None:
@@ -191,12 +173,12 @@ def _maximizing(function: Callable[P, R]) -> Callable[P, R]:
 maximize = _maximizing(minimize)
 
 
-def _refuse(unknown: Mapping[str, Any]) -> None:
+def _refuse(function: str, unknown: Mapping[str, Any]) -> None:
     for name in unknown:
         if name in ELSEWHERE:
-            raise InvalidInputError(f"minimize has no argument {name!r}: {ELSEWHERE[name]}")
+            raise InvalidInputError(f"{function} has no argument {name!r}: {ELSEWHERE[name]}")
         known = [known for known in minimize.__annotations__ if known not in ("unknown", "return")]
-        raise unknown_name("argument of minimize", name, known)
+        raise unknown_name(f"argument of {function}", name, known)
 
 
 def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
