@@ -119,11 +119,7 @@ class Ledger:
             code, value, _, _, x = self.pending[i]
             task = code & _TASK
             counts[task] += 1
-            if (
-                sign * value < best
-                and (task == FUN or task == FUN_AND_JAC)
-                and (bounds is None or bounds.contain(np.frombuffer(x)))
-            ):
+            if sign * value < best and task in _ASKED and (bounds is None or bounds.contain(np.frombuffer(x))):
                 best, self._best = sign * value, x
                 self._improved.append(i)
             self._counted = i + 1

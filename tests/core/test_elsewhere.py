@@ -11,14 +11,19 @@ from optcore.elsewhere import ELSEWHERE
 
 OURS = set(inspect.signature(om.minimize).parameters) - {"unknown"}
 #: The arguments of optimagic.minimize in its version 0.5.3, with the names that it had before 0.5.
-OPTIMAGIC = """
-    fun params algorithm bounds constraints fun_kwargs algo_options jac jac_kwargs fun_and_jac fun_and_jac_kwargs
-    numdiff_options logging error_handling error_penalty scaling multistart collect_history skip_checks x0 method args
-    hess hessp callback options tol criterion criterion_kwargs derivative derivative_kwargs criterion_and_derivative
-    criterion_and_derivative_kwargs log_options scaling_options multistart_options lower_bounds upper_bounds soft_lower_bounds soft_upper_bounds
-""".split()
+OPTIMAGIC = {
+    "fun", "params", "algorithm", "bounds", "constraints", "fun_kwargs", "algo_options", "jac", "jac_kwargs",
+    "fun_and_jac", "fun_and_jac_kwargs", "numdiff_options", "logging", "error_handling", "error_penalty",
+    "scaling", "multistart", "collect_history", "skip_checks", "x0", "method", "args", "hess", "hessp",
+    "callback", "options", "tol", "criterion", "criterion_kwargs", "derivative", "derivative_kwargs",
+    "criterion_and_derivative", "criterion_and_derivative_kwargs", "log_options", "scaling_options",
+    "multistart_options", "lower_bounds", "upper_bounds", "soft_lower_bounds", "soft_upper_bounds",
+}  # fmt: skip
 #: Those of lmfit.minimize in its version 1.3.
-LMFIT = "fcn params method args kws iter_cb scale_covar nan_policy reduce_fcn calc_covar max_nfev".split()
+LMFIT = {
+    "fcn", "params", "method", "args", "kws", "iter_cb", "scale_covar", "nan_policy", "reduce_fcn",
+    "calc_covar", "max_nfev",
+}  # fmt: skip
 SCIPY = [*inspect.signature(scipy.optimize.minimize).parameters]
 LEAST_SQUARES = [*inspect.signature(scipy.optimize.least_squares).parameters]
 
