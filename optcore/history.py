@@ -9,8 +9,9 @@ last.
 from __future__ import annotations
 
 import functools
+import os
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -29,6 +30,7 @@ __all__ = [
     "Recorder",
     "asked",
     "best_so_far",
+    "distinct",
     "last_calls",
     "read_rows",
 ]
@@ -279,6 +281,13 @@ class History:
         """A row of `flat_params` as params."""
         return x.copy() if self.converter is None else self.converter.unflatten(x)
 
+    def flatten(self, params: Any) -> NDArray[np.float64]:
+        """Params as a row of `flat_params`, shape (n,)."""
+        if self.converter is None:
+            return np.array(params, dtype=np.float64)
+        flat: NDArray[np.float64] = self.converter.flatten(params)
+        return flat
+
     def __len__(self) -> int:
         return int(self.rows.fun.size)
 
@@ -341,20 +350,70 @@ class History:
         """Best value so far among the points that the solver asked for, shape (k,)."""
         return best_so_far(self.rows, sign=-1 if self.direction == "maximize" else 1)
 
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """What `to_frame` and `to_parquet` have of each evaluation besides the point: arrays of shape (k,) by name."""
+        columns: dict[str, NDArray[Any]] = {
+            "evaluation": np.arange(len(self), dtype=np.int32),
+            "task": self.task,
+            "fun": self.fun,
+            "batch": self.batch,
+            "start": self.start_time,
+            "stop": self.stop_time,
+            "best": self.monotone_fun,
+        }
+        feasible = self.rows.feasible
+        columns["feasible"] = np.ones(len(self), dtype=bool) if feasible is None else feasible
+        return columns | {"failed": self.failed}
+
     def to_frame(self) -> pd.DataFrame:
-        """One row per evaluation, one column per param, as a pandas DataFrame."""
+        """One row per evaluation, one column per param, as a pandas DataFrame.
+
+        Columns: `evaluation` (counted from 0), `task`, `fun`, `batch`, `start` and `stop` (seconds since the start of
+        the optimization), `best` (so far, among the points that the solver asked for), `feasible` (whether the point
+        is within the bounds), `failed` (whether the solver got a penalty instead of an answer), and the params by the names of `names`. A param whose name is taken already, "fun" for
+        instance, is called "params['fun']".
+        """
         import pandas as pd
 
-        frame = pd.DataFrame(
-            {
-                "evaluation": np.arange(len(self)),
-                "task": self.task,
-                "fun": self.fun,
-                "batch": self.batch,
-                "start": self.start_time,
-                "stop": self.stop_time,
-                "failed": self.failed,
-            }
-        )
-        points = pd.DataFrame(self.flat_params, columns=list(self.names))
-        return pd.concat([frame, points], axis=1)
+        columns = self.columns()
+        points = pd.DataFrame(self.flat_params, columns=distinct(self.names, columns))
+        return pd.concat([pd.DataFrame(columns), points], axis=1)
+
+    def to_parquet(self, path: str | os.PathLike[str]) -> None:
+        """Write all rows to a Parquet file, whole or not at all; see `optcore.parquet` for its columns.
+
+        Args:
+            path: the file to make, or to replace.
+        """
+        from optcore.parquet import write_history
+
+        write_history(self, path)
+
+    @classmethod
+    def from_parquet(cls, path: str | os.PathLike[str]) -> History:
+        """The history that `to_parquet` wrote; its params are flat vectors with the names that they had.
+
+        Raises:
+            InvalidInputError: the file isn't a history, or a newer optcore wrote it.
+        """
+        from optcore.parquet import read_history
+
+        return read_history(path)
+
+
+def distinct(names: Iterable[str], taken: Iterable[str] = ()) -> list[str]:
+    """Names of params as keys: none twice, none that is taken.
+
+    >>> distinct(["a", "fun", "a"], taken=["task", "fun"])
+    ['a', "params['fun']", 'a (2)']
+    """
+    used = set(taken)
+    keys = []
+    for name in names:
+        key, k = (f"params[{name!r}]" if name in used and name not in keys else name), 1
+        while key in used:
+            k += 1
+            key = f"{name} ({k})"
+        used.add(key)
+        keys.append(key)
+    return keys

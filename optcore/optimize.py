@@ -23,6 +23,7 @@ from optcore.marks import Kind
 from optcore.numdiff.derivative import Differences
 from optcore.numdiff.options import NumdiffOptions
 from optcore.objective import Functions, Objective
+from optcore.provenance import Provenance
 from optcore.result import OptimizeResult
 from optcore.solvers.algorithm import Algorithm, SolverResult, make_algorithm
 from optcore.tree import Converter, ResidualReader
@@ -155,6 +156,7 @@ def minimize(
         n_numdiff_evals=counts["numdiff"],
         seconds=perf_counter() - started,
         history=History(ledger.rows, direction, converter),
+        provenance=Provenance(solver, options if needs_differences else None, budget, error_handling),
         claims={**solved.claims, "x": solved.x},
     )
 

@@ -3,19 +3,52 @@
 from __future__ import annotations
 
 import html
+import json
+import os
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from optcore.convergence import convergence_report
+from optcore.errors import UnknownNameError, unknown_name
 from optcore.evaluator import Status
-from optcore.history import History
+from optcore.files import replacing
+from optcore.history import History, distinct
+from optcore.provenance import Provenance, json_numbers, plain
 
 __all__ = ["OptimizeResult"]
+
+_WIDTH, _PARAMS_LINES = 80, 7
+
+#: What results of scipy and optimagic have under these names, and where it is here.
+ELSEWHERE = {
+    "jac": "derivatives are not kept; om.first_derivative(fun, result.params) takes one",
+    "grad": "derivatives are not kept; om.first_derivative(fun, result.params) takes one",
+    "hess": "second derivatives are not used by any of the solvers",
+    "hess_inv": "second derivatives are not used by any of the solvers",
+    "nhev": "second derivatives are not used by any of the solvers",
+    "n_hess_evals": "second derivatives are not used by any of the solvers",
+    "cost": "fun is the sum of squares; scipy's cost is half of it",
+    "criterion": "the value is called fun",
+    "optimality": "convergence_report says how much still changed in the end",
+    "residuals": "residuals are not kept; call your function with result.params",
+    "multistart_info": "multistart is out of scope; start in a loop of your own",
+    "algorithm_output": "what the solver says of itself is in claims",
+    "logger": "every call is in history",
+    "maxcv": "constraints are out of scope",
+    "max_constraint_violation": "constraints are out of scope",
+    "n_free": "len(result.history.names) is the number of params",
+}
+ALIASES = ("x", "x0", "nfev", "njev", "nit")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class OptimizeResult:
     """The result of minimize or maximize.
+
+    Scipy's names `x`, `x0`, `nfev`, `njev` and `nit` can be read too, as attributes or as `result["x"]`.
 
     Attributes:
         params: the best feasible point that the solver asked for, structured as the start was.
@@ -32,6 +65,7 @@ class OptimizeResult:
         seconds: wall time.
         history: every call; empty with collect_history=False.
         claims: what the solver says of itself, beside what was counted: its final point `x` (flat), its own counts.
+        provenance: what `options`, `versions` and `environment` are read from.
     """
 
     params: Any
@@ -49,12 +83,147 @@ class OptimizeResult:
     n_numdiff_evals: int
     seconds: float
     history: History
+    provenance: Provenance
     claims: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def success(self) -> bool:
         """Whether the solver claims convergence."""
         return self.status is Status.CONVERGED
+
+    # how it was made ------------------------------------------------------------------------------------------------
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What was asked for, defaults filled in: keys `algorithm`, `numdiff`, `budget`, `error_handling`.
+
+        `numdiff` is None where no derivative was taken numerically, `budget` where there was no limit. Functions
+        among the options are named, not kept.
+        """
+        return self.provenance.options
+
+    @property
+    def versions(self) -> dict[str, str | None]:
+        """Versions of optcore, python, numpy, scipy and the solver's library."""
+        return self.provenance.versions
+
+    @property
+    def environment(self) -> dict[str, str | int | None]:
+        """The machine: `os, machine, cpu, cpu_count, blas, blas_threads`, as it was when first asked for or pickled."""
+        return self.provenance.environment
+
+    @cached_property
+    def convergence_report(self) -> dict[str, dict[str, float]] | None:
+        """How much fun and params changed over the last step and the last five; see `optcore.convergence`."""
+        return convergence_report(self.history)
+
+    # scipy's names --------------------------------------------------------------------------------------------------
+
+    @property
+    def x(self) -> Any:
+        """Scipy's name of `params`."""
+        return self.params
+
+    @property
+    def x0(self) -> Any:
+        """The start, `start_params`."""
+        return self.start_params
+
+    @property
+    def nfev(self) -> int:
+        """How often fun was evaluated, alone, for numerical derivatives or by fun_and_jac: what scipy counts."""
+        return self.n_fun_evals + self.n_fun_and_jac_evals
+
+    @property
+    def njev(self) -> int:
+        """How often a derivative was evaluated that the user gave: calls of jac and fun_and_jac."""
+        return self.n_jac_evals + self.n_fun_and_jac_evals
+
+    @property
+    def nit(self) -> int | None:
+        """Scipy's name of `n_iterations`."""
+        return self.n_iterations
+
+    def __getitem__(self, name: str) -> Any:
+        try:
+            return getattr(self, name)
+        except (AttributeError, TypeError) as error:
+            raise UnknownNameError(str(error)) from None
+
+    __iter__ = None  # entries have names, no order
+
+    if not TYPE_CHECKING:  # type checkers know what there is
+
+        def __getattr__(self, name: str) -> NoReturn:
+            if name.startswith("_"):
+                raise AttributeError(name)
+            if name in ELSEWHERE:
+                raise AttributeError(f"a result has no {name!r}: {ELSEWHERE[name]}")
+            known = [known for known in dir(self) if not known.startswith("_")]
+            raise AttributeError(str(unknown_name("attribute of a result", name, known)))
+
+    # to keep and to send --------------------------------------------------------------------------------------------
+
+    def summary(self) -> dict[str, Any]:
+        """All but the history, as JSON has it.
+
+        Returns:
+            Strings, numbers, bools, None, lists and dicts. `params` and `start_params` are numbers by the names of
+            `history.names`; NaN and the infinities, which JSON lacks, are the strings "NaN", "Infinity", "-Infinity",
+            as `float` reads them.
+        """
+        names = distinct(self.history.names)
+        return json_numbers(
+            {
+                "algorithm": self.algorithm,
+                "direction": self.direction,
+                "status": self.status.value,
+                "success": self.success,
+                "message": self.message,
+                "fun": float(self.fun),
+                "start_fun": float(self.start_fun),
+                "params": dict(zip(names, self.history.flatten(self.params).tolist(), strict=True)),
+                "start_params": dict(zip(names, self.history.flatten(self.start_params).tolist(), strict=True)),
+                **{name: plain(getattr(self, name)) for name in _COUNTS},
+                "seconds": float(self.seconds),
+                "convergence_report": self.convergence_report,
+                "claims": plain(self.claims),
+                "options": self.options,
+                "versions": self.versions,
+                "environment": self.environment,
+            }
+        )
+
+    def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
+        """The summary as strict JSON text, also written to a file where a path is given.
+
+        >>> import numpy as np, optcore as om
+        >>> text = om.minimize(lambda x: float(x @ x), np.ones(2), "scipy_lbfgsb").to_json()
+        >>> json.loads(text)["options"]["algorithm"]["limited_memory_storage_length"]
+        10
+        """
+        text = json.dumps(self.summary(), indent=2, allow_nan=False)
+        if path is not None:
+            with replacing(path) as beside:
+                beside.write_text(text + "\n", encoding="utf-8")
+        return text
+
+    def to_pickle(self, path: str | os.PathLike[str]) -> None:
+        """Write all of it, history included, to a file that `pickle.load` reads.
+
+        Classes of params that are defined in a script or a notebook are written with it.
+        """
+        from optcore.pickling import dumps
+
+        data = dumps(self)
+        with replacing(path) as beside:
+            beside.write_bytes(data)
+
+    # to look at -----------------------------------------------------------------------------------------------------
+
+    @property
+    def _title(self) -> str:
+        return f"{self.direction} with {self.algorithm}"
 
     def _lines(self) -> list[tuple[str, str]]:
         calls = [f"{self.n_fun_evals} of fun"]
@@ -68,25 +237,73 @@ class OptimizeResult:
         return [
             ("status", f"{self.status.value}: {self.message}" if self.message else self.status.value),
             ("fun", f"{self.fun!r} (from {self.start_fun!r})"),
-            ("params", _short(self.params)),
+            ("params", _one_line(self.params)),
             ("calls", ", ".join(calls) + iterations),
+            *([("changes", _changes(self.convergence_report))] if self.convergence_report else []),
             ("seconds", f"{self.seconds:.3g}"),
         ]
 
     def __repr__(self) -> str:
-        head = f"{self.direction} with {self.algorithm}"
-        return "\n".join([head, *(f"  {name:<8} {text}" for name, text in self._lines())])
+        margin = " " * 11
+        lines = [textwrap.shorten(self._title, _WIDTH, placeholder=" ...")]
+        for name, text in self._lines():
+            wrapped = textwrap.wrap(
+                text[: _WIDTH * _PARAMS_LINES],  # what can be shown; the rest would cost time only
+                _WIDTH,
+                break_on_hyphens=False,  # they are signs of exponents
+                initial_indent=f"  {name:<9}",
+                subsequent_indent=margin,
+                max_lines=_PARAMS_LINES if name == "params" else 3,
+                placeholder=f" ... {len(self.history.names)} in all" if name == "params" else " ...",
+            )
+            lines.extend(wrapped)
+        return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        """A table for notebooks."""
-        rows = "".join(
-            f"<tr><th style='text-align:left'>{name}</th><td style='text-align:left'>{html.escape(text)}</td></tr>"
-            for name, text in self._lines()
-        )
-        title = html.escape(f"{self.direction} with {self.algorithm}")
-        return f"<table><caption>{title}</caption>{rows}</table>"
+        """A table for notebooks; options, versions and environment fold out."""
+        rows = [(name, html.escape(_cut(text))) for name, text in self._lines() if name != "changes"]
+        if self.convergence_report:
+            rows.insert(-1, ("changes", _changes_table(self.convergence_report)))
+        made = {"options": self.options, "versions": self.versions, "environment": self.environment}
+        rows += [(name, _fold_out(entries)) for name, entries in made.items()]
+        body = "".join(f"<tr>{_cell('th', name)}{_cell('td', text)}</tr>" for name, text in rows)
+        return f"<table><caption>{html.escape(self._title)}</caption>{body}</table>"
 
 
-def _short(value: Any, limit: int = 400) -> str:
-    text = " ".join(repr(value).split())
+_COUNTS = ("n_iterations", "n_fun_evals", "n_jac_evals", "n_fun_and_jac_evals", "n_numdiff_evals")
+
+
+def _one_line(value: Any) -> str:
+    return " ".join(repr(value).split())
+
+
+def _cut(text: str, limit: int = 500) -> str:
     return text if len(text) <= limit else text[: limit - 4] + " ..."
+
+
+def _changes(report: Mapping[str, Mapping[str, float]]) -> str:
+    spans = [
+        f"fun {report[name]['relative_criterion_change']:.1e}, params {report[name]['relative_params_change']:.1e}"
+        for name in ("one_step", "five_steps")
+    ]
+    return f"last step: {spans[0]}; last five: {spans[1]} (relative)"
+
+
+def _cell(tag: str, text: str) -> str:
+    return f"<{tag} style='text-align:left;vertical-align:top'>{text}</{tag}>"
+
+
+def _changes_table(report: Mapping[str, Mapping[str, float]]) -> str:
+    head = "".join(_cell("th", text) for text in ("", "last step", "last five steps"))
+    body = "".join(
+        f"<tr>{_cell('th', name.removesuffix('_change').replace('_', ', '))}"
+        + "".join(_cell("td", f"{span[name]:.3g}") for span in report.values())
+        + "</tr>"
+        for name in report["one_step"]
+    )
+    return f"<table><tr>{head}</tr>{body}</table>"
+
+
+def _fold_out(entries: Mapping[str, Any]) -> str:
+    text = html.escape(json.dumps(json_numbers(entries), indent=2))
+    return f"<details><summary>{', '.join(map(html.escape, entries))}</summary><pre>{text}</pre></details>"

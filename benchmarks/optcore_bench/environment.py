@@ -9,27 +9,23 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import importlib
 import importlib.metadata
 import json
 import os
 import platform
-import subprocess
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import scipy
-from threadpoolctl import threadpool_info  # type: ignore[import-untyped,unused-ignore]
 
 import optcore
+from optcore.environment import blas, cpu, library_version, output_of, simd
 
 __all__ = ["environment_hash", "fingerprint", "library_version", "provenance"]
 
 _HASH_DIGITS = 12
-_SECONDS_FOR_GIT = 10
 
 
 def fingerprint() -> dict[str, str]:
@@ -56,13 +52,13 @@ def _fingerprint() -> dict[str, str]:
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "numpy": np.__version__,
         "scipy": scipy.__version__,
-        "blas": _blas(),
+        "blas": blas(),
         "blas_threads": "1",
-        "simd": _simd(),
+        "simd": simd(),
         "os": platform.system(),
         "libc": " ".join(platform.libc_ver()) if platform.system() == "Linux" else platform.mac_ver()[0],
         "machine": platform.machine(),
-        "cpu": _cpu(),
+        "cpu": cpu(),
     }
 
 
@@ -80,92 +76,6 @@ def environment_hash(fingerprint: Mapping[str, str]) -> str:
     """
     text = json.dumps(dict(fingerprint), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:_HASH_DIGITS]
-
-
-def _blas() -> str:
-    """Name, version and kernel of each BLAS that numpy and scipy use."""
-    importlib.import_module("scipy.linalg")  # loads scipy's BLAS, which may be another one than numpy's
-    found = [entry for entry in threadpool_info() if entry["user_api"] == "blas"]
-    bundled = [entry for entry in found if _inside(entry["filepath"], ("numpy", "scipy"))]
-    chosen = bundled or [entry for entry in found if "site-packages" not in Path(entry["filepath"]).parts]
-    names = {
-        " ".join(str(entry.get(key) or "") for key in ("internal_api", "version", "architecture")) for entry in chosen
-    }
-    if names:
-        return ", ".join(sorted(names))
-    built_with = _build_information("Build Dependencies").get("blas", {})  # Accelerate can't be asked
-    return f"{built_with.get('name', 'unknown')} {built_with.get('version', '')}".strip()
-
-
-def _inside(path: str, packages: tuple[str, ...]) -> bool:
-    """Whether a library lies in the folder of a package or in the one of libraries that its wheel brings."""
-    folders = {name for package in packages for name in (package, f"{package}.libs")}
-    parts = Path(path).parts
-    return any(parts[i] == "site-packages" and parts[i + 1] in folders for i in range(len(parts) - 1))
-
-
-def _simd() -> str:
-    return " ".join(_build_information("SIMD Extensions").get("found", [])) or "none beyond the baseline"
-
-
-def _build_information(section: str) -> dict[str, Any]:
-    information: Any = np.show_config(mode="dicts")  # type: ignore[no-untyped-call,unused-ignore]
-    return dict((information or {}).get(section, {}))
-
-
-def _cpu() -> str:
-    if platform.system() == "Darwin":
-        return _output("sysctl", "-n", "machdep.cpu.brand_string") or "unknown"
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith(("model name", "Model", "cpu model"))]
-    return models[0] if models else platform.processor() or "unknown"
-
-
-def _output(*command: str) -> str | None:
-    """What a program prints, without the line's end; None if it fails or isn't there."""
-    try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            timeout=_SECONDS_FOR_GIT,
-            check=True,
-            stdin=subprocess.DEVNULL,
-        )
-    except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
-        return None
-    return done.stdout.rstrip("\n")
-
-
-def library_version(import_name: str) -> str | None:
-    """The installed version of the library that an import name belongs to.
-
-    Args:
-        import_name: such as "dfols", which the distribution DFO-LS installs.
-
-    Returns:
-        Its version; None if it is not installed. Nothing is imported.
-
-    >>> library_version("numpy") == np.__version__
-    True
-    >>> library_version("no_such_library") is None
-    True
-    """
-    name = import_name.partition(".")[0]
-    for distribution in (*_distributions().get(name, ()), name):
-        try:
-            return importlib.metadata.version(distribution)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return None
-
-
-@cache
-def _distributions() -> Mapping[str, list[str]]:
-    return importlib.metadata.packages_distributions()
 
 
 def provenance(command: str | None) -> dict[str, Any]:
@@ -199,10 +109,10 @@ def _packages() -> dict[str, str]:
 
 
 def _git() -> dict[str, Any] | None:
-    commit = _output("git", "rev-parse", "HEAD")
+    commit = output_of("git", "rev-parse", "HEAD")
     if not commit:
         return None
-    return {"commit": commit, "dirty": bool(_output("git", "status", "--porcelain"))}
+    return {"commit": commit, "dirty": bool(output_of("git", "status", "--porcelain"))}
 
 
 def _memory_bytes() -> int | None:

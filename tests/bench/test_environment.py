@@ -16,6 +16,7 @@ import scipy
 from threadpoolctl import threadpool_limits
 
 import optcore
+import optcore.environment
 from optcore_bench import environment
 from optcore_bench.environment import environment_hash, fingerprint, library_version, provenance
 
@@ -70,10 +71,10 @@ def test_a_library_of_another_package_is_not_taken_for_the_blas_of_numpy(monkeyp
         ([torch, bundled, shared, openmp], "mkl 1 Zen"),
         ([torch, shared, openmp], "mkl 2 Zen"),
     ):
-        monkeypatch.setattr(environment, "threadpool_info", lambda libraries=libraries: libraries)
-        assert environment._blas() == expected
-    monkeypatch.setattr(environment, "threadpool_info", lambda: [torch])
-    assert environment._blas().startswith(np.show_config(mode="dicts")["Build Dependencies"]["blas"]["name"])
+        monkeypatch.setattr(optcore.environment, "threadpool_info", lambda libraries=libraries: libraries)
+        assert optcore.environment.blas() == expected
+    monkeypatch.setattr(optcore.environment, "threadpool_info", lambda: [torch])
+    assert optcore.environment.blas().startswith(np.show_config(mode="dicts")["Build Dependencies"]["blas"]["name"])
 
 
 def test_a_fingerprint_that_is_changed_does_not_change_the_next_one() -> None:

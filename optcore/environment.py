@@ -1,0 +1,138 @@
+"""What a machine computes with: BLAS, SIMD, CPU, versions of libraries. Imported when somebody asks."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_info  # type: ignore[import-untyped,unused-ignore]
+
+__all__ = ["blas", "blas_threads", "cpu", "environment", "library_version", "output_of", "simd"]
+
+_PATIENCE = 10  # seconds for a program that is asked something
+
+
+def environment() -> dict[str, str | int | None]:
+    """Where this process runs, as a result shows it.
+
+    Returns:
+        `os`, `machine`, `cpu`, `cpu_count`, `blas` (name, version and kernel) and `blas_threads`, the number of
+        threads that BLAS may use now; None where that can't be told.
+
+    >>> sorted(environment())
+    ['blas', 'blas_threads', 'cpu', 'cpu_count', 'machine', 'os']
+    """
+    return {
+        "os": platform.platform(),
+        "machine": platform.machine(),
+        "cpu": cpu(),
+        "cpu_count": os.cpu_count(),
+        "blas": blas(),
+        "blas_threads": blas_threads(),
+    }
+
+
+def blas() -> str:
+    """Name, version and kernel of each BLAS that numpy and scipy use."""
+    names = {
+        " ".join(str(entry.get(key) or "") for key in ("internal_api", "version", "architecture"))
+        for entry in _blas_libraries()
+    }
+    if names:
+        return ", ".join(sorted(names))
+    built_with = _build_information("Build Dependencies").get("blas", {})  # Accelerate can't be asked
+    return f"{built_with.get('name', 'unknown')} {built_with.get('version', '')}".strip()
+
+
+def blas_threads() -> int | None:
+    """How many threads the BLAS of numpy and scipy may use at this moment; None if it can't be asked."""
+    return max((int(entry["num_threads"]) for entry in _blas_libraries()), default=None)
+
+
+def _blas_libraries() -> list[Mapping[str, Any]]:
+    importlib.import_module("scipy.linalg")  # loads scipy's BLAS, which may be another one than numpy's
+    found = [entry for entry in threadpool_info() if entry["user_api"] == "blas"]
+    bundled = [entry for entry in found if _inside(entry["filepath"], ("numpy", "scipy"))]
+    return bundled or [entry for entry in found if "site-packages" not in Path(entry["filepath"]).parts]
+
+
+def _inside(path: str, packages: tuple[str, ...]) -> bool:
+    """Whether a library lies in the folder of a package or in the one of libraries that its wheel brings."""
+    folders = {name for package in packages for name in (package, f"{package}.libs")}
+    parts = Path(path).parts
+    return any(parts[i] == "site-packages" and parts[i + 1] in folders for i in range(len(parts) - 1))
+
+
+def simd() -> str:
+    """The SIMD extensions that numpy found beyond those that it was built for."""
+    return " ".join(_build_information("SIMD Extensions").get("found", [])) or "none beyond the baseline"
+
+
+def _build_information(section: str) -> dict[str, Any]:
+    information: Any = np.show_config(mode="dicts")  # type: ignore[no-untyped-call,unused-ignore]
+    return dict((information or {}).get(section, {}))
+
+
+@cache
+def cpu() -> str:
+    """The model of the processor."""
+    if platform.system() == "Darwin":
+        return output_of("sysctl", "-n", "machdep.cpu.brand_string") or "unknown"
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith(("model name", "Model", "cpu model"))]
+    return models[0] if models else platform.processor() or "unknown"
+
+
+def output_of(*command: str) -> str | None:
+    """What a program prints, without the line's end; None if it fails or isn't there."""
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=_PATIENCE,
+            check=True,
+            stdin=subprocess.DEVNULL,
+        )
+    except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
+        return None
+    return done.stdout.rstrip("\n")
+
+
+def library_version(import_name: str) -> str | None:
+    """The installed version of the library that an import name belongs to.
+
+    Args:
+        import_name: such as "dfols", which the distribution DFO-LS installs.
+
+    Returns:
+        Its version; None if it is not installed. Nothing is imported.
+
+    >>> library_version("numpy") == np.__version__
+    True
+    >>> library_version("no_such_library") is None
+    True
+    """
+    name = import_name.partition(".")[0]
+    for distribution in (*_distributions().get(name, ()), name):
+        try:
+            return importlib.metadata.version(distribution)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return None
+
+
+@cache
+def _distributions() -> Mapping[str, list[str]]:
+    return importlib.metadata.packages_distributions()

@@ -1,0 +1,137 @@
+"""A history as a Parquet file: the only place of the core that knows pyarrow, imported where it is asked for.
+
+One row an evaluation, in plan order. Points are one column `x` of lists, not a column per param: what a file says of
+itself doesn't grow with their number, and that is how the benchmark's store has them. Floats are exact. The metadata
+says what it is, under `optcore.schema` (version), `optcore.table`, `optcore.direction`, `optcore.names` (JSON, what the
+entries of x are called), `optcore.columns` (JSON, what each column means) and `optcore.version`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from optcore._version import __version__
+from optcore.errors import InvalidInputError
+from optcore.files import replacing
+from optcore.history import TASKS, History, HistoryRows
+
+__all__ = ["SCHEMA_VERSION", "read_history", "write_history"]
+
+SCHEMA_VERSION = "1"
+_TABLE = "optimization history"
+#: Evaluations in a row group: one is in memory at a time, in lists, when a file is written.
+_GROUP = 131_072
+
+_MEANINGS = {
+    "evaluation": "position among all calls of user code, from 0",
+    "task": f"what the call was for: {', '.join(TASKS)}",
+    "fun": "value in the user's scale, the sum of squares for least squares; NaN where the call gives none",
+    "batch": "calls that could run at the same time share a number",
+    "start": "seconds from the start of the optimization to the start of the call",
+    "stop": "seconds from the start of the optimization to the end of the call",
+    "best": "best value so far among feasible points that the solver asked for; NaN before the first",
+    "feasible": "whether the point is within the bounds",
+    "x": "the point; its entries are called as optcore.names says",
+}
+#: Measured on histories of forward differences and of Nelder-Mead: dictionaries make columns of floats larger.
+_ENCODINGS = {
+    "evaluation": "DELTA_BINARY_PACKED",
+    "batch": "DELTA_BINARY_PACKED",
+    "fun": "BYTE_STREAM_SPLIT",
+    "start": "BYTE_STREAM_SPLIT",
+    "stop": "BYTE_STREAM_SPLIT",
+    "x.list.element": "BYTE_STREAM_SPLIT",
+}
+
+
+class FlatParams:
+    """Params of a history from a file: vectors with names, whatever they were in the optimization."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self.names = names
+
+    def flatten(self, params: Any) -> NDArray[np.float64]:
+        """The vector itself, copied, shape (n,)."""
+        return np.array(params, dtype=np.float64)
+
+    unflatten = flatten
+
+
+def write_history(history: History, path: str | os.PathLike[str]) -> None:
+    """See `History.to_parquet`."""
+    columns = history.columns()
+    schema = _schema(columns, history)
+    with (
+        replacing(path) as beside,
+        pq.ParquetWriter(
+            beside,
+            schema,
+            compression="zstd",
+            compression_level=3,
+            use_dictionary=["task", "best"],
+            column_encoding=_ENCODINGS,
+            write_page_checksum=True,
+        ) as writer,
+    ):
+        for first in range(0, max(len(history), 1), _GROUP):
+            part = slice(first, first + _GROUP)
+            arrays = [pa.array(column[part]) for column in columns.values()]
+            writer.write_table(pa.table([*arrays, _lists(history.flat_params[part])], schema=schema))
+
+
+def _schema(columns: dict[str, NDArray[Any]], history: History) -> Any:
+    types = {name: pa.string() if name == "task" else pa.from_numpy_dtype(c.dtype) for name, c in columns.items()}
+    fields = [pa.field(name, type_, nullable=False) for name, type_ in types.items()]
+    x = pa.field("x", pa.list_(pa.field("element", pa.float64(), nullable=False)), nullable=False)
+    metadata = {
+        "optcore.schema": SCHEMA_VERSION,
+        "optcore.table": _TABLE,
+        "optcore.direction": history.direction,
+        "optcore.names": json.dumps(list(history.names)),
+        "optcore.columns": json.dumps(_MEANINGS),
+        "optcore.version": __version__,
+    }
+    return pa.schema([*fields, x], metadata=metadata)
+
+
+def _lists(points: NDArray[np.float64]) -> Any:
+    k, n = points.shape
+    offsets = pa.array(np.arange(k + 1, dtype=np.int32) * n)
+    element = pa.field("element", pa.float64(), nullable=False)
+    return pa.ListArray.from_arrays(offsets, pa.array(points.ravel()), type=pa.list_(element))
+
+
+def read_history(path: str | os.PathLike[str]) -> History:
+    """See `History.from_parquet`."""
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"there is no file '{path}'")
+    try:
+        table = pq.read_table(path, page_checksum_verification=True)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InvalidInputError(f"'{path}' can't be read as Parquet; is it damaged? {error}") from error
+    metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
+    if metadata.get("optcore.table") != _TABLE:
+        raise InvalidInputError(f"'{path}' is not a history that History.to_parquet wrote")
+    version = metadata["optcore.schema"]
+    if int(version) > int(SCHEMA_VERSION):
+        raise InvalidInputError(
+            f"'{path}' has schema version {version}, but this optcore reads versions up to {SCHEMA_VERSION}; "
+            "upgrade it with: pip install --upgrade optcore"
+        )
+    names = tuple(json.loads(metadata["optcore.names"]))
+    read = {name: table[name].to_numpy() for name in ("fun", "batch", "start", "stop", "feasible")}
+    codes = {task: code for code, task in enumerate(TASKS)}
+    rows = HistoryRows(
+        task=np.array([codes[task] for task in table["task"].to_pylist()], dtype=np.uint8),
+        x=table["x"].combine_chunks().flatten().to_numpy().reshape(len(table), len(names)),
+        **read,
+    )
+    return History(rows, metadata["optcore.direction"], FlatParams(names))

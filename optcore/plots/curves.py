@@ -1,0 +1,211 @@
+"""Curves: the numbers of a plot, as a data frame and as a figure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from optcore.errors import InvalidInputError
+from optcore.plots.decimate import decimate
+from optcore.plots.figure import COLOURS, Figure
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Curve", "Curves"]
+
+_MOST_POINTS = 4000  # of a trace; twice as many columns as a figure on a large screen has pixels would not show
+_ALL_POINTS = 60_000  # of a figure, where it has many traces
+_FEWEST_POINTS = 200
+_MARKED = 60  # up to so many points are marked
+_MARKED_NUMDIFF = 600  # the same where points for derivatives are told apart by their marks
+_LONG_NAME = 28  # characters beside a figure before the legend moves below it
+_GREY = "#c4c8cd"
+_DASHES = ("solid", "dash", "dot", "dashdot")
+
+
+class Curve(NamedTuple):
+    """One line of a plot.
+
+    Attributes:
+        name: what it is called.
+        group: curves of a group share a colour; None: it stands for itself.
+        x: where its points are, shape (k,), not decreasing.
+        y: values, shape (k,).
+        numdiff: which points were evaluated for numerical derivatives, shape (k,).
+    """
+
+    name: str
+    group: str | None
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    numdiff: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Curves:
+    """The numbers of a plot and how its axes are called.
+
+    Attributes:
+        curves: one per result or param.
+        x_title, y_title: what is on the axes, with units.
+        floor: on a logarithmic axis values below this are drawn here (distances of exactly 0); None: what isn't
+            positive is left out.
+        legend: names in the legend, the rest is grey; None: all.
+    """
+
+    curves: tuple[Curve, ...]
+    x_title: str
+    y_title: str
+    floor: float | None = None
+    legend: frozenset[str] | None = None
+
+    def to_frame(self) -> pd.DataFrame:
+        """All points of all curves: columns `name, group, x, y, numdiff`, one row a point."""
+        import pandas as pd
+
+        parts = [pd.DataFrame(curve._asdict()) for curve in self.curves]
+        return pd.concat(parts, ignore_index=True).astype({"group": object})
+
+    def figure(
+        self,
+        *,
+        log_x: bool = False,
+        log_y: bool = False,
+        template: Any = None,
+        palette: Sequence[str] | str | None = None,
+    ) -> Figure:
+        """Draw it, one trace per curve.
+
+        Long curves are thinned out to what can be seen (see `decimate`): at most 4000 points a trace, and fewer where
+        there are many traces. Points that are not finite are not drawn; the line goes on behind them.
+
+        Args:
+            log_x: logarithmic horizontal axis.
+            log_y: logarithmic vertical axis.
+            template: plotly's template, by name or itself; "simple_white" by default.
+            palette: a colour, or colours that are used in turn.
+
+        Raises:
+            InvalidInputError: the vertical axis is to be logarithmic, and no value is positive.
+        """
+        heights, y_title = self._heights(log_y)
+        limit = int(np.clip(_ALL_POINTS // max(len(self.curves), 1), _FEWEST_POINTS, _MOST_POINTS))
+        styles = _styles(self.curves, self.legend, palette)
+        traces = [
+            _trace(curve, y, style, limit, log_x=log_x)
+            for curve, y, style in zip(self.curves, heights, styles, strict=True)
+        ]
+        figure = Figure(data=traces)
+        figure.update_layout(
+            template="simple_white" if template is None else template,
+            xaxis=_axis(self.x_title, log=log_x),
+            yaxis=_axis(y_title, log=log_y),
+            showlegend=True,
+            legend=self._legend(),
+            margin={"t": 30, "r": 20},
+        )
+        return figure
+
+    def _heights(self, log_y: bool) -> tuple[list[NDArray[np.float64]], str]:
+        """What is drawn of the values, and the title that says so."""
+        values = [np.where(np.isfinite(curve.y), curve.y, np.nan) for curve in self.curves]
+        if not log_y:
+            return values, self.y_title
+        positive = [y[y > 0] for y in values]
+        below = sum(int(np.count_nonzero(y <= 0)) for y in values)
+        if below == 0:
+            return values, self.y_title
+        if self.floor is None:
+            if not any(y.size for y in positive):
+                raise InvalidInputError(
+                    "log_y=True needs positive values, and there are none; draw the distance to the optimum instead: "
+                    "f_opt= of criterion_plot, x_opt= of params_plot"
+                )
+            return [np.where(y > 0, y, np.nan) for y in values], f"{self.y_title} ({below} not above 0 are not shown)"
+        floor = min([self.floor, *(float(y.min()) for y in positive if y.size)])
+        return [np.maximum(y, floor) for y in values], f"{self.y_title} (at most {floor:.1e}: drawn there)"
+
+    def _legend(self) -> dict[str, Any]:
+        shown = [curve.name for curve in self.curves if self.legend is None or curve.name in self.legend]
+        legend: dict[str, Any] = {"tracegroupgap": 6, "font": {"size": 11}}
+        if self.legend is not None:
+            legend["title"] = {"text": f"{len(shown)} of {len(self.curves)},<br>those that moved most"}
+        if max(map(len, shown), default=0) > _LONG_NAME:  # below: beside it they would take the figure's place
+            legend |= {"orientation": "h", "x": 0, "y": -0.18, "yanchor": "top", "entrywidthmode": "pixels"}
+        return legend
+
+
+class _Style(NamedTuple):
+    colour: str
+    dash: str
+    in_legend: bool
+    group_title: str | None
+
+
+def _styles(
+    curves: Sequence[Curve], legend: frozenset[str] | None, palette: Sequence[str] | str | None
+) -> list[_Style]:
+    """A colour per group, or per curve without one; the members of a small group differ by their dashes."""
+    colours = [palette] if isinstance(palette, str) else list(palette or COLOURS)
+    members: dict[str, int] = {}
+    for curve in curves:
+        if curve.group is not None:
+            members[curve.group] = members.get(curve.group, 0) + 1
+    turns: dict[Any, int] = {}
+    seen: dict[str, int] = {}
+    styles = []
+    for i, curve in enumerate(curves):
+        if legend is not None and curve.name not in legend:
+            styles.append(_Style(_GREY, "solid", in_legend=False, group_title=None))
+            continue
+        turn = turns.setdefault(i if curve.group is None else curve.group, len(turns))
+        colour = colours[turn % len(colours)]
+        if curve.group is None:
+            styles.append(_Style(colour, "solid", in_legend=True, group_title=None))
+            continue
+        k = seen[curve.group] = seen.get(curve.group, -1) + 1
+        small = members[curve.group] <= len(_DASHES)
+        title = curve.group if k == 0 and members[curve.group] > 1 else None
+        styles.append(_Style(colour, _DASHES[k] if small else "solid", in_legend=small or k == 0, group_title=title))
+    return styles
+
+
+def _trace(curve: Curve, y: NDArray[np.float64], style: _Style, limit: int, *, log_x: bool) -> go.Scatter:
+    kept = decimate(curve.x, y, limit, log_x=log_x)
+    numdiff = curve.numdiff[kept]
+    marked = kept.size <= (_MARKED_NUMDIFF if numdiff.any() else _MARKED)
+    marker: dict[str, Any] = {"size": np.where(numdiff, 3, 6) if numdiff.any() else 5}
+    grouped = {} if curve.group is None else {"legendgroup": curve.group}
+    titled = {"legendgrouptitle": {"text": style.group_title}} if style.group_title else {}
+    return go.Scatter(
+        x=curve.x[kept],
+        y=y[kept],
+        name=curve.name,
+        mode="lines+markers" if marked else "lines",
+        line={"color": style.colour, "dash": style.dash, "width": 1 if style.colour == _GREY else 2},
+        **({"marker": marker} if marked else {}),
+        connectgaps=True,
+        showlegend=style.in_legend,
+        zorder=0 if style.colour == _GREY else 1,
+        hovertemplate=f"%{{y:.6g}} at %{{x:.6g}}<extra>{_as_text(curve.name)}</extra>",
+        **grouped,
+        **titled,
+    )
+
+
+def _as_text(name: str) -> str:
+    """A name for a place where plotly reads a little HTML."""
+    return name.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _axis(title: str, *, log: bool) -> dict[str, Any]:
+    axis: dict[str, Any] = {"title": {"text": title}, "automargin": True}
+    if log:
+        axis |= {"type": "log", "exponentformat": "power", "minor": {"ticks": ""}}
+    return axis
