@@ -173,7 +173,7 @@ class OptimizeResult:
             as `float` reads them.
         """
         names = distinct(self.history.names)
-        return json_numbers(
+        summary: dict[str, Any] = json_numbers(
             {
                 "algorithm": self.algorithm,
                 "direction": self.direction,
@@ -193,6 +193,7 @@ class OptimizeResult:
                 "environment": self.environment,
             }
         )
+        return summary
 
     def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
         """The summary as strict JSON text, also written to a file where a path is given.

@@ -71,7 +71,7 @@ def history_of(result: object, name: str, x_axis: XAxis) -> History:
 
 def calls_so_far(history: History) -> NDArray[np.float64]:
     """How many calls of the objective had been made, up to and including each row, shape (k,)."""
-    return np.cumsum(history.rows.task != JAC, dtype=np.float64)
+    return np.asarray(np.cumsum(history.rows.task != JAC, dtype=np.float64))
 
 
 def positions(history: History, x_axis: XAxis) -> NDArray[np.float64]:
@@ -88,4 +88,4 @@ def positions(history: History, x_axis: XAxis) -> NDArray[np.float64]:
     if x_axis == "points":
         return np.cumsum(history.asked, dtype=np.float64)
     # Calls of one batch may end in another order than they are listed in.
-    return np.maximum.accumulate(history.stop_time)
+    return np.asarray(np.maximum.accumulate(history.stop_time))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -22,10 +23,10 @@ __all__ = ["Curve", "Curves"]
 _MOST_POINTS = 4000  # of a trace; twice as many columns as a figure on a large screen has pixels would not show
 _ALL_POINTS = 60_000  # of a figure, where it has many traces
 _FEWEST_POINTS = 200
-_MARKED = 60  # up to so many points are marked
+_MARKED = 60  # points are marked where no curve has more
 _MARKED_NUMDIFF = 600  # the same where points for derivatives are told apart by their marks
 _LONG_NAME = 28  # characters beside a figure before the legend moves below it
-_GREY = "#c4c8cd"
+_GREY = "#d0d3d8"
 _DASHES = ("solid", "dash", "dot", "dashdot")
 
 
@@ -98,7 +99,7 @@ class Curves:
         limit = int(np.clip(_ALL_POINTS // max(len(self.curves), 1), _FEWEST_POINTS, _MOST_POINTS))
         styles = _styles(self.curves, self.legend, palette)
         traces = [
-            _trace(curve, y, style, limit, log_x=log_x)
+            _trace(curve, y, style, limit, marked=self._marked, log_x=log_x)
             for curve, y, style in zip(self.curves, heights, styles, strict=True)
         ]
         figure = Figure(data=traces)
@@ -111,6 +112,12 @@ class Curves:
             margin={"t": 30, "r": 20},
         )
         return figure
+
+    @property
+    def _marked(self) -> bool:
+        """Whether points are marked: for all curves alike, as a mark would seem to mean something otherwise."""
+        told_apart = any(curve.numdiff.any() for curve in self.curves)
+        return max((curve.x.size for curve in self.curves), default=0) <= (_MARKED_NUMDIFF if told_apart else _MARKED)
 
     def _heights(self, log_y: bool) -> tuple[list[NDArray[np.float64]], str]:
         """What is drawn of the values, and the title that says so."""
@@ -127,9 +134,13 @@ class Curves:
                     "log_y=True needs positive values, and there are none; draw the distance to the optimum instead: "
                     "f_opt= of criterion_plot, x_opt= of params_plot"
                 )
-            return [np.where(y > 0, y, np.nan) for y in values], f"{self.y_title} ({below} not above 0 are not shown)"
+            return [np.where(y > 0, y, np.nan) for y in values], _with_note(
+                self.y_title, f"{below} not above 0 are not shown"
+            )
         floor = min([self.floor, *(float(y.min()) for y in positive if y.size)])
-        return [np.maximum(y, floor) for y in values], f"{self.y_title} (at most {floor:.1e}: drawn there)"
+        return [np.maximum(y, floor) for y in values], _with_note(
+            self.y_title, f"what is below {floor:.1e} is drawn there"
+        )
 
     def _legend(self) -> dict[str, Any]:
         shown = [curve.name for curve in self.curves if self.legend is None or curve.name in self.legend]
@@ -152,13 +163,11 @@ def _styles(
     curves: Sequence[Curve], legend: frozenset[str] | None, palette: Sequence[str] | str | None
 ) -> list[_Style]:
     """A colour per group, or per curve without one; the members of a small group differ by their dashes."""
-    colours = [palette] if isinstance(palette, str) else list(palette or COLOURS)
-    members: dict[str, int] = {}
-    for curve in curves:
-        if curve.group is not None:
-            members[curve.group] = members.get(curve.group, 0) + 1
+    distinct = COLOURS if legend is None else COLOURS[:-1]  # the last one is grey
+    colours = [palette] if isinstance(palette, str) else list(palette or distinct)
+    sizes = Counter(curve.group for curve in curves)
     turns: dict[Any, int] = {}
-    seen: dict[str, int] = {}
+    seen: Counter[str] = Counter()
     styles = []
     for i, curve in enumerate(curves):
         if legend is not None and curve.name not in legend:
@@ -167,19 +176,24 @@ def _styles(
         turn = turns.setdefault(i if curve.group is None else curve.group, len(turns))
         colour = colours[turn % len(colours)]
         if curve.group is None:
-            styles.append(_Style(colour, "solid", in_legend=True, group_title=None))
-            continue
-        k = seen[curve.group] = seen.get(curve.group, -1) + 1
-        small = members[curve.group] <= len(_DASHES)
-        title = curve.group if k == 0 and members[curve.group] > 1 else None
-        styles.append(_Style(colour, _DASHES[k] if small else "solid", in_legend=small or k == 0, group_title=title))
+            dash = _DASHES[turn // len(colours) % len(_DASHES)]  # the colours begin again
+            styles.append(_Style(colour, dash, in_legend=True, group_title=None))
+        else:
+            styles.append(_member_style(curve.group, colour, seen[curve.group], sizes[curve.group]))
+            seen[curve.group] += 1
     return styles
 
 
-def _trace(curve: Curve, y: NDArray[np.float64], style: _Style, limit: int, *, log_x: bool) -> go.Scatter:
+def _member_style(group: str, colour: str, k: int, size: int) -> _Style:
+    """The style of the k-th of the `size` members of a group."""
+    small = size <= len(_DASHES)
+    title = (group if small else f"{group}, {size} results") if k == 0 and size > 1 else None
+    return _Style(colour, _DASHES[k] if small else "solid", in_legend=small or k == 0, group_title=title)
+
+
+def _trace(curve: Curve, y: NDArray[np.float64], style: _Style, limit: int, *, marked: bool, log_x: bool) -> go.Scatter:
     kept = decimate(curve.x, y, limit, log_x=log_x)
     numdiff = curve.numdiff[kept]
-    marked = kept.size <= (_MARKED_NUMDIFF if numdiff.any() else _MARKED)
     marker: dict[str, Any] = {"size": np.where(numdiff, 3, 6) if numdiff.any() else 5}
     grouped = {} if curve.group is None else {"legendgroup": curve.group}
     titled = {"legendgrouptitle": {"text": style.group_title}} if style.group_title else {}
@@ -197,6 +211,11 @@ def _trace(curve: Curve, y: NDArray[np.float64], style: _Style, limit: int, *, l
         **grouped,
         **titled,
     )
+
+
+def _with_note(title: str, note: str) -> str:
+    """A title with smaller words in a line of their own: titles of vertical axes must fit its height."""
+    return f"{title}<br><span style='font-size:0.8em'>{note}</span>"
 
 
 def _as_text(name: str) -> str:

@@ -18,7 +18,7 @@ from optcore.tree import Converter
 
 __all__ = ["params_curves", "params_plot"]
 
-_IN_LEGEND = 24
+_IN_LEGEND = 14  # so many lines of text are beside a figure of the usual height
 _EPS = float(np.finfo(np.float64).eps)
 
 
@@ -37,7 +37,7 @@ def params_plot(
 ) -> Figure:
     """The params at the points that the solver asked for, one line per param.
 
-    Of more than 24 params those that moved most have colours and are in the legend; the rest is grey, and named under
+    Of more than 14 params those that moved most have colours and are in the legend; the rest is grey, and named under
     the pointer.
 
     Args:
