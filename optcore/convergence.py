@@ -49,13 +49,14 @@ def convergence_report(history: History) -> dict[str, dict[str, float]] | None:
 
 def _changes(values: NDArray[np.float64], points: NDArray[np.float64]) -> dict[str, float]:
     """Changes from values, shape (k,), and points, shape (k, n), to the last of them."""
-    with np.errstate(all="ignore"):  # a change that can't be told (inf - inf) is NaN
+    with np.errstate(all="ignore"):  # a change that can't be told (inf - inf) is NaN, one beyond floats inf
         fun = abs(values[-1] - values[0])
         steps = points - points[-1]
         relative = steps / np.maximum(np.abs(points[-1]), _LEAST_SCALE)
-    return {
-        "relative_criterion_change": float(fun / max(abs(values[-1]), _LEAST_SCALE)),
-        "relative_params_change": float(np.linalg.norm(relative, axis=1).max()),
-        "absolute_criterion_change": float(fun),
-        "absolute_params_change": float(np.linalg.norm(steps, axis=1).max()),
-    }
+        changes = {
+            "relative_criterion_change": fun / max(abs(values[-1]), _LEAST_SCALE),
+            "relative_params_change": np.linalg.norm(relative, axis=1).max(),
+            "absolute_criterion_change": fun,
+            "absolute_params_change": np.linalg.norm(steps, axis=1).max(),
+        }
+    return {name: float(change) for name, change in changes.items()}

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis.extra import numpy as hnp
 
 import optcore as om
-from optcore.history import TASKS, History, PrivateMemory, Recorder, read_rows
+from optcore.history import TASKS, History, PrivateMemory, Recorder, distinct, read_rows
 from tests.core.counting import ROSENBROCK_START, rosenbrock, rosenbrock_gradient, rosenbrock_residuals
 
 
@@ -74,11 +74,71 @@ def test_times_are_seconds_since_the_start_in_order():
 def test_as_a_data_frame_there_is_one_row_an_evaluation_and_one_column_a_param():
     result = om.minimize(lambda p: p["b"] ** 2 + p["a"] @ p["a"], {"b": 1.0, "a": np.ones(2)}, "scipy_slsqp")
     frame = result.history.to_frame()
-    assert list(frame.columns) == ["evaluation", "task", "fun", "batch", "start", "stop", "failed", "a[0]", "a[1]", "b"]
+    assert list(frame.columns) == [
+        "evaluation", "task", "fun", "batch", "start", "stop", "best", "feasible", "failed", "a[0]", "a[1]", "b",
+    ]  # fmt: skip
+    np.testing.assert_array_equal(frame["best"], result.history.monotone_fun)
+    assert frame["feasible"].all()
     assert len(frame) == len(result.history) == result.n_fun_evals
     np.testing.assert_array_equal(frame["evaluation"], np.arange(len(frame)))
     np.testing.assert_array_equal(frame[["a[0]", "a[1]", "b"]], result.history.flat_params)
     assert result.history.params[0]["b"] == 1.0
+
+
+def test_points_outside_the_bounds_are_marked_in_the_data_frame():
+    def solver(fun, x0):
+        return min(np.array([[5.0], [1.0], [0.5]]), key=fun)
+
+    result = om.minimize(lambda x: float(x[0]), np.array([3.0]), solver, bounds=om.Bounds(lower=[1.0], upper=[4.0]))
+    frame = result.history.to_frame()
+    rows = [(3.0, 3.0, True), (5.0, 3.0, False), (1.0, 1.0, True), (0.5, 1.0, False)]
+    assert list(zip(frame["0"], frame["best"], frame["feasible"], strict=True)) == rows
+
+
+def test_a_param_that_is_called_like_a_column_has_a_column_of_its_own():
+    result = om.minimize(lambda p: p["fun"] ** 2 + p["task"] ** 2, {"fun": 1.0, "task": 2.0}, "scipy_neldermead")
+    frame = result.history.to_frame()
+    assert frame.columns.is_unique
+    np.testing.assert_array_equal(frame["fun"], result.history.fun)
+    np.testing.assert_array_equal(frame[["params['fun']", "params['task']"]], result.history.flat_params)
+
+
+@given(st.lists(st.sampled_from(["a", "b", "fun", "a (2)", "params['fun']"])))
+def test_names_as_keys_are_distinct_and_unchanged_where_they_can_be(names):
+    keys = distinct(names, taken=["fun", "task"])
+    assert len(set(keys)) == len(keys) == len(names)
+    assert not {"fun", "task"} & set(keys)
+    for i, (name, key) in enumerate(zip(names, keys, strict=True)):
+        if name not in ("fun", *keys[:i]):
+            assert key == name
+
+
+def test_a_history_of_50000_evaluations_of_100_params_needs_little_more_than_its_numbers():
+    def solver(fun, x0):
+        for i in range(50_000):
+            fun(x0 + i)
+        return x0
+
+    history = om.minimize(lambda x: 1.0, np.ones(100), solver).history
+    k, n = history.flat_params.shape
+    assert k >= 50_000
+    numbers = k * (8 * (n + 3) + 4 + 1)  # x, fun, start, stop: float64; batch: int32; task: uint8
+    arrays = [array for array in history.rows if array is not None]
+    assert sum(array.nbytes for array in arrays) <= 1.10 * numbers
+    assert all(array.base is None for array in arrays)  # nothing larger is kept alive behind them
+    assert len(pickle.dumps(history)) <= 1.10 * numbers
+
+
+def test_the_pickle_of_a_short_history_is_small():
+    history = om.minimize(rosenbrock, ROSENBROCK_START, "scipy_neldermead", collect_history=False).history
+    assert len(pickle.dumps(history)) < 2000
+
+
+def test_params_become_rows_and_rows_params():
+    history = om.minimize(lambda p: p["b"] ** 2 + p["a"] @ p["a"], {"b": 1.0, "a": np.ones(2)}, "scipy_slsqp").history
+    np.testing.assert_array_equal(history.flatten({"b": 3, "a": [1, 2]}), [1.0, 2.0, 3.0])
+    np.testing.assert_array_equal(history.flatten(history.params[-1]), history.flat_params[-1])
+    np.testing.assert_array_equal(History(history.rows).flatten([1, 2, 3]), [1.0, 2.0, 3.0])
 
 
 def test_a_history_pickles_and_prints_its_counts():
