@@ -194,9 +194,10 @@ def _named(results: Any, names: Sequence[str] | None) -> list[_Named]:
         given = dict(zip(map(str, names), results, strict=True))
     else:
         raise InvalidInputError(f"results must be a result, a dict or a list of results, but are {results!r}")
-    if not given:
+    named = [entry for name, value in given.items() for entry in _members(name, value)]
+    if not named:
         raise InvalidInputError("there is nothing to draw: results are empty")
-    return [entry for name, value in given.items() for entry in _members(name, value)]
+    return named
 
 
 def _members(name: str, value: Any) -> list[_Named]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import optree
 from numpy.typing import NDArray
 
 from optcore.errors import InvalidInputError
@@ -104,10 +105,12 @@ def _chosen(history: History, selector: Any) -> list[int]:
         return list(range(n))
     # Params whose entries are their own column numbers, as floats.
     selected = selector(history.unflatten(np.arange(n, dtype=float)))
-    columns = [int(i) for i in Converter(selected).start]
+    columns = [] if not optree.tree_leaves(selected) else Converter(selected).start.tolist()
+    if not columns:
+        raise InvalidInputError(f"selector must return a part of params, but returned {selected!r}")
     if not set(columns) <= set(range(n)) or len(set(columns)) < len(columns):
         raise InvalidInputError("selector must return a part of params as it is, not something computed from them")
-    return columns
+    return [int(column) for column in columns]
 
 
 def _most_moved(names: Sequence[str], points: NDArray[np.float64]) -> frozenset[str] | None:
