@@ -39,6 +39,7 @@ _MEANINGS = {
     "stop": "seconds from the start of the optimization to the end of the call",
     "best": "best value so far among feasible points that the solver asked for; NaN before the first",
     "feasible": "whether the point is within the bounds",
+    "failed": "whether the solver got a penalty, because the call gave no answer that could be used",
     "x": "the point; its entries are called as optcore.names says",
 }
 #: Measured on histories of forward differences and of Nelder-Mead: dictionaries make columns of floats larger.
@@ -127,7 +128,7 @@ def read_history(path: str | os.PathLike[str]) -> History:
             "upgrade it with: pip install --upgrade optcore"
         )
     names = tuple(json.loads(metadata["optcore.names"]))
-    read = {name: table[name].to_numpy() for name in ("fun", "batch", "start", "stop", "feasible")}
+    read = {name: table[name].to_numpy() for name in ("fun", "batch", "start", "stop", "feasible", "failed")}
     codes = {task: code for code, task in enumerate(TASKS)}
     rows = HistoryRows(
         task=np.array([codes[task] for task in table["task"].to_pylist()], dtype=np.uint8),

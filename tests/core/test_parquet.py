@@ -64,6 +64,7 @@ def test_every_float_survives(tmp_path, data, k, n):
         stop=draw(np.float64, st.floats(0, 1e9)),
         x=draw(np.float64, finite_or_not, (k, n)),
         feasible=draw(np.bool_, st.booleans()),
+        failed=draw(np.bool_, st.booleans()),
     )
     History(rows).to_parquet(tmp_path / "h.parquet")
     again = History.from_parquet(tmp_path / "h.parquet").rows
