@@ -370,8 +370,8 @@ class History:
 
         Columns: `evaluation` (counted from 0), `task`, `fun`, `batch`, `start` and `stop` (seconds since the start of
         the optimization), `best` (so far, among the points that the solver asked for), `feasible` (whether the point
-        is within the bounds), `failed` (whether the solver got a penalty instead of an answer), and the params by the names of `names`. A param whose name is taken already, "fun" for
-        instance, is called "params['fun']".
+        is within the bounds), `failed` (whether the solver got a penalty instead of an answer), and the params by
+        the names of `names`. A param whose name is taken already, "fun" for instance, is called "params['fun']".
         """
         import pandas as pd
 

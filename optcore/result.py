@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import html
-import json
 import os
-import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,8 +16,6 @@ from optcore.history import History, distinct
 from optcore.provenance import Provenance, json_numbers, plain
 
 __all__ = ["OptimizeResult"]
-
-_WIDTH, _PARAMS_LINES = 80, 7
 
 #: What results of scipy and optimagic have under these names, and where it is here.
 ELSEWHERE = {
@@ -198,11 +193,13 @@ class OptimizeResult:
     def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
         """The summary as strict JSON text, also written to a file where a path is given.
 
-        >>> import numpy as np, optcore as om
+        >>> import json, numpy as np, optcore as om
         >>> text = om.minimize(lambda x: float(x @ x), np.ones(2), "scipy_lbfgsb").to_json()
         >>> json.loads(text)["options"]["algorithm"]["limited_memory_storage_length"]
         10
         """
+        import json
+
         text = json.dumps(self.summary(), indent=2, allow_nan=False)
         if path is not None:
             with replacing(path) as beside:
@@ -222,89 +219,16 @@ class OptimizeResult:
 
     # to look at -----------------------------------------------------------------------------------------------------
 
-    @property
-    def _title(self) -> str:
-        return f"{self.direction} with {self.algorithm}"
-
-    def _lines(self) -> list[tuple[str, str]]:
-        calls = [f"{self.n_fun_evals} of fun"]
-        if self.n_numdiff_evals:
-            calls[0] += f" ({self.n_numdiff_evals} for numerical derivatives)"
-        if self.n_jac_evals:
-            calls.append(f"{self.n_jac_evals} of jac")
-        if self.n_fun_and_jac_evals:
-            calls.append(f"{self.n_fun_and_jac_evals} of fun_and_jac")
-        iterations = "" if self.n_iterations is None else f", {self.n_iterations} iterations"
-        return [
-            ("status", f"{self.status.value}: {self.message}" if self.message else self.status.value),
-            ("fun", f"{self.fun!r} (from {self.start_fun!r})"),
-            ("params", _one_line(self.params)),
-            ("calls", ", ".join(calls) + iterations),
-            *([("changes", _changes(self.convergence_report))] if self.convergence_report else []),
-            ("seconds", f"{self.seconds:.3g}"),
-        ]
-
     def __repr__(self) -> str:
-        margin = " " * 11
-        lines = [textwrap.shorten(self._title, _WIDTH, placeholder=" ...")]
-        for name, text in self._lines():
-            wrapped = textwrap.wrap(
-                text[: _WIDTH * _PARAMS_LINES],  # what can be shown; the rest would cost time only
-                _WIDTH,
-                break_on_hyphens=False,  # they are signs of exponents
-                initial_indent=f"  {name:<9}",
-                subsequent_indent=margin,
-                max_lines=_PARAMS_LINES if name == "params" else 3,
-                placeholder=f" ... {len(self.history.names)} in all" if name == "params" else " ...",
-            )
-            lines.extend(wrapped)
-        return "\n".join(lines)
+        from optcore.display import as_text
+
+        return as_text(self)
 
     def _repr_html_(self) -> str:
         """A table for notebooks; options, versions and environment fold out."""
-        rows = [(name, html.escape(_cut(text))) for name, text in self._lines() if name != "changes"]
-        if self.convergence_report:
-            rows.insert(-1, ("changes", _changes_table(self.convergence_report)))
-        made = {"options": self.options, "versions": self.versions, "environment": self.environment}
-        rows += [(name, _fold_out(entries)) for name, entries in made.items()]
-        body = "".join(f"<tr>{_cell('th', name)}{_cell('td', text)}</tr>" for name, text in rows)
-        return f"<table><caption>{html.escape(self._title)}</caption>{body}</table>"
+        from optcore.display import as_html
+
+        return as_html(self)
 
 
 _COUNTS = ("n_iterations", "n_fun_evals", "n_jac_evals", "n_fun_and_jac_evals", "n_numdiff_evals")
-
-
-def _one_line(value: Any) -> str:
-    return " ".join(repr(value).split())
-
-
-def _cut(text: str, limit: int = 500) -> str:
-    return text if len(text) <= limit else text[: limit - 4] + " ..."
-
-
-def _changes(report: Mapping[str, Mapping[str, float]]) -> str:
-    spans = [
-        f"fun {report[name]['relative_criterion_change']:.1e}, params {report[name]['relative_params_change']:.1e}"
-        for name in ("one_step", "five_steps")
-    ]
-    return f"last step: {spans[0]}; last five: {spans[1]} (relative)"
-
-
-def _cell(tag: str, text: str) -> str:
-    return f"<{tag} style='text-align:left;vertical-align:top'>{text}</{tag}>"
-
-
-def _changes_table(report: Mapping[str, Mapping[str, float]]) -> str:
-    head = "".join(_cell("th", text) for text in ("", "last step", "last five steps"))
-    body = "".join(
-        f"<tr>{_cell('th', name.removesuffix('_change').replace('_', ', '))}"
-        + "".join(_cell("td", f"{span[name]:.3g}") for span in report.values())
-        + "</tr>"
-        for name in report["one_step"]
-    )
-    return f"<table><tr>{head}</tr>{body}</table>"
-
-
-def _fold_out(entries: Mapping[str, Any]) -> str:
-    text = html.escape(json.dumps(json_numbers(entries), indent=2))
-    return f"<details><summary>{', '.join(map(html.escape, entries))}</summary><pre>{text}</pre></details>"
