@@ -27,8 +27,10 @@ __all__ = ["SCHEMA_VERSION", "read_history", "write_history"]
 
 SCHEMA_VERSION = "1"
 _TABLE = "optimization history"
-#: Evaluations in a row group: one is in memory at a time, in lists, when a file is written.
+#: Evaluations in a row group: one is in memory at a time, in lists, when a file is written. Where points are long it
+#: has fewer, since lists are found by numbers of 32 bits.
 _GROUP = 131_072
+_GROUP_ENTRIES = 1 << 26
 
 _MEANINGS = {
     "evaluation": "position among all calls of user code, from 0",
@@ -82,8 +84,9 @@ def write_history(history: History, path: str | os.PathLike[str]) -> None:
             write_page_checksum=True,
         ) as writer,
     ):
-        for first in range(0, max(len(history), 1), _GROUP):
-            part = slice(first, first + _GROUP)
+        size = max(min(_GROUP, _GROUP_ENTRIES // max(history.flat_params.shape[1], 1)), 1)
+        for first in range(0, max(len(history), 1), size):
+            part = slice(first, first + size)
             arrays = [pa.array(column[part]) for column in columns.values()]
             writer.write_table(pa.table([*arrays, _lists(history.flat_params[part])], schema=schema))
 

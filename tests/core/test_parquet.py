@@ -168,3 +168,13 @@ def test_pyarrow_is_imported_when_a_file_is_written_and_not_before():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_long_points_are_written_in_groups_that_fit(tmp_path, monkeypatch):
+    monkeypatch.setattr("optcore.parquet._GROUP_ENTRIES", 10)
+    history = om.minimize(lambda x: float(x @ x), np.ones(4), "scipy_neldermead").history
+    history.to_parquet(tmp_path / "history.parquet")
+    assert pq.ParquetFile(tmp_path / "history.parquet").num_row_groups == -(-len(history) // 2)
+    np.testing.assert_array_equal(
+        om.History.from_parquet(tmp_path / "history.parquet").flat_params, history.flat_params
+    )
