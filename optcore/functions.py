@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from optcore.errors import InvalidFunctionError, InvalidInputError, unknown_name
 from optcore.history import FUN, FUN_AND_JAC, JAC
 from optcore.marks import FunctionValue, Kind, kind_of
-from optcore.tree import Converter, ResidualReader
+from optcore.residuals import ResidualReader
+from optcore.sparse import Jacobian
+from optcore.tree import Converter
 
 __all__ = ["FlatFun", "FlatFunAndJac", "FlatJac", "by_kind", "gradient_of", "scalar_of"]
 
@@ -40,10 +42,10 @@ def scalar_of(kind: Kind, output: Any) -> float:
     return float(value.real)
 
 
-def gradient_of(kind: Kind, output: Any, derivative: NDArray[np.float64]) -> NDArray[np.float64]:
+def gradient_of(kind: Kind, output: Any, derivative: Jacobian) -> NDArray[np.float64]:
     """The gradient, shape (n,), from output and derivative: 2 J'r, column sums, or the derivative itself."""
     if kind is Kind.SCALAR:
-        return derivative
+        return derivative  # type: ignore[no-any-return]
     if kind is Kind.LEAST_SQUARES:
         return 2.0 * np.asarray(output @ derivative)
     return np.asarray(derivative.sum(axis=0))
@@ -165,7 +167,7 @@ class FlatJac(_Flat):
             return answer, NAN  # the hot path
         return self._read_derivative(answer), NAN
 
-    def _read_derivative(self, tree: Any, m: int | None = None) -> NDArray[np.float64]:
+    def _read_derivative(self, tree: Any, m: int | None = None) -> Jacobian:
         if self.kind is Kind.SCALAR:
             return self._converter.gradient(tree, self.name)
         return self.reader.jacobian(tree, self.name, m)

@@ -245,7 +245,8 @@ class History:
     """All calls of user code in plan order, those for numerical derivatives included.
 
     Args:
-        rows: the arrays behind the properties, or a function that makes them when they are asked for.
+        rows: the arrays behind the properties, or a function that makes them when they are asked for; of params they
+            hold what was free.
         direction: "minimize" or "maximize"; decides what counts as best.
         converter: knows params (optcore.tree.Converter); None: they are flat vectors.
     """
@@ -275,11 +276,11 @@ class History:
         """What the columns of `flat_params` are called."""
         if self.converter is None:
             return tuple(map(str, range(self.rows.x.shape[1])))
-        return tuple(self.converter.names)
+        return tuple(self.converter.all_names)
 
     def unflatten(self, x: NDArray[np.float64]) -> Any:
         """A row of `flat_params` as params."""
-        return x.copy() if self.converter is None else self.converter.unflatten(x)
+        return x.copy() if self.converter is None else self.converter.restore(x)
 
     def flatten(self, params: Any) -> NDArray[np.float64]:
         """Params as a row of `flat_params`, shape (n,)."""
@@ -322,13 +323,13 @@ class History:
 
     @property
     def flat_params(self) -> NDArray[np.float64]:
-        """The points, shape (k, n); the columns are `names`."""
-        return self.rows.x
+        """The points, shape (k, n), fixed entries included; the columns are `names`."""
+        return self.rows.x if self.converter is None else self.converter.with_fixed(self.rows.x)
 
     @property
     def params(self) -> list[Any]:
         """The points as params, built when asked for."""
-        return [self.unflatten(x) for x in self.rows.x]
+        return [self.unflatten(x) for x in self.flat_params]
 
     @property
     def asked(self) -> NDArray[np.bool_]:

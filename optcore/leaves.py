@@ -1,52 +1,63 @@
-"""One leaf of a params tree: how it is named, read as float64, and restored as it came."""
+"""One leaf of a params tree: how it is read as float64, restored as it came, and recognised in derivatives."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import numbers
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
-import optree
 from numpy.typing import NDArray
 
 from optcore.errors import InvalidFunctionError, InvalidInputError
+from optcore.sparse import is_sparse
+from optcore.structure import NAMESPACE, show
 
 Vector = NDArray[Any]  # float64, or complex128 within a complex step
 FLOAT64 = np.dtype(np.float64)
+#: What restores a leaf from its entries, which are its own; None: they are what the leaf was.
+Restore = Callable[[Vector], Any] | None
 
 
 @dataclass(frozen=True)
 class Leaf:
-    """One leaf of a params tree: how it is named, read and restored."""
+    """One leaf of a params tree, or of a tree of residuals.
 
-    name: str
+    Attributes:
+        shape: of its entries.
+        restore: makes it of its entries, shape (size,); of its one entry where it was a number.
+        axes: the index of a Series; index and columns of a DataFrame; nothing otherwise.
+        is_number: whether it was a number rather than an array.
+    """
+
     shape: tuple[int, ...]
-    restore: Callable[[Vector], Any]
-    data: Any = None  # of a pandas leaf: what has the index
+    restore: Restore = None
+    axes: tuple[Any, ...] = ()
+    is_number: bool = False
 
     @property
     def size(self) -> int:
         """Number of entries."""
         return math.prod(self.shape)
 
-    def within(self, what: str) -> str:
-        """This leaf of `what`, for messages."""
-        return f"{what} at leaf {self.name!r}" if self.name else what
+    def labels(self, name: str) -> tuple[str, ...]:
+        """What its entries are called if the leaf is called `name`, for instance "beta['age']"."""
+        if self.axes:
+            keys = list(self.axes[0]) if len(self.axes) == 1 else list(product(*self.axes))
+            return tuple(f"{name}[{key!r}]" if name else str(key) for key in keys)
+        if self.shape == ():
+            return (name,)
+        indices = [",".join(map(str, index)) for index in np.ndindex(self.shape)]
+        return tuple(f"{name}[{index}]" for index in indices) if name else tuple(indices)
 
-    @property
-    def index(self) -> Any:
-        """The index of a pandas leaf, else None."""
-        return None if self.data is None else self.data.index
 
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """One per entry, for instance "beta['age']"."""
-        if self.data is None:
-            return _entry_labels(self.name, self.shape)
-        return tuple(f"{self.name}[{key!r}]" if self.name else str(key) for key in _pandas_keys(self.data))
+def within(what: str, name: str) -> str:
+    """The leaf called `name` of `what`, for messages."""
+    return f"{what} at leaf {name!r}" if name else what
 
 
 def library_of(value: Any) -> str:
@@ -59,6 +70,11 @@ def is_scalar(value: Any) -> bool:
     return isinstance(value, (numbers.Real, np.number)) and not isinstance(value, (bool, np.bool_))
 
 
+def _is_real(dtype: np.dtype[Any]) -> bool:
+    """Whether its values are real numbers; the short floats of JAX are of no kind that numpy knows."""
+    return dtype.kind in "iuf" or dtype.name.startswith(("bfloat", "float"))
+
+
 def numeric(value: Any, what: str) -> NDArray[np.float64]:
     """`value` as a float64 array, or an error that says why it can't be one."""
     try:
@@ -69,79 +85,77 @@ def numeric(value: Any, what: str) -> NDArray[np.float64]:
         try:
             array = array.astype(np.float64)
         except (TypeError, ValueError) as error:
-            raise InvalidInputError(f"{what} must be numeric, but is {show(value)}") from error
-    if array.dtype.kind not in "iuf":
+            raise InvalidInputError(f"{what} must be numeric, but is {show(value)}{_registration(value)}") from error
+    if not _is_real(array.dtype):
         raise InvalidInputError(f"{what} must be real numbers, but is {show(value)} of type {array.dtype}")
     return array.astype(np.float64)
 
 
-def refuse_none(params: Any) -> None:
-    """Raise InvalidInputError where a leaf of params is None, which optree would pass over."""
-    paths, values, _ = optree.tree_flatten_with_path(params, none_is_leaf=True)
-    for path, value in zip(paths, values, strict=True):
-        if value is None:
-            raise InvalidInputError(f"params leaf {leaf_name(path)!r} must be a number or an array, but is None")
-
-
-def show(value: Any, limit: int = 60) -> str:
-    """A value as messages show it: one line of at most `limit` characters."""
-    text = " ".join(repr(value).split())
-    return text if len(text) <= limit else text[: limit - 3] + "..."
-
-
-def _entry_labels(name: str, shape: tuple[int, ...]) -> tuple[str, ...]:
-    if shape == ():
-        return (name or "x",)
-    if name == "":  # params are one array: its entries are called by their index
-        return tuple(",".join(map(str, index)) for index in np.ndindex(shape))
-    return tuple(f"{name}[{','.join(map(str, index))}]" for index in np.ndindex(shape))
-
-
-def leaf_name(path: tuple[Any, ...]) -> str:
-    """`('c', 0)` -> "c[0]": the first key bare, as a user would call it."""
-    if not path:
+def _registration(value: Any) -> str:
+    """What to do with an object that may have been meant as a container."""
+    cls = type(value)
+    if not (dataclasses.is_dataclass(cls) or hasattr(cls, "__attrs_attrs__") or hasattr(value, "tree_flatten")):
         return ""
-    first, *rest = path
-    return f"{first}" + "".join(f"[{entry!r}]" for entry in rest)
+    return (
+        f"; register {cls.__name__} with optree, so that its fields are params: "
+        f"optree.register_pytree_node({cls.__name__}, ..., namespace={NAMESPACE!r}), or define it with "
+        f"optree.dataclasses.dataclass(namespace={NAMESPACE!r})"
+    )
 
 
-def accessor_name(accessor: optree.PyTreeAccessor) -> str:
-    """As `leaf_name`, with the fields of namedtuples by their names."""
-    name = ""
-    for entry in accessor:
-        if isinstance(entry, optree.NamedTupleEntry):
-            name += f".{entry.field}" if name else entry.field
-        else:
-            name += f"[{entry.entry!r}]" if name else f"{entry.entry}"
-    return name
+# params in, params out -----------------------------------------------------------------------------------------------
 
 
-def read_leaf(value: Any, name: str) -> tuple[Leaf, NDArray[np.float64]]:
-    """What a leaf is, and its numbers as a flat vector.
+def read_leaf(value: Any, name: Callable[[], str]) -> tuple[Leaf, NDArray[np.float64]]:
+    """What a leaf of params is, and its numbers as a flat vector.
+
+    Args:
+        value: the leaf.
+        name: says what it is called, for messages.
 
     Raises:
         InvalidInputError: it isn't numeric; names the leaf.
     """
-    what = f"params leaf {name!r}" if name else "params"
+    if type(value) is float:
+        return _PYTHON_NUMBER, np.array((value,))
+    if type(value) is np.ndarray and value.dtype is FLOAT64:
+        return Leaf(value.shape, _restore_array(value.shape)), value.flatten()
+    what = f"params leaf {name()!r}" if name() else "params"
     if library_of(value) == "pandas":
-        return _read_pandas(value, name, what)
+        return _read_pandas(value, what)
     array = numeric(value, what)
-    shape = array.shape
-    restore: Callable[[Vector], Any]
+    shape, flat = array.shape, array.ravel()
     if library_of(value) in {"jax", "jaxlib"}:
-        restore = RestoreJax(shape)
-    elif isinstance(value, np.ndarray):
-        restore = RestoreArray(shape)
-    elif is_scalar(value):
-        restore = restore_number
-    else:
-        raise InvalidInputError(f"{what} must be a number or an array, but is {show(value)}")
-    return Leaf(name, shape, restore), array.ravel()
+        return Leaf(shape, RestoreJax(shape)), flat
+    if isinstance(value, np.ndarray):
+        _refuse_subclass(value, what)
+        return Leaf(shape, _restore_array(shape)), flat
+    if isinstance(value, np.number):
+        return Leaf((), is_number=True), flat
+    if is_scalar(value):
+        return _PYTHON_NUMBER, flat
+    raise InvalidInputError(f"{what} must be a number or an array, but is {show(value)}")
 
 
-def restore_number(x: Vector) -> Any:
+def _refuse_subclass(value: NDArray[Any], what: str) -> None:
+    """Masks, units and the meaning of * would be lost on the way."""
+    if type(value) not in (np.ndarray, np.memmap):
+        raise InvalidInputError(
+            f"{what} is a {type(value).__name__}, which would come back as a plain array; give numpy.asarray(...) of "
+            "it, and fixed= for entries that are not to change"
+        )
+
+
+def restore_number(x: Any) -> Any:
     """One entry as a Python number."""
     return x.item()
+
+
+_PYTHON_NUMBER = Leaf((), restore_number, is_number=True)
+
+
+def _restore_array(shape: tuple[int, ...]) -> Restore:
+    return None if len(shape) == 1 else RestoreArray(shape)
 
 
 @dataclass(frozen=True)
@@ -151,8 +165,8 @@ class RestoreArray:
     shape: tuple[int, ...]
 
     def __call__(self, x: Vector) -> Any:
-        """The entries x, shape (size,), as a new array."""
-        return x.reshape(self.shape).copy()
+        """The entries x, shape (size,), in shape."""
+        return x.reshape(self.shape)
 
 
 @dataclass(frozen=True)
@@ -179,60 +193,101 @@ class _RestorePandas:
             frame[self.column] = x
             return frame
         if self.template.ndim == 1:
-            return type(self.template)(x.copy(), index=self.template.index, name=self.template.name)
+            return type(self.template)(x, index=self.template.index, name=self.template.name)
         return type(self.template)(
-            x.reshape(self.template.shape).copy(), index=self.template.index, columns=self.template.columns
+            x.reshape(self.template.shape), index=self.template.index, columns=self.template.columns
         )
 
 
-def _read_pandas(value: Any, name: str, what: str) -> tuple[Leaf, NDArray[np.float64]]:
-    column = "value" if value.ndim == 2 and "value" in value.columns else None
+def _read_pandas(value: Any, what: str) -> tuple[Leaf, NDArray[np.float64]]:
+    if value.ndim not in (1, 2) or not hasattr(value, "index"):
+        raise InvalidInputError(f"{what} must be a Series or a DataFrame, but is {show(value)}")
+    column = "value" if value.ndim == 2 and _has_value_column(value) else None
     data = value[column] if column else value
+    if data.ndim == 2:
+        for label, dtype in zip(data.columns, data.dtypes, strict=True):
+            if dtype.kind not in "iufO":
+                raise InvalidInputError(
+                    f"{what} must be real numbers, but its column {label!r} is of type {dtype}; call the column that "
+                    "is to be optimized 'value', or give the others elsewhere"
+                )
     array = numeric(data.to_numpy(), what)
-    return Leaf(name, array.shape, _RestorePandas(value.copy(), column), data.copy()), array.ravel()
+    axes = (data.index,) if data.ndim == 1 else (data.index, data.columns)
+    # Series and DataFrames of another kind, such as those of geopandas, come back as plain ones.
+    return Leaf(array.shape, _RestorePandas(value.copy(), column), axes), array.ravel()
 
 
-def _pandas_keys(data: Any) -> Iterator[Any]:
-    if data.ndim == 1:
-        yield from data.index
-    else:
-        yield from ((row, column) for row in data.index for column in data.columns)
+def _has_value_column(frame: Any) -> bool:
+    return frame.columns.nlevels == 1 and list(frame.columns).count("value") == 1
+
+
+# what is given for leaves of params ----------------------------------------------------------------------------------
 
 
 def align(value: Any, leaf: Leaf, what: str, error: type[Exception]) -> Any:
     """A Series or DataFrame in the order of the index of params."""
-    if value.ndim == 2 and len(leaf.shape) == 1:
-        value = value["value"] if "value" in value.columns else value.iloc[:, 0]
-    axes = ["index", "columns"][: value.ndim] if value.ndim == len(leaf.shape) else ["index"]
-    for axis in axes:
-        given, wanted = getattr(value, axis), getattr(leaf.data, axis)
-        if given.equals(wanted):
-            continue
-        if len(given) != len(wanted) or set(given) != set(wanted):
-            raise error(f"{what} has the {axis} {list(given)}, but params have {list(wanted)}")
-        value = value.reindex(**{axis: wanted})
+    value = _one_column(value, leaf, what, error)
+    if value.ndim != len(leaf.axes):
+        return value.to_numpy()
+    for axis, wanted in zip(("index", "columns"), leaf.axes, strict=False):
+        value = reordered(value, axis, wanted, what, error)
     return value.to_numpy()
 
 
-def completed(value: Any, leaf: Leaf, default: float, what: str) -> Any:
+def reordered(value: Any, axis: str, wanted: Any, what: str, error: type[Exception], whose: str = "params have") -> Any:
+    """A Series or DataFrame with one of its axes in the order that is wanted."""
+    given = getattr(value, axis)
+    if given.equals(wanted):
+        return value
+    if len(given) != len(wanted) or set(given) != set(wanted):
+        raise error(f"{what} has the {axis} {show(list(given))}, but {whose} {show(list(wanted))}")
+    if not wanted.is_unique:
+        raise error(
+            f"{what} has the {axis} {show(list(given))}, but {whose} {show(list(wanted))}: with labels that come "
+            "twice the order must be the same"
+        )
+    return value.reindex(**{axis: wanted})
+
+
+def _one_column(value: Any, leaf: Leaf, what: str, error: type[Exception]) -> Any:
+    """Of a DataFrame the column that is meant where params have a vector."""
+    if value.ndim != 2 or len(leaf.shape) != 1:
+        return value
+    if _has_value_column(value):
+        return value["value"]
+    if value.shape[1] != 1:
+        raise error(
+            f"{what} has the columns {show(list(value.columns))}; give a Series, or call the column that is meant "
+            "'value'"
+        )
+    return value.iloc[:, 0]
+
+
+def completed(value: Any, leaf: Leaf, default: Any, what: str) -> Any:
     """A Series that has a part of the index of params, with the default for the rest."""
-    if value.ndim == 2 and len(leaf.shape) == 1:
-        value = value["value"] if "value" in value.columns else value.iloc[:, 0]
-    if value.ndim != 1 or len(leaf.shape) != 1:
+    value = _one_column(value, leaf, what, InvalidInputError)
+    if value.ndim != 1 or len(leaf.axes) != 1:
         return value
     for key in value.index:
-        if key not in leaf.index:
+        if key not in leaf.axes[0]:
             raise InvalidInputError(
-                f"{what} has the entry {key!r} that params don't have; they have {list(leaf.index)}"
+                f"{what} has the entry {key!r} that params don't have; they have {show(list(leaf.axes[0]))}"
             )
-    return value if len(value.index) == len(leaf.index) else value.reindex(leaf.index, fill_value=default)
+    if len(value.index) == len(leaf.axes[0]):
+        return value
+    if not (value.index.is_unique and leaf.axes[0].is_unique):
+        raise InvalidInputError(f"{what} must have all entries of params, since they have labels that come twice")
+    return value.reindex(leaf.axes[0], fill_value=default)
+
+
+# derivatives ---------------------------------------------------------------------------------------------------------
 
 
 def as_pandas(block: NDArray[Any], leaf: Leaf) -> Any:
     """A derivative with respect to a pandas leaf, with its index where it is a vector."""
     import pandas as pd
 
-    return pd.Series(block, index=leaf.index) if block.ndim == 1 else block
+    return pd.Series(block, index=leaf.axes[0]) if block.ndim == 1 else block
 
 
 def derivative_array(value: Any, what: str) -> NDArray[Any]:
@@ -245,12 +300,75 @@ def derivative_array(value: Any, what: str) -> NDArray[Any]:
         return value
     if value is None:
         raise InvalidFunctionError(f"{what} returned None; is a return statement missing?")
+    if is_sparse(value):
+        value = value.toarray()
     try:
         array = np.asarray(value)
         if array.dtype.kind == "O":
             array = array.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise InvalidFunctionError(f"{what} returned {show(value)}, which can't be read as an array") from error
-    if array.dtype.kind not in "iuf":
+    if not _is_real(array.dtype):
         raise InvalidFunctionError(f"{what} must be real numbers, but returned {show(value)} of type {array.dtype}")
     return array.astype(np.float64)
+
+
+def remedy(shape: tuple[int, ...], expected: tuple[int, ...]) -> str:
+    """What to do about an array of a wrong shape; nothing where that isn't plain.
+
+    >>> remedy((3, 1), (3,)), remedy((2, 3), (3, 2)), remedy((2,), (3,))
+    ('; reshape it to (3,)', '; transpose it', '')
+    """
+    if len(shape) == 2 and shape == expected[::-1] and shape != expected:
+        return "; transpose it"
+    if [size for size in shape if size != 1] == [size for size in expected if size != 1]:
+        return f"; reshape it to {expected}" if expected else "; return a number"
+    return ""
+
+
+def jacobian_block(value: Any, residual: Leaf, leaf: Leaf, what: str, *, advice: str = "") -> Any:
+    """The derivative of one leaf of residuals by one leaf of params, as a matrix.
+
+    Args:
+        value: an array of shape `residual shape + param shape`; a sparse matrix of shape (size of the residual leaf,
+            size of the param leaf); or a Series or DataFrame, whose labels are matched.
+        residual: the leaf of residuals.
+        leaf: the leaf of params.
+        what: what returned it, for messages.
+        advice: ends the message about a wrong shape.
+
+    Returns:
+        Float64, shape (size of the residual leaf, size of the param leaf), sparse if value is.
+
+    Raises:
+        InvalidFunctionError: the shape doesn't fit, labels don't, or it isn't real.
+    """
+    expected, size = residual.shape + leaf.shape, (residual.size, leaf.size)
+    if is_sparse(value) and (value.ndim == 2 or value.shape != expected):
+        if not _is_real(value.dtype):
+            raise InvalidFunctionError(f"{what} must be real numbers, but is sparse of type {value.dtype}")
+        if value.shape != size:
+            raise InvalidFunctionError(
+                f"{what} is sparse of shape {value.shape}, but expected {size}{remedy(value.shape, size)}"
+            )
+        return value
+    if library_of(value) == "pandas":
+        value = _aligned_block(value, residual, leaf, what)
+    array = derivative_array(value, what)
+    if array.shape != expected:
+        raise InvalidFunctionError(
+            f"{what} has shape {array.shape}, but expected {expected}{advice}{remedy(array.shape, expected)}"
+        )
+    return array.reshape(size)
+
+
+def _aligned_block(value: Any, residual: Leaf, leaf: Leaf, what: str) -> Any:
+    """A block with the labels of residuals and params, in their order."""
+    axes = ("index", "columns")[: value.ndim]
+    labels = [*(residual.axes or (None,) * len(residual.shape)), *(leaf.axes or (None,) * len(leaf.shape))]
+    if len(labels) == len(axes):
+        whose = ["the residuals have"] * len(residual.shape) + ["params have"] * len(leaf.shape)
+        for axis, wanted, owner in zip(axes, labels, whose, strict=True):
+            if wanted is not None:
+                value = reordered(value, axis, wanted, what, InvalidFunctionError, owner)
+    return value.to_numpy()

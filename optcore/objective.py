@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from optcore import sparse
 from optcore.bounds import FlatBounds
 from optcore.dispatch import Answer, Question, answer_to
 from optcore.errors import InvalidFunctionError
@@ -200,8 +201,8 @@ class Objective:
             output = np.where(np.isnan(output), np.inf, output)
         return output.copy()
 
-    def jacobian(self, x: Vector) -> NDArray[np.float64]:
-        """The jacobian of the residuals at x, shape (m, n)."""
+    def jacobian(self, x: Vector) -> sparse.Jacobian:
+        """The jacobian of the residuals at x, shape (m, n); sparse if it came so and the solver takes it."""
         point = self._points.get(data := x.tobytes()) or self._remember(data)
         if point.derivative is None and not point.failed:
             self._find_derivative(point, x)
@@ -209,9 +210,9 @@ class Objective:
             assert self._penalty is not None
             m = self.m or 1
             return np.tile(self._penalty.gradient(x) / (2 * (m * self._penalty.value(x)) ** 0.5), (m, 1))
-        return point.derivative.copy()  # type: ignore[no-any-return]
+        return point.derivative.copy()
 
-    def residuals_and_jacobian(self, x: Vector) -> tuple[Vector, NDArray[np.float64]]:
+    def residuals_and_jacobian(self, x: Vector) -> tuple[Vector, sparse.Jacobian]:
         """Both at one x, as cheaply as they can be had together."""
         point = self._points.get(data := x.tobytes()) or self._remember(data)
         if point.value is None and point.derivative is None:
@@ -359,7 +360,7 @@ class Objective:
         if derivative is None:
             self._fail(point, x)
             return
-        flat = derivative if derivative.ndim == 1 else derivative.ravel()
+        flat = sparse.entries(derivative)
         if not -_INFINITY < flat.dot(flat) < _INFINITY:
             if self.evaluator.survives and not np.isfinite(flat).all():
                 self.evaluator.ledger.mark_failed(x.tobytes() if source in ("jac", "fun_and_jac") else None)
@@ -398,13 +399,12 @@ class Objective:
             "start where they can be evaluated"
         ) from cause
 
-    def _reject_nan(self, point: _Point, derivative: NDArray[np.float64], source: str, x: Vector) -> None:
+    def _reject_nan(self, point: _Point, derivative: sparse.Jacobian, source: str, x: Vector) -> None:
         if point.value == np.inf:  # there can't be a derivative where there is no value: point back to the start
-            point.derivative = np.where(np.isnan(derivative), 0.0, derivative)
+            point.derivative = sparse.without_nan(derivative)
             point.gradient = np.zeros_like(x) if self._penalty is None else self._penalty.gradient(x)
             return
-        columns = np.isnan(np.atleast_2d(derivative)).any(axis=0)
-        names = ", ".join(repr(self._converter.names[i]) for i in np.flatnonzero(columns)[:5])
+        names = ", ".join(repr(self._converter.names[i]) for i in sparse.nan_columns(derivative)[:5])
         raise InvalidFunctionError(
             f"{source} is nan for {names} at params {self._converter.describe(x)}; "
             "mend it, or survive such points with error_handling='continue'"

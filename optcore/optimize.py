@@ -24,9 +24,10 @@ from optcore.numdiff.derivative import Differences
 from optcore.numdiff.options import NumdiffOptions
 from optcore.objective import Functions, Objective
 from optcore.provenance import Provenance
+from optcore.residuals import ResidualReader
 from optcore.result import OptimizeResult
 from optcore.solvers.algorithm import Algorithm, SolverResult, make_algorithm
-from optcore.tree import Converter, ResidualReader
+from optcore.tree import Converter
 
 __all__ = ["maximize", "minimize"]
 
@@ -48,6 +49,7 @@ def minimize(
     algorithm: Any = None,
     *,
     bounds: Any = None,
+    fixed: Any = None,
     jac: Any = None,
     fun_and_jac: Any = None,
     fun_kwargs: Options = None,
@@ -69,7 +71,11 @@ def minimize(
         params: the start: a number, an array, or any pytree of them (dicts, lists, pandas Series and DataFrames ...).
         algorithm: a name ("scipy_lbfgsb"), one of `om.algos`, an instance with options, or a function of your own
             (see `optcore.solvers.algorithm.CallableAlgorithm`).
-        bounds: om.Bounds, scipy's Bounds, or a list of pairs.
+        bounds: om.Bounds, scipy's Bounds, or a list of pairs. Those of fixed entries are not used.
+        fixed: what stays as it is at the start, even outside its bounds: a tree of bools like params or a part of one
+            (one bool for a leaf, a branch or each entry), or names as in messages and `history.names`: "beta" (all of
+            it), "beta['age']", a list or set of them. Solvers and numerical derivatives see the other entries only;
+            functions, derivatives and results have all of them.
         jac: the derivative of fun, with the structure of params (as JAX gives it); or a list or dict of derivatives
             of different kinds.
         fun_and_jac: returns value and derivative; or a list or dict of such functions.
@@ -108,7 +114,7 @@ def minimize(
     if algorithm is None:
         raise InvalidInputError("algorithm is missing: name one, for instance 'scipy_lbfgsb' (om.algos has them all)")
     solver = make_algorithm(algorithm, algo_options)
-    converter = Converter(params)
+    converter = Converter(params, fixed)
     flat_bounds = flatten_bounds(bounds, converter, converter.start)
     sign = 1 if direction == "minimize" else -1
     _check_fit(solver, flat_bounds, sign)
@@ -219,10 +225,11 @@ def _read_functions(
     funs, jacs, both = by_kind(fun, "fun"), by_kind(jac, "jac"), by_kind(fun_and_jac, "fun_and_jac")
     fun_kind, jac_kind, both_kind = choose(solver.kind, funs, jacs, both, solver.name, needs_jac=solver.needs_jac)
     readers: dict[Kind, ResidualReader] = {}
+    keeps_sparse = solver.takes_sparse or solver.kind is Kind.SCALAR  # which gets r'J
     shared = fun_kwargs or {}
 
     def reader(kind: Kind) -> ResidualReader:
-        return readers.setdefault(kind, ResidualReader(converter))
+        return readers.setdefault(kind, ResidualReader(converter, keeps_sparse=keeps_sparse))
 
     def own(kwargs: Options) -> Mapping[str, Any]:
         return shared if kwargs is None else kwargs

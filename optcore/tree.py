@@ -1,4 +1,4 @@
-"""Params as the user knows them <-> flat float64 vectors; derivatives as trees <-> arrays.
+"""Params as the user knows them <-> flat float64 vectors of what is free; gradients and jacobians likewise.
 
 Trees are matched by key, never by position: optree sorts the keys of dicts, as JAX does.
 """
@@ -7,49 +7,58 @@ from __future__ import annotations
 
 import functools
 import itertools
-import math
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import optree
 from numpy.typing import NDArray
 
 from optcore.errors import InvalidFunctionError, InvalidInputError
+from optcore.fixed import read_fixed
 from optcore.leaves import (
+    FLOAT64,
     Leaf,
-    RestoreArray,
+    Restore,
     RestoreJax,
-    accessor_name,
     align,
     as_pandas,
-    completed,
     derivative_array,
-    is_scalar,
-    leaf_name,
+    jacobian_block,
     library_of,
     numeric,
     read_leaf,
-    refuse_none,
+    remedy,
     restore_number,
-    show,
+    within,
 )
+from optcore.partial import spread_numbers
+from optcore.sparse import Jacobian, is_sparse, stack
+from optcore.structure import ONE_LEAF, Structure, distinct, refuse_none, show
 
-__all__ = ["Converter", "ResidualReader"]
+__all__ = ["Converter"]
 
 Vector = NDArray[Any]  # float64, or complex128 within a complex step
-
-_ONE_LEAF = optree.tree_structure(0)  # type: ignore[arg-type]  # a number is a tree of one leaf
 
 
 class Converter:
     """Flattens and restores trees that look like `params`.
 
+    Below it there are only vectors of the n free entries; user functions always get all of params.
+
     Args:
         params: any pytree of numbers, numpy arrays, JAX arrays, pandas Series and DataFrames.
+        fixed: what stays as it is: names, or a tree of bools (see `optcore.fixed.read_fixed`).
+
+    Attributes:
+        n: number of free entries.
+        size: number of all entries.
+        start: the free entries of params, shape (n,).
+        is_vector: params are one 1-d numpy array, all of it free: there is nothing to convert.
+        structure: the keys of params.
+        leaves: what is at each of them.
 
     Raises:
-        InvalidInputError: a leaf isn't numeric, or there is nothing to optimize.
+        InvalidInputError: a leaf isn't numeric or not finite, or there is nothing to optimize; names the leaf.
 
     >>> converter = Converter({"b": 2.0, "a": [1, 3]})
     >>> converter.flatten({"a": [1, 3], "b": 2})
@@ -58,63 +67,118 @@ class Converter:
     ('a[0]', 'a[1]', 'b')
     >>> converter.unflatten(np.array([4.0, 5.0, 6.0]))
     {'b': 6.0, 'a': [4.0, 5.0]}
+    >>> Converter({"b": 2.0, "a": [1, 3]}, fixed="a").unflatten(np.array([6.0]))
+    {'b': 6.0, 'a': [1.0, 3.0]}
     """
 
-    def __init__(self, params: Any) -> None:
+    def __init__(self, params: Any, fixed: Any = None) -> None:
         if params is None:
             raise InvalidInputError("params are missing: give the start values as a number, an array or a tree of them")
-        #: Params are one 1-d numpy array: nothing to convert.
-        self.is_vector = isinstance(params, np.ndarray) and params.ndim == 1
-        if self.is_vector:
-            self._spec = _ONE_LEAF
-            self._paths: list[tuple[Any, ...]] = [()]
-            self._leaves = [Leaf("", params.shape, RestoreArray(params.shape))]
-            self.start: NDArray[np.float64] = numeric(params, "params")
-        else:
-            self._paths, values, self._spec = optree.tree_flatten_with_path(params)
-            refuse_none(params)
-            names = [accessor_name(accessor) for accessor in self._spec.accessors()]
-            read = [read_leaf(value, name) for value, name in zip(values, names, strict=True)]
-            self._leaves = [leaf for leaf, _ in read]
-            self.start = np.concatenate([flat for _, flat in read]) if read else np.zeros(0)
-        if self.start.size == 0:
+        self._is_array = type(params) is np.ndarray and params.ndim == 1
+        self.structure, values = (ONE_LEAF, [params]) if self._is_array else Structure.of(params)
+        if not self._is_array:
+            refuse_none(params, len(values))
+        read = [read_leaf(value, functools.partial(self._name, i)) for i, value in enumerate(values)]
+        self.leaves = [leaf for leaf, _ in read]
+        #: All entries at the start.
+        self._values: NDArray[np.float64] = np.concatenate([flat for _, flat in read]) if read else np.zeros(0)
+        if self._values.size == 0:
             raise InvalidInputError(f"params are empty: there is nothing to optimize in {show(params)}")
+        self.size = self._values.size
+        self._prepare(params)
+        #: Positions of the free entries; None: all.
+        self._free: NDArray[np.intp] | None = None if fixed is None else read_fixed(fixed, self)
+        self.start = self._values if self._free is None else self._values[self._free]
         self.n = self.start.size
-        self._stops = list(itertools.accumulate(leaf.size for leaf in self._leaves))
-        self._all_numbers = all(leaf.restore is restore_number for leaf in self._leaves)
-        for i in () if np.isfinite(self.start).all() else np.flatnonzero(~np.isfinite(self.start)):
+        self.is_vector = self._is_array and self._free is None
+        if not np.isfinite(self.start).all():
+            i = np.flatnonzero(~np.isfinite(self.start))[0]
             raise InvalidInputError(f"the start of {self.names[i]!r} is {self.start[i]}; start at a finite value")
+
+    def _prepare(self, params: Any) -> None:
+        """Make what turns vectors into trees and gradients into vectors, at each evaluation."""
+        stops = list(itertools.accumulate(leaf.size for leaf in self.leaves))
+        self.slices = [slice(stop - leaf.size, stop) for leaf, stop in zip(self.leaves, stops, strict=True)]
+        self._all_numbers = all(leaf.restore is restore_number for leaf in self.leaves)
+        #: Params are a list or tuple of numbers: an array can stand for a gradient or a row of a jacobian.
+        self._is_row = type(params) in (list, tuple) and len(params) == len(self.leaves) and self._all_numbers
+        #: Where the entries of each leaf are, and what makes it of them; the entry itself where it is a number.
+        self._cuts: list[tuple[int | slice, Restore]] = [
+            (part.start if leaf.is_number else part, leaf.restore)
+            for part, leaf in zip(self.slices, self.leaves, strict=True)
+        ]
+        self._plain_shapes = [leaf.shape for leaf in self.leaves]
+
+    # names ---------------------------------------------------------------------------------------------------------
+
+    def _name(self, leaf: int) -> str:
+        return self.structure.leaves[leaf].name
+
+    @functools.cached_property
+    def all_names(self) -> tuple[str, ...]:
+        """What each entry of params is called, fixed ones among them; no two have the same name."""
+        if self._is_array:
+            return tuple(map(str, range(self.size)))
+        if self.structure.is_leaf and self.leaves[0].shape == ():
+            return ("0",)
+        nodes = self.structure.leaves
+        names = [label for leaf, node in zip(self.leaves, nodes, strict=True) for label in leaf.labels(node.name)]
+        if len(set(names)) == len(names):
+            return tuple(names)
+        spelled = [label for leaf, node in zip(self.leaves, nodes, strict=True) for label in leaf.labels(node.spelled)]
+        return distinct(names, spelled)
 
     @functools.cached_property
     def names(self) -> tuple[str, ...]:
         """What each entry of the flat vector is called."""
-        names = tuple(label for leaf in self._leaves for label in leaf.labels)
-        return ("0",) if names == ("x",) and self._paths == [()] else names
+        return self.all_names if self._free is None else tuple(self.all_names[i] for i in self._free)
 
     @functools.cached_property
     def eps(self) -> float:
         """Rounding error, relative, of the params that user functions get: JAX arrays may be in single precision."""
-        restored = [leaf.restore(np.zeros(leaf.size)) for leaf in self._leaves if isinstance(leaf.restore, RestoreJax)]
+        restored = [leaf.restore(np.zeros(leaf.size)) for leaf in self.leaves if isinstance(leaf.restore, RestoreJax)]
         return max([float(np.finfo(np.float64).eps), *(float(np.finfo(array.dtype).eps) for array in restored)])
 
-    def flatten(self, params: Any) -> NDArray[np.float64]:
-        """A tree that looks like the first one, as a vector of shape (n,)."""
-        leaves = self._match(params, "params", InvalidInputError)
-        flat = [
-            self._leaf_array(value, leaf, leaf.within("params"), InvalidInputError, float64=True).ravel()
-            for value, leaf in zip(leaves, self._leaves, strict=True)
-        ]
-        return np.concatenate(flat)
+    # params --------------------------------------------------------------------------------------------------------
+
+    def with_fixed(self, x: Vector) -> Vector:
+        """Vectors of the free entries, shape (..., n), as vectors of all entries, shape (..., size)."""
+        if self._free is None:
+            return x
+        full = np.empty((*x.shape[:-1], self.size), dtype=x.dtype)
+        full[:] = self._values
+        full[..., self._free] = x
+        return full
 
     def unflatten(self, x: Vector) -> Any:
         """The vector x, shape (n,), as params. Always new objects, so that a user function may change them."""
         if self.is_vector:
             return x.copy()
+        if self._free is None:
+            return self._build(x if self._all_numbers else x.copy())
+        return self._build(self.with_fixed(x))
+
+    def restore(self, x: Vector) -> Any:
+        """As `unflatten`, of a vector of all entries, shape (size,)."""
+        return self._build(x.copy())
+
+    def _build(self, x: Vector) -> Any:
+        """Params of a vector of all entries that becomes part of them."""
+        if self._is_array:
+            return x
         if self._all_numbers:
-            return optree.tree_unflatten(self._spec, x.tolist())
-        parts = np.split(x, self._stops[:-1])
-        leaves = [leaf.restore(part) for leaf, part in zip(self._leaves, parts, strict=True)]
-        return optree.tree_unflatten(self._spec, leaves)
+            leaves: Any = x.tolist()
+        else:
+            leaves = [x[part] if restore is None else restore(x[part]) for part, restore in self._cuts]
+        return self.structure.spec.unflatten(leaves)
+
+    def flatten(self, params: Any) -> NDArray[np.float64]:
+        """The free entries of a tree that looks like the first one, as a vector of shape (n,)."""
+        values = self.structure.match(params, "params", InvalidInputError)
+        flat = np.concatenate(
+            [self._entries(value, i, "params", InvalidInputError, numeric) for i, value in enumerate(values)]
+        )
+        return flat if self._free is None else flat[self._free]
 
     def describe(self, x: Vector) -> str:
         """Params as messages show them."""
@@ -127,60 +191,12 @@ class Converter:
             tree: None, a number, or a tree of which each leaf has the key of a leaf (or of a branch) of params.
             default: value of the leaves that are missing or None.
             what: what this is, for messages.
+
+        Returns:
+            The values of the free entries, shape (n,).
         """
-        flat = np.full(self.n, default)
-        if tree is None:
-            return flat
-        if is_scalar(tree):
-            flat[:] = float(tree)
-            return flat
-        slices = self._slices()
-        for path, value in self._partial_leaves(tree):
-            targets = [i for i, full in enumerate(self._paths) if full[: len(path)] == path]
-            if not targets:
-                raise InvalidInputError(
-                    f"{what} has a leaf {leaf_name(path)!r} that params don't have; params have {self._known()}"
-                )
-            if value is None:
-                continue
-            for i in targets:
-                flat[slices[i]] = self._partial_leaf(value, self._leaves[i], default, what)
-        return flat
-
-    def _partial_leaves(self, tree: Any) -> list[tuple[tuple[Any, ...], Any]]:
-        """Paths and values of a partial tree; lists where params have an array are one value."""
-        if isinstance(tree, np.ndarray) and self._paths == [(i,) for i in range(len(tree))]:
-            tree = tree.tolist()  # params are a list of numbers
-        leaves: dict[tuple[Any, ...], Any] = {}
-        paths, values, _ = optree.tree_flatten_with_path(tree, none_is_leaf=True)
-        for path, value in zip(paths, values, strict=True):
-            full = next((full for full in self._paths if len(full) < len(path) and path[: len(full)] == full), None)
-            if full is None:
-                leaves[path] = value
-            else:
-                leaves.setdefault(full, []).append(value)
-        return list(leaves.items())
-
-    def _partial_leaf(self, value: Any, leaf: Leaf, default: float, what: str) -> NDArray[np.float64]:
-        label = leaf.within(what)
-        if is_scalar(value):
-            return np.full(leaf.size, float(value))
-        if isinstance(value, list):
-            value = [default if entry is None else entry for entry in value]
-        if library_of(value) == "pandas" and leaf.index is not None:
-            value = align(completed(value, leaf, default, label), leaf, label, InvalidInputError)
-        array = numeric(value, label)
-        if array.shape != leaf.shape:
-            raise InvalidInputError(f"{label} has shape {array.shape}, but params have {leaf.shape} there")
-        return array.ravel()
-
-    def _slices(self) -> list[slice]:
-        starts = [0, *self._stops[:-1]]
-        return [slice(a, b) for a, b in zip(starts, self._stops, strict=True)]
-
-    def _known(self) -> str:
-        names = [leaf.name for leaf in self._leaves]
-        return ", ".join(map(repr, names[:8])) + (", ..." if len(names) > 8 else "")
+        flat = spread_numbers(tree, self, default, what)
+        return flat if self._free is None else flat[self._free]
 
     # derivatives ---------------------------------------------------------------------------------------------------
 
@@ -190,200 +206,111 @@ class Converter:
         Raises:
             InvalidFunctionError: tree, leaf shape or length doesn't fit; the message names the leaf.
         """
-        if self.is_vector:
-            array = derivative_array(tree, what)
-            if array.shape != (self.n,):
-                raise InvalidFunctionError(
-                    f"{what} returned shape {array.shape}, but params have shape ({self.n},)"
-                    + ("; mark the jacobian of residuals with om.mark.least_squares" if array.ndim == 2 else "")
-                )
-            return array
-        leaves = self._match(tree, what, InvalidFunctionError)
-        if self._all_numbers:
-            try:
-                array = np.array(leaves)
-            except (TypeError, ValueError):
-                array = np.zeros(0)
-            if array.dtype.kind in "iuf" and array.shape == (self.n,):
-                return array.astype(np.float64)
-            # Something that isn't a number: the careful way below says at which leaf.
-        parts = [
-            self._leaf_array(value, leaf, leaf.within(what), InvalidFunctionError).ravel()
-            for value, leaf in zip(leaves, self._leaves, strict=True)
-        ]
-        return np.concatenate(parts)
+        flat = self._gradient(tree, what)
+        return flat if self._free is None else flat[self._free]
 
-    def jacobian_rows(self, tree: Any, shape: tuple[int, ...], what: str) -> NDArray[Any]:
-        """The derivative of one residual leaf: a tree of params with leaves of shape `shape + param leaf shape`.
+    def _gradient(self, tree: Any, what: str) -> NDArray[Any]:
+        if self._is_array or (self._is_row and hasattr(tree, "shape")):
+            return self._gradient_array(tree, what)
+        leaves = self.structure.match(tree, what, InvalidFunctionError)
+        flat = self._numbers(leaves) if self._all_numbers else self._arrays(leaves)
+        if flat is not None:
+            return flat
+        return np.concatenate(
+            [self._entries(leaf, i, what, InvalidFunctionError, derivative_array) for i, leaf in enumerate(leaves)]
+        )
 
-        Returns:
-            Shape (size of the residual leaf, n).
-        """
-        m = math.prod(shape)
-        if self.is_vector:
-            array = derivative_array(tree, what)
-            if array.shape != (*shape, self.n):
-                raise InvalidFunctionError(f"{what} returned shape {array.shape}, but expected {(*shape, self.n)}")
-            return array.reshape(m, self.n)
-        blocks = []
-        for value, leaf in zip(self._match(tree, what, InvalidFunctionError), self._leaves, strict=True):
-            array = derivative_array(value, leaf.within(what))
-            if array.shape != shape + leaf.shape:
-                raise InvalidFunctionError(
-                    f"{leaf.within(what)} has shape {array.shape}, but expected {shape + leaf.shape} "
-                    "(residual shape + param shape)"
-                )
-            blocks.append(array.reshape(m, leaf.size))
-        return np.hstack(blocks)
-
-    def tree_of(self, rows: NDArray[Any], shape: tuple[int, ...] = ()) -> Any:
-        """The inverse: a (n,) gradient, or (m, n) rows of a residual leaf of the given shape, as a tree of params."""
-        leaves = []
-        for leaf, part in zip(self._leaves, self._slices(), strict=True):
-            block = rows[..., part].reshape(shape + leaf.shape)
-            if shape == () and leaf.index is not None:
-                block = as_pandas(block, leaf)
-            leaves.append(block.item() if block.shape == () and leaf.restore is restore_number else block)
-        return optree.tree_unflatten(self._spec, leaves)
-
-    # matching ------------------------------------------------------------------------------------------------------
-
-    def _match(self, tree: Any, what: str, error: type[Exception]) -> Sequence[Any]:
-        """The leaves of `tree` in the order of params, matched by key."""
-        leaves, spec = optree.tree_flatten(tree, is_leaf=None)
-        if spec == self._spec:
-            return leaves
-        if len(self._leaves) == 1 and self._paths[0] == ():
-            return [tree]  # params are one array or number; a list is read as an array
-        paths, leaves, _ = optree.tree_flatten_with_path(tree)
-        given = dict(zip(paths, leaves, strict=True))
-        for path in given:
-            if path not in self._paths and not self._is_inside(path):
-                raise error(
-                    f"{what} has a leaf {leaf_name(path)!r} that params don't have; params have {self._known()}"
-                )
-        subtrees = []
-        for path, leaf in zip(self._paths, self._leaves, strict=True):
-            if path in given:
-                subtrees.append(given[path])
-                continue
-            inner = [value for other, value in given.items() if other[: len(path)] == path]
-            if not inner:
-                raise error(f"{what} lacks the leaf {leaf.name!r} of params")
-            subtrees.append(inner)  # a list where params have an array
-        return subtrees
-
-    def _is_inside(self, path: tuple[Any, ...]) -> bool:
-        return any(path[: len(full)] == full for full in self._paths)
-
-    @staticmethod
-    def _leaf_array(
-        value: Any, leaf: Leaf, what: str, error: type[Exception], *, float64: bool = False
-    ) -> NDArray[Any]:
-        if leaf.index is not None and library_of(value) == "pandas":
-            value = align(value, leaf, what, error)
-        array = numeric(value, what) if float64 else derivative_array(value, what)
-        if array.shape != leaf.shape:
-            raise error(f"{what} has shape {array.shape}, but params have {leaf.shape} there")
+    def _gradient_array(self, value: Any, what: str) -> NDArray[Any]:
+        array = derivative_array(value, what)
+        if array.shape != (self.size,):
+            advice = remedy(array.shape, (self.size,))
+            if array.ndim == 2 and not advice:
+                advice = "; mark the jacobian of residuals with om.mark.least_squares"
+            raise InvalidFunctionError(
+                f"{what} returned shape {array.shape}, but params have shape ({self.size},){advice}"
+            )
         return array
 
+    def _numbers(self, leaves: Any) -> NDArray[np.float64] | None:
+        """Leaves that are numbers as a vector; None if something else is among them."""
+        try:
+            array = np.array(leaves)
+        except (TypeError, ValueError):
+            return None
+        if array.shape != (self.size,) or array.dtype.kind not in "iuf":
+            return None
+        return array if array.dtype is FLOAT64 else array.astype(np.float64)
 
-class ResidualReader:
-    """Reads residuals (any pytree of arrays) as a vector, and their jacobian as an (m, n) array.
+    def _arrays(self, leaves: Any) -> NDArray[np.float64] | None:
+        """Leaves that are arrays, as in most gradients, as a vector; None if one needs a closer look."""
+        for value, shape in zip(leaves, self._plain_shapes):  # noqa: B905  as long as each other
+            if type(value) is not np.ndarray or value.shape != shape or value.dtype is not FLOAT64:
+                if shape == () and type(value) in (float, np.float64):
+                    continue
+                return None
+        return np.concatenate(leaves, axis=None)
 
-    Both are matched by the tree that the function returned first.
-    """
-
-    def __init__(self, converter: Converter) -> None:
-        self._converter = converter
-        self._spec: optree.PyTreeSpec | None = None
-        self._shapes: list[tuple[int, ...]] = []
-        self._names: list[str] = []
-
-    def residuals(self, value: Any, what: str) -> NDArray[Any]:
-        """Residuals as a vector of shape (m,), complex where they are (within a complex step)."""
-        if type(value) is np.ndarray and value.ndim == 1 and value.dtype.kind in "fc":
-            if self._spec is None:
-                self._remember(value, [value.shape], [""])
-            if self._shapes == [value.shape]:
-                return value
-        paths, leaves, spec = optree.tree_flatten_with_path(value)
-        arrays = [np.asarray(leaf) for leaf in leaves]
-        names = [leaf_name(path) for path in paths]
-        for array, name in zip(arrays, names, strict=True):
-            if array.dtype.kind not in "iufc":
-                where = f" at {name!r}" if name else ""
-                raise InvalidFunctionError(f"{what} must return numbers, but returned {show(value)}{where}")
-        if self._spec is None:
-            if sum(array.size for array in arrays) == 0:
-                raise InvalidFunctionError(f"{what} returned no residuals: {show(value)}")
-            self._remember(value, [array.shape for array in arrays], names)
-        elif spec != self._spec or [array.shape for array in arrays] != self._shapes:
-            raise InvalidFunctionError(
-                f"{what} returned residuals of shape {[array.shape for array in arrays]}, but at the start they had "
-                f"{self._shapes}; the number of residuals must not change"
+    def _entries(
+        self,
+        value: Any,
+        i: int,
+        what: str,
+        error: type[Exception],
+        read: Callable[[Any, str], NDArray[Any]],
+    ) -> NDArray[Any]:
+        """What is given for leaf i as a vector."""
+        leaf, label = self.leaves[i], within(what, self._name(i))
+        if leaf.axes and library_of(value) == "pandas":
+            value = align(value, leaf, label, error)
+        array = read(value, label)
+        if array.shape != leaf.shape:
+            raise error(
+                f"{label} has shape {array.shape}, but params have {leaf.shape} there{remedy(array.shape, leaf.shape)}"
             )
-        flat = np.concatenate([array.ravel() for array in arrays])
-        return flat if flat.dtype.kind == "c" else flat.astype(np.float64)
+        return array.ravel()
 
-    def _remember(self, value: Any, shapes: list[tuple[int, ...]], names: list[str]) -> None:
-        self._spec = optree.tree_structure(value)
-        self._shapes, self._names = shapes, names
-
-    def jacobian(self, tree: Any, what: str, m: int | None = None) -> NDArray[Any]:
-        """The jacobian as an array of shape (m, n).
+    def jacobian_rows(self, tree: Any, residual: Leaf, what: str) -> Jacobian:
+        """The derivative of one residual leaf: a tree of params with leaves of shape `shape + param leaf shape`.
 
         Args:
-            tree: a tree of residuals whose leaves are trees of params (JAX's convention).
+            tree: the derivative; its leaves may be sparse matrices.
+            residual: the leaf of residuals.
             what: what returned it, for messages.
-            m: the number of residuals, for functions that were never asked for residuals.
+
+        Returns:
+            Shape (size of the residual leaf, n); sparse if one of the leaves is.
         """
-        if self._spec is None:  # only fun_and_jac without a call yet, or a jacobian asked for first
-            rows = -1 if m is None else m
-            shape = (rows,) if rows >= 0 else np.asarray(tree).shape[:1]
-            return self._converter.jacobian_rows(tree, shape, what)
-        if len(self._shapes) == 1 and self._names == [""]:
-            return self._converter.jacobian_rows(tree, self._shapes[0], what)
-        try:
-            branches = self._spec.flatten_up_to(tree)
-        except (ValueError, TypeError) as error:
-            raise InvalidFunctionError(
-                f"{what} must have the structure of the residuals, with params inside: {error}"
-            ) from error
-        blocks = [
-            self._converter.jacobian_rows(branch, shape, f"{what} of residual {name!r}")
-            for branch, shape, name in zip(branches, self._shapes, self._names, strict=True)
-        ]
-        return np.vstack(blocks)
+        if self._is_row and (hasattr(tree, "shape") or self._is_array):
+            row = Leaf((self.size,))
+            rows = jacobian_block(tree, residual, row, what)
+        elif self.structure.is_leaf:
+            rows = jacobian_block(tree, residual, self.leaves[0], what)
+        else:
+            values = self.structure.match(tree, what, InvalidFunctionError)
+            blocks = [
+                jacobian_block(
+                    value, residual, leaf, within(what, self._name(i)), advice=" (residual shape + param shape)"
+                )
+                for i, (value, leaf) in enumerate(zip(values, self.leaves, strict=True))
+            ]
+            rows = stack(blocks, axis=1)
+        if self._free is None:
+            return rows
+        return rows.tocsc()[:, self._free] if is_sparse(rows) else rows[:, self._free]
 
-    @property
-    def structure(self) -> Any:
-        """What was learnt from the first residuals, to send to or from another process; None before."""
-        return None if self._spec is None else (self._spec, self._shapes, self._names)
+    def tree_of(self, rows: NDArray[Any], shape: tuple[int, ...] = ()) -> Any:
+        """The inverse: a (n,) gradient, or (m, n) rows of a residual leaf of the given shape, as a tree of params.
 
-    def learn(self, structure: Any) -> None:
-        """Take over what another process learnt."""
-        if self._spec is None:
-            self._spec, self._shapes, self._names = structure
-
-    def unflatten(self, vector: NDArray[Any]) -> Any:
-        """Residuals as the function returned them; numbers as floats."""
-        leaves, start = [], 0
-        for shape in self._shapes:
-            size = math.prod(shape)
-            block = vector[start : start + size].reshape(shape)
-            leaves.append(block.item() if shape == () else block)
-            start += size
-        assert self._spec is not None
-        return optree.tree_unflatten(self._spec, leaves)
-
-    def tree_of(self, jacobian: NDArray[Any]) -> Any:
-        """The inverse of `jacobian`: the tree that JAX would give."""
-        if self._spec is None:
-            return self._converter.tree_of(jacobian, (jacobian.shape[0],))
-        branches, row = [], 0
-        for shape in self._shapes:
-            size = math.prod(shape)
-            branches.append(self._converter.tree_of(jacobian[row : row + size], shape))
-            row += size
-        return optree.tree_unflatten(self._spec, branches)
+        Fixed entries get 0.
+        """
+        if self._free is not None:
+            full = np.zeros((*rows.shape[:-1], self.size), dtype=rows.dtype)
+            full[..., self._free] = rows
+            rows = full
+        leaves = []
+        for leaf, part in zip(self.leaves, self.slices, strict=True):
+            block = rows[..., part].reshape(shape + leaf.shape)
+            if shape == () and leaf.axes:
+                block = as_pandas(block, leaf)
+            leaves.append(block.item() if block.shape == () and leaf.is_number else block)
+        return self.structure.spec.unflatten(leaves)

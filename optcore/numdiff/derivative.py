@@ -21,7 +21,8 @@ from optcore.marks import Kind
 from optcore.numdiff.backends import get_backend
 from optcore.numdiff.options import NumdiffOptions
 from optcore.numdiff.schemes import Plan, Steps, choose_steps, default_scale, plan_points, relative_step
-from optcore.tree import Converter, ResidualReader
+from optcore.residuals import ResidualReader
+from optcore.tree import Converter
 
 __all__ = ["Differences", "NumdiffResult", "NumericalDerivative", "first_derivative"]
 

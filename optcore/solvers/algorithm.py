@@ -90,6 +90,11 @@ class Algorithm:
         """Minimize the objective from x0, shape (n,)."""
         raise NotImplementedError(f"{type(self).__name__} must define solve(objective, x0, bounds)")
 
+    @property
+    def takes_sparse(self) -> bool:
+        """Whether a least-squares solver can work with a jacobian that is a scipy.sparse.csr_array."""
+        return False
+
     @classmethod
     def available(cls) -> bool:
         """Whether its library is installed."""

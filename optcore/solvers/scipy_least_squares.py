@@ -121,6 +121,11 @@ class ScipyTrustRegionLeastSquares(ScipyLeastSquares):
     tr_solver: Literal["exact", "lsmr"] | None = None
     tr_solver_options: Mapping[str, Any] | None = None
 
+    @property
+    def takes_sparse(self) -> bool:
+        """The exact solver works on dense jacobians only; by default scipy takes "lsmr" for sparse ones."""
+        return self.tr_solver != "exact"
+
     def scipy_options(self) -> dict[str, Any]:
         """Further arguments of scipy.optimize.least_squares."""
         return {"tr_solver": self.tr_solver, "tr_options": dict(self.tr_solver_options or {})}

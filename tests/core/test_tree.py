@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis.extra import numpy as hnp
 
 import optcore as om
-from optcore.tree import Converter, ResidualReader
+from optcore.residuals import ResidualReader
+from optcore.tree import Converter
 
 Pair = namedtuple("Pair", ["alpha", "beta"])
 
