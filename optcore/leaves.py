@@ -290,8 +290,13 @@ def as_pandas(block: NDArray[Any], leaf: Leaf) -> Any:
     return pd.Series(block, index=leaf.axes[0]) if block.ndim == 1 else block
 
 
-def derivative_array(value: Any, what: str) -> NDArray[Any]:
+def derivative_array(value: Any, what: str, expected: tuple[int, ...] | None = None) -> NDArray[Any]:
     """A derivative, or a leaf of one, as a float64 array.
+
+    Args:
+        value: what came.
+        what: what it is, for messages.
+        expected: the shape that it should have, for messages; it isn't checked here.
 
     Raises:
         InvalidFunctionError: it can't be read as one, or isn't real.
@@ -307,7 +312,8 @@ def derivative_array(value: Any, what: str) -> NDArray[Any]:
         if array.dtype.kind == "O":
             array = array.astype(np.float64)
     except (TypeError, ValueError) as error:
-        raise InvalidFunctionError(f"{what} returned {show(value)}, which can't be read as an array") from error
+        kind = "a number" if expected == () else "an array" if expected is None else f"an array of shape {expected}"
+        raise InvalidFunctionError(f"{what} returned {show(value)}, which can't be read as {kind}") from error
     if not _is_real(array.dtype):
         raise InvalidFunctionError(f"{what} must be real numbers, but returned {show(value)} of type {array.dtype}")
     return array.astype(np.float64)
@@ -354,7 +360,7 @@ def jacobian_block(value: Any, residual: Leaf, leaf: Leaf, what: str, *, advice:
         return value
     if library_of(value) == "pandas":
         value = _aligned_block(value, residual, leaf, what)
-    array = derivative_array(value, what)
+    array = derivative_array(value, what, expected)
     if array.shape != expected:
         raise InvalidFunctionError(
             f"{what} has shape {array.shape}, but expected {expected}{advice}{remedy(array.shape, expected)}"

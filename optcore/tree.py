@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -101,7 +100,10 @@ class Converter:
         self.slices = [slice(stop - leaf.size, stop) for leaf, stop in zip(self.leaves, stops, strict=True)]
         self._all_numbers = all(leaf.restore is restore_number for leaf in self.leaves)
         #: Params are a list or tuple of numbers: an array can stand for a gradient or a row of a jacobian.
-        self._is_row = type(params) in (list, tuple) and len(params) == len(self.leaves) and self._all_numbers
+        self._is_row = (
+            type(params) in (list, tuple)
+            and len(params) == sum(leaf.is_number for leaf in self.leaves) == self.structure.spec.num_nodes - 1
+        )
         #: Where the entries of each leaf are, and what makes it of them; the entry itself where it is a number.
         self._cuts: list[tuple[int | slice, Restore]] = [
             (part.start if leaf.is_number else part, leaf.restore)
@@ -175,9 +177,7 @@ class Converter:
     def flatten(self, params: Any) -> NDArray[np.float64]:
         """The free entries of a tree that looks like the first one, as a vector of shape (n,)."""
         values = self.structure.match(params, "params", InvalidInputError)
-        flat = np.concatenate(
-            [self._entries(value, i, "params", InvalidInputError, numeric) for i, value in enumerate(values)]
-        )
+        flat = np.concatenate([self._entries(value, i, "params", InvalidInputError) for i, value in enumerate(values)])
         return flat if self._free is None else flat[self._free]
 
     def describe(self, x: Vector) -> str:
@@ -216,12 +216,10 @@ class Converter:
         flat = self._numbers(leaves) if self._all_numbers else self._arrays(leaves)
         if flat is not None:
             return flat
-        return np.concatenate(
-            [self._entries(leaf, i, what, InvalidFunctionError, derivative_array) for i, leaf in enumerate(leaves)]
-        )
+        return np.concatenate([self._entries(leaf, i, what, InvalidFunctionError) for i, leaf in enumerate(leaves)])
 
     def _gradient_array(self, value: Any, what: str) -> NDArray[Any]:
-        array = derivative_array(value, what)
+        array = derivative_array(value, what, (self.size,))
         if array.shape != (self.size,):
             advice = remedy(array.shape, (self.size,))
             if array.ndim == 2 and not advice:
@@ -250,19 +248,13 @@ class Converter:
                 return None
         return np.concatenate(leaves, axis=None)
 
-    def _entries(
-        self,
-        value: Any,
-        i: int,
-        what: str,
-        error: type[Exception],
-        read: Callable[[Any, str], NDArray[Any]],
-    ) -> NDArray[Any]:
-        """What is given for leaf i as a vector."""
+    def _entries(self, value: Any, i: int, what: str, error: type[Exception]) -> NDArray[Any]:
+        """What is given for leaf i, of params or of a derivative, as a vector."""
         leaf, label = self.leaves[i], within(what, self._name(i))
         if leaf.axes and library_of(value) == "pandas":
             value = align(value, leaf, label, error)
-        array = read(value, label)
+        is_derivative = error is InvalidFunctionError
+        array = derivative_array(value, label, leaf.shape) if is_derivative else numeric(value, label)
         if array.shape != leaf.shape:
             raise error(
                 f"{label} has shape {array.shape}, but params have {leaf.shape} there{remedy(array.shape, leaf.shape)}"

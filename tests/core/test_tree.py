@@ -1,10 +1,7 @@
 """Params of any structure: what comes in goes out as it came, matched by key, and what doesn't fit is named."""
 
-from collections import OrderedDict, namedtuple
-
 import hypothesis.strategies as st
 import numpy as np
-import optree
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -13,55 +10,9 @@ from hypothesis.extra import numpy as hnp
 import optcore as om
 from optcore.residuals import ResidualReader
 from optcore.tree import Converter
+from tests.core.trees import FRAME, TABLE, TREES, Line, Pair, assert_same
 
-Pair = namedtuple("Pair", ["alpha", "beta"])
-
-FRAME = pd.DataFrame({"value": [1.0, 2.0], "lower": [-5.0, 0.0]}, index=["r", "s"])
-TABLE = pd.DataFrame([[1.0, 2.0], [3.0, 4.0]], index=["r", "s"], columns=["x", "y"])
-SERIES = pd.Series([1.0, 2.0], index=["b", "a"], name="beta")
-
-#: params, their flat vector, the names of its entries
-TREES = {
-    "number": (6.2, [6.2], ["0"]),
-    "int": (3, [3], ["0"]),
-    "0-d array": (np.array(4.0), [4], ["0"]),
-    "numpy number": (np.float32(0.5), [0.5], ["0"]),
-    "vector": (np.arange(3.0), [0, 1, 2], ["0", "1", "2"]),
-    "ints": (np.arange(3), [0, 1, 2], ["0", "1", "2"]),
-    "matrix": (np.arange(4.0).reshape(2, 2), [0, 1, 2, 3], ["0,0", "0,1", "1,0", "1,1"]),
-    "list": ([1, 2.5], [1, 2.5], ["0", "1"]),
-    "tuple": ((1, np.arange(2.0)), [1, 0, 1], ["0", "1[0]", "1[1]"]),
-    "dict": ({"b": 1.0, "a": 2.0}, [2, 1], ["a", "b"]),
-    "nested": ({"b": [1, (2.0, {"k": 3})], "a": np.eye(2)}, [1, 0, 0, 1, 1, 2, 3],
-               ["a[0,0]", "a[0,1]", "a[1,0]", "a[1,1]", "b[0]", "b[1][0]", "b[1][1]['k']"]),
-    "ordered dict": (OrderedDict(b=1.0, a=2.0), [1, 2], ["b", "a"]),
-    "namedtuple": (Pair(1.0, np.array([2.0, 3.0])), [1, 2, 3], ["alpha", "beta[0]", "beta[1]"]),
-    "namedtuple inside": ({"p": Pair(1.0, 2.0)}, [1, 2], ["p.alpha", "p.beta"]),
-    "int keys": ({2: 1.0, 1: 2.0}, [2, 1], ["1", "2"]),
-    "series": (SERIES, [1, 2], ["b", "a"]),
-    "series inside": ({"s": SERIES}, [1, 2], ["s['b']", "s['a']"]),
-    "value column": (FRAME, [1, 2], ["r", "s"]),
-    "data frame": (TABLE, [1, 2, 3, 4], ["('r', 'x')", "('r', 'y')", "('s', 'x')", "('s', 'y')"]),
-}  # fmt: skip
 each_tree = pytest.mark.parametrize(("params", "flat", "names"), TREES.values(), ids=TREES)
-
-
-def assert_same(left, right):
-    """Same types, structure and values; ints and numpy numbers have become floats."""
-    if isinstance(left, (pd.Series, pd.DataFrame)):
-        getattr(pd.testing, f"assert_{type(left).__name__.lower().replace('data', '')}_equal")(left, right)
-        return
-    left_leaves, left_spec = optree.tree_flatten(left)
-    right_leaves, right_spec = optree.tree_flatten(right)
-    assert left_spec == right_spec
-    for a, b in zip(left_leaves, right_leaves, strict=True):
-        if isinstance(a, (pd.Series, pd.DataFrame)):
-            assert_same(a, b)
-            continue
-        expected = np.ndarray if isinstance(a, np.ndarray) else float
-        assert type(b) is expected
-        assert np.shape(a) == np.shape(b)
-        np.testing.assert_array_equal(a, b)
 
 
 @each_tree
@@ -119,6 +70,7 @@ trees = st.recursive(
         | st.dictionaries(st.text("abcdef", min_size=1, max_size=3), inner, min_size=1, max_size=3)
         | st.tuples(inner, inner)
         | st.builds(Pair, inner, inner)
+        | st.builds(Line, inner, inner)
     ),
     max_leaves=6,
 )
@@ -143,6 +95,8 @@ def test_the_order_of_keys_never_matters(params, random):
             return {key: shuffled(tree[key]) for key in keys}
         if isinstance(tree, Pair):
             return Pair(*map(shuffled, tree))
+        if isinstance(tree, Line):
+            return Line(shuffled(tree.slope), shuffled(tree.level))
         return type(tree)(map(shuffled, tree)) if isinstance(tree, (list, tuple)) else tree
 
     converter = Converter(params)
@@ -262,70 +216,6 @@ def test_a_jac_may_return_lists_where_params_have_arrays():
 def test_a_start_that_can_not_be_one_is_an_error_that_names_the_leaf(params, message):
     with pytest.raises(om.InvalidInputError, match=message):
         om.minimize(lambda p: 1.0, params, "scipy_lbfgsb")
-
-
-@pytest.mark.parametrize(
-    ("params", "derivative", "message"),
-    [
-        (np.ones(4), lambda x: 2 * x[:3], r"jac returned shape \(3,\), but params have shape \(4,\)"),
-        (np.ones(4), lambda x: x[:, None], r"jac returned shape \(4, 1\), but params have shape \(4,\)"),
-        (np.ones(2), lambda x: np.eye(2), r"shape \(2, 2\), .* mark the jacobian of residuals with om.mark.least_squ"),
-        (np.ones(2), lambda x: None, "jac returned None; is a return statement missing"),
-        (np.ones(2), lambda x: 1j * x, "jac must be real numbers"),
-        (np.ones(2), lambda x: ["a", "b"], "jac must be real numbers"),
-        (np.ones(2), lambda x: {"a": x}, "jac returned {'a': .*, which can't be read as an array"),
-        (np.ones((2, 2)), lambda x: np.ones(4), r"jac has shape \(4,\), but params have \(2, 2\)"),
-        (5.0, lambda x: np.ones(1), r"jac has shape \(1,\), but params have \(\) there"),
-        ({"a": 1.0, "b": 2.0}, lambda p: {"a": 1.0}, "jac lacks the leaf 'b' of params"),
-        ({"a": 1.0, "b": 2.0}, lambda p: {"a": 1.0, "b": None}, "jac lacks the leaf 'b' of params"),
-        ({"a": 1.0}, lambda p: {"a": 1.0, "c": 2.0}, "jac has a leaf 'c' that params don't have; params have 'a'"),
-        ({"a": 1.0, "b": 2.0}, lambda p: np.ones(2), "jac has a leaf '' that params don't have"),
-        ({"a": 1.0}, lambda p: {"a": np.ones(1)}, r"jac at leaf 'a' has shape \(1,\), but params have \(\) there"),
-        ({"a": 1.0}, lambda p: {"a": "2.0"}, "jac at leaf 'a' must be real numbers, but returned '2.0'"),
-        ({"a": 1.0}, lambda p: {"a": 1j}, "jac at leaf 'a' must be real numbers, but returned 1j"),
-        ({"a": np.ones(2)}, lambda p: {"a": np.ones(3)}, r"jac at leaf 'a' has shape \(3,\), but params have \(2,\)"),
-        ([1.0, 2.0], lambda p: [1.0], "jac lacks the leaf '1' of params"),
-        (SERIES, lambda s: pd.Series([1.0, 2.0], index=["a", "c"]), r"jac has the index \['a', 'c'\], but params have"),
-        (TABLE, lambda t: t.rename(columns={"x": "z"}), r"jac has the columns \['z', 'y'\], but params have \['x', 'y"),
-    ],
-)  # fmt: skip
-def test_a_gradient_that_does_not_fit_is_an_error_at_the_first_call(params, derivative, message):
-    calls = []
-
-    def jac(p):
-        calls.append(p)
-        return derivative(p)
-
-    with pytest.raises(om.InvalidFunctionError, match=message):
-        om.minimize(lambda p: 1.0, params, "scipy_lbfgsb", jac=jac)
-    assert len(calls) == 1
-
-
-@pytest.mark.parametrize(
-    ("residuals", "derivative", "message"),
-    [
-        (np.ones(3), np.ones((2, 3)), r"jac returned shape \(2, 3\), but expected \(3, 2\)"),
-        (np.ones(3), np.ones(2), r"jac returned shape \(2,\), but expected \(3, 2\)"),
-        (
-            {"r": np.ones(3)},
-            {"r": np.ones((3, 1))},
-            r"jac of residual 'r' returned shape \(3, 1\), but expected \(3, 2",
-        ),
-        ({"r": np.ones(3)}, {"s": np.ones((3, 2))}, "jac must have the structure of the residuals"),
-    ],
-    ids=str,
-)
-def test_a_jacobian_that_does_not_fit_names_the_residual(residuals, derivative, message):
-    fun, jac = om.mark.least_squares(lambda x: residuals), om.mark.least_squares(lambda x: derivative)
-    with pytest.raises(om.InvalidFunctionError, match=message):
-        om.minimize(fun, np.ones(2), "scipy_ls_trf", jac=jac)
-
-
-def test_a_jacobian_of_dict_params_names_the_leaf():
-    fun = om.mark.least_squares(lambda p: np.full(3, p["a"]))
-    jac = om.mark.least_squares(lambda p: {"a": np.ones((3, 1))})
-    with pytest.raises(om.InvalidFunctionError, match=r"jac at leaf 'a' has shape \(3, 1\), but expected \(3,\)"):
-        om.minimize(fun, {"a": 1.0}, "scipy_ls_lm", jac=jac)
 
 
 @pytest.mark.parametrize(
