@@ -34,8 +34,9 @@ def relative_step(method: str, eps: float = EPS) -> float:
 
 
 def default_scale(x: Vector, typical_x: Vector | None) -> Vector:
-    """The size that steps are relative to, shape (n,)."""
-    return np.maximum(np.abs(x), SMALLEST_SCALE) if typical_x is None else np.abs(typical_x)
+    """The size that steps are relative to, shape (n,); typical_x is NaN where it says nothing."""
+    scale = np.maximum(np.abs(x), SMALLEST_SCALE)
+    return scale if typical_x is None else np.where(np.isnan(typical_x), scale, np.abs(typical_x))
 
 
 @dataclass(frozen=True)
