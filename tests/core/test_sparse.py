@@ -118,7 +118,7 @@ PARAMS = {"x": np.array([1.0, 2.0, 3.0]), "a": 4.0, "w": np.ones((2, 2))}
 
 
 def tree_residuals(p):
-    return {"r": p["x"] * p["a"], "q": p["w"].ravel() - p["x"][[0, 1, 2, 0]], "s": p["a"] ** 2}
+    return {"r": p["x"] * p["a"], "q": p["w"].ravel() - p["x"][[0, 1, 2, 0]], "s": p["a"] ** 2 - 9.0}
 
 
 def tree_jacobian(p, make):
