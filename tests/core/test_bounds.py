@@ -20,6 +20,7 @@ from tests.core.counting import (
     ellipse_residuals,
     of,
 )
+from tests.core.trees import Line, Pair
 
 INF = np.inf
 SERIES = pd.Series([1.0, 2.0, 3.0], index=["a", "b", "c"])
@@ -49,6 +50,12 @@ TREE = {"a": 1.0, "b": np.array([2.0, 3.0])}
         (SERIES, om.Bounds(pd.Series([0.0, -1, -2], index=["c", "b", "a"])), [-2, -1, 0], [INF] * 3),
         (SERIES, om.Bounds(pd.Series([0.0], index=["b"])), [-INF, 0, -INF], [INF] * 3),
         (SERIES, om.Bounds(np.zeros(3)), [0, 0, 0], [INF] * 3),
+        (Pair(1.0, [2.0, 3.0]), om.Bounds({"alpha": 0}, {"beta": [None, 5]}), [0, -INF, -INF], [INF, INF, 5]),
+        (Pair(1.0, [2.0, 3.0]), om.Bounds(Pair(0, None)), [0, -INF, -INF], [INF] * 3),
+        (Line(1.0, 2.0), om.Bounds({"level": 0}), [-INF, 0], [INF, INF]),
+        (TREE, om.Bounds({"b": np.array(1)}), [-INF, 1, 1], [INF] * 3),
+        (np.ones((2, 2)), om.Bounds([[0, None], [None, 1]]), [0, -INF, -INF, 1], [INF] * 4),
+        ([1.0, 2.0], om.Bounds(np.array([0.0, 1.0])), [0, 1], [INF, INF]),
         (SERIES.to_frame("value"), om.Bounds(SERIES.to_frame("value") - 1), [0, 1, 2], [INF] * 3),
     ],
     ids=str,
@@ -84,6 +91,16 @@ def test_every_form_of_bounds_is_read_by_key(params, bounds, lower, upper):
         (np.ones(2), [("x", 2), (0, 1)], "bounds must be pairs of numbers or None, but got"),
         (np.ones(2), (0, 2), "bounds must be om.Bounds, scipy.optimize.Bounds or a list of"),
         (np.ones(2), "positive", "bounds must be om.Bounds, .* but got 'positive'"),
+        (
+            Pair(1.0, 2.0),
+            om.Bounds({"gamma": 0}),
+            "bounds.lower has a leaf 'gamma' that params don't have",
+        ),
+        (
+            TREE,
+            om.Bounds(np.zeros(3)),
+            "bounds.lower must have the structure of params, with the leaves 'a', 'b'",
+        ),
         (SERIES, om.Bounds(pd.Series([0.0], index=["d"])), "bounds.lower has the entry 'd' that params don't have"),
     ],
     ids=str,

@@ -1,5 +1,7 @@
 """JAX: arrays as params, and jax.grad, jax.jacobian and jax.value_and_grad as they are."""
 
+from collections import OrderedDict, namedtuple
+
 import numpy as np
 import pytest
 
@@ -85,3 +87,95 @@ def test_numerical_derivatives_agree_with_those_of_jax(method):
         np.testing.assert_allclose(numerical["b"], exact["b"], atol=1e-6)
         assert numerical["a"] == pytest.approx(float(exact["a"]), abs=1e-6)
         assert list(numerical) == ["b", "a"]
+
+
+# structures of all kinds ---------------------------------------------------------------------------------------------
+
+Pair = namedtuple("Pair", ["alpha", "beta"])
+
+STARTS = {
+    "dict of arrays and numbers": UNSORTED,
+    "ordered dict": OrderedDict(z=jnp.array([1.0, 2.0]), y=0.5),
+    "namedtuple": Pair(jnp.ones(2), [0.5, jnp.zeros((1, 2))]),
+    "nested": {"x": (1.0, {"k": jnp.ones((2, 2))}), "a": [jnp.array(3.0)]},
+    "numpy arrays": {"b": np.ones(2), "a": np.array(0.5)},
+    "int array": {"n": jnp.arange(3)},
+}
+each_start = pytest.mark.parametrize("start", STARTS.values(), ids=STARTS)
+
+
+def distances(p):
+    """Distance of entry i from i + 1, in the order of keys of JAX, as residuals with shapes of their own."""
+    leaves, tree = jax.tree.flatten(p)
+    return jax.tree.unflatten(tree, [jnp.asarray(leaf) - (i + 1) for i, leaf in enumerate(leaves)])
+
+
+def squared(p):
+    return sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(distances(p)))
+
+
+@each_start
+@pytest.mark.parametrize("source", ["grad", "value_and_grad", "jacrev"])
+def test_gradients_fit_params_of_any_structure(start, source):
+    floats = jax.tree.map(lambda leaf: leaf * 1.0, start)
+    given = {
+        "grad": {"fun": squared, "jac": jax.grad(squared)},
+        "value_and_grad": {"fun_and_jac": jax.value_and_grad(squared)},
+        "jacrev": {"fun": squared, "jac": jax.jacrev(squared)},
+    }[source]
+    result = om.minimize(params=start, algorithm="scipy_lbfgsb", **given)
+    assert jax.tree.structure(result.params) == jax.tree.structure(floats)
+    for i, (leaf, first) in enumerate(zip(jax.tree.leaves(result.params), jax.tree.leaves(start), strict=True)):
+        np.testing.assert_allclose(leaf, i + 1, atol=1e-3)
+        assert np.shape(leaf) == np.shape(first)
+        assert isinstance(leaf, jax.Array) == isinstance(first, jax.Array)
+    assert result.n_numdiff_evals == 0
+
+
+@each_start
+@pytest.mark.parametrize("algorithm", ["scipy_ls_trf", "scipy_lbfgsb"])
+@pytest.mark.parametrize("jacobian", [jax.jacobian, jax.jacfwd, jax.jacrev], ids=lambda j: j.__name__)
+def test_jacobians_of_residuals_of_any_structure_have_the_shape_of_residuals_and_params(start, algorithm, jacobian):
+    mark = om.mark.least_squares
+    result = om.minimize(mark(distances), start, algorithm, jac=mark(jacobian(distances)))
+    for i, leaf in enumerate(jax.tree.leaves(result.params)):
+        np.testing.assert_allclose(leaf, i + 1, atol=1e-3)
+    assert result.n_numdiff_evals == 0
+
+
+@pytest.mark.parametrize("algorithm", ["scipy_lbfgsb", "scipy_ls_trf"])
+@pytest.mark.parametrize(("fixed", "free"), [("a", ["b"]), ("b[0]", ["a"]), ({"b": True}, ["a"])], ids=str)
+def test_derivatives_of_jax_are_reduced_to_what_is_free(algorithm, fixed, free):
+    mark = om.mark.least_squares
+    result = om.minimize(mark(residuals), UNSORTED, algorithm, jac=mark(jax.jacobian(residuals)), fixed=fixed)
+    assert isinstance(result.params["b"], jax.Array)
+    expected = {"a": 1.0, "b": [3.0, 1.0]}
+    for name in free:
+        np.testing.assert_allclose(result.params[name], expected[name], atol=1e-3)
+    if fixed == "a":
+        assert result.params["a"] == 0.5
+    else:
+        assert float(result.params["b"][0]) == 1.0
+
+
+def test_short_floats_of_jax_are_read():
+    """Numpy has no kind for bfloat16."""
+    start = jnp.ones(2, dtype=jnp.bfloat16)
+    result = om.minimize(
+        lambda x: float(jnp.sum((x - 2) ** 2)), start, "scipy_lbfgsb", jac=lambda x: (2 * (x - 2)).astype(jnp.bfloat16)
+    )
+    np.testing.assert_allclose(result.params, 2, atol=1e-2)
+
+
+def test_a_class_that_only_jax_knows_is_an_error_that_says_how_to_register_it():
+    @jax.tree_util.register_pytree_node_class
+    class Model:
+        def tree_flatten(self):
+            return (), None
+
+        @classmethod
+        def tree_unflatten(cls, _, children):
+            return cls()
+
+    with pytest.raises(om.InvalidInputError, match=r"params leaf 'm' must be numeric, .* register Model with optree"):
+        om.minimize(lambda p: 1.0, {"m": Model()}, "scipy_lbfgsb")

@@ -1,7 +1,10 @@
 """Params of any structure: what comes in goes out as it came, matched by key, and what doesn't fit is named."""
 
+import pickle
+
 import hypothesis.strategies as st
 import numpy as np
+import optree
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -9,6 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 import optcore as om
 from optcore.residuals import ResidualReader
+from optcore.structure import NAMESPACE
 from optcore.tree import Converter
 from tests.core.trees import FRAME, TABLE, TREES, Line, Pair, assert_same
 
@@ -76,6 +80,19 @@ trees = st.recursive(
 )
 
 
+def shuffled(tree, random):
+    """The same tree with the keys of its dicts in another order."""
+    if isinstance(tree, dict):
+        keys = list(tree)
+        random.shuffle(keys)
+        return {key: shuffled(tree[key], random) for key in keys}
+    if isinstance(tree, Pair):
+        return Pair(*(shuffled(entry, random) for entry in tree))
+    if isinstance(tree, Line):
+        return Line(shuffled(tree.slope, random), shuffled(tree.level, random))
+    return type(tree)(shuffled(entry, random) for entry in tree) if isinstance(tree, (list, tuple)) else tree
+
+
 @given(trees)
 @settings(max_examples=80, deadline=None)
 def test_flattening_and_restoring_any_tree_changes_nothing(params):
@@ -88,20 +105,37 @@ def test_flattening_and_restoring_any_tree_changes_nothing(params):
 @given(trees, st.randoms())
 @settings(max_examples=80, deadline=None)
 def test_the_order_of_keys_never_matters(params, random):
-    def shuffled(tree):
-        if isinstance(tree, dict):
-            keys = list(tree)
-            random.shuffle(keys)
-            return {key: shuffled(tree[key]) for key in keys}
-        if isinstance(tree, Pair):
-            return Pair(*map(shuffled, tree))
-        if isinstance(tree, Line):
-            return Line(shuffled(tree.slope), shuffled(tree.level))
-        return type(tree)(map(shuffled, tree)) if isinstance(tree, (list, tuple)) else tree
-
     converter = Converter(params)
-    np.testing.assert_array_equal(converter.flatten(shuffled(params)), converter.start)
-    np.testing.assert_array_equal(converter.gradient(shuffled(params), "jac"), converter.start)
+    np.testing.assert_array_equal(converter.flatten(shuffled(params, random)), converter.start)
+    np.testing.assert_array_equal(converter.gradient(shuffled(params, random), "jac"), converter.start)
+
+
+@given(trees, trees, st.randoms())
+@settings(max_examples=100, deadline=None)
+def test_derivative_trees_and_arrays_are_inverse_to_each_other(params, residuals, random):
+    converter = Converter(params)
+    reader = ResidualReader(converter)
+    m = reader.residuals(residuals, "fun").size
+    jacobian = np.arange(1.0, 1 + m * converter.n).reshape(m, converter.n)
+    tree = reader.tree_of(jacobian)
+    np.testing.assert_array_equal(reader.jacobian(tree, "jac"), jacobian)
+    assert_same(reader.tree_of(reader.jacobian(tree, "jac")), tree)
+    np.testing.assert_array_equal(reader.jacobian(shuffled(tree, random), "jac"), jacobian)
+    gradient = jacobian[0]
+    assert_same(converter.tree_of(converter.gradient(converter.tree_of(gradient), "jac")), converter.tree_of(gradient))
+    np.testing.assert_array_equal(converter.gradient(shuffled(converter.tree_of(gradient), random), "jac"), gradient)
+
+
+@given(trees)
+@settings(max_examples=80, deadline=None)
+def test_vectors_survive_the_way_through_params(params):
+    converter = Converter(params)
+    x = np.linspace(-1e3, 1e3, converter.n)
+    np.testing.assert_array_equal(converter.flatten(converter.unflatten(x)), x)
+    np.testing.assert_array_equal(converter.flatten(pickle.loads(pickle.dumps(converter)).unflatten(x)), x)
+    z = x + 1j
+    leaves = optree.tree_leaves(converter.unflatten(z), namespace=NAMESPACE)  # within a complex step
+    np.testing.assert_array_equal(np.concatenate([np.ravel(leaf) for leaf in leaves]), z)
 
 
 def test_user_functions_may_write_to_their_params():
