@@ -286,7 +286,7 @@ class History:
         """Params as a row of `flat_params`, shape (n,)."""
         if self.converter is None:
             return np.array(params, dtype=np.float64)
-        flat: NDArray[np.float64] = self.converter.flatten(params)
+        flat: NDArray[np.float64] = self.converter.flatten_all(params)
         return flat
 
     def __len__(self) -> int:

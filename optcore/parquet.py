@@ -56,16 +56,23 @@ _ENCODINGS = {
 
 
 class FlatParams:
-    """Params of a history from a file: vectors with names, whatever they were in the optimization."""
+    """Params of a history from a file: vectors with names, whatever they were in the optimization.
+
+    What was fixed then is in the vectors like everything else.
+    """
 
     def __init__(self, names: tuple[str, ...]) -> None:
-        self.names = names
+        self.all_names = names
 
-    def flatten(self, params: Any) -> NDArray[np.float64]:
+    def flatten_all(self, params: Any) -> NDArray[np.float64]:
         """The vector itself, copied, shape (n,)."""
         return np.array(params, dtype=np.float64)
 
-    unflatten = flatten
+    restore = flatten_all
+
+    def with_fixed(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The vectors themselves, shape (k, n)."""
+        return x
 
 
 def write_history(history: History, path: str | os.PathLike[str]) -> None:
@@ -84,11 +91,12 @@ def write_history(history: History, path: str | os.PathLike[str]) -> None:
             write_page_checksum=True,
         ) as writer,
     ):
-        size = max(min(_GROUP, _GROUP_ENTRIES // max(history.flat_params.shape[1], 1)), 1)
+        points = history.flat_params
+        size = max(min(_GROUP, _GROUP_ENTRIES // max(points.shape[1], 1)), 1)
         for first in range(0, max(len(history), 1), size):
             part = slice(first, first + size)
             arrays = [pa.array(column[part]) for column in columns.values()]
-            writer.write_table(pa.table([*arrays, _lists(history.flat_params[part])], schema=schema))
+            writer.write_table(pa.table([*arrays, _lists(points[part])], schema=schema))
 
 
 def _schema(columns: dict[str, NDArray[Any]], history: History) -> Any:

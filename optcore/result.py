@@ -34,7 +34,7 @@ ELSEWHERE = {
     "logger": "every call is in history",
     "maxcv": "constraints are out of scope",
     "max_constraint_violation": "constraints are out of scope",
-    "n_free": "len(result.history.names) is the number of params",
+    "n_free": "result.history.rows.x.shape[1] is the number of params that were free",
 }
 ALIASES = ("x", "x0", "nfev", "njev", "nit")
 

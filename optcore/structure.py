@@ -8,7 +8,7 @@ with it, either in its global namespace or in the namespace "optcore":
 ... class Model:
 ...     slope: float
 ...     level: float
->>> Structure({"model": Model(1.0, 2.0), "rest": [3.0]}).names
+>>> Structure.of({"model": Model(1.0, 2.0), "rest": [3.0]})[0].names
 ('model.slope', 'model.level', 'rest[0]')
 """
 

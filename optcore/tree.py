@@ -176,9 +176,13 @@ class Converter:
 
     def flatten(self, params: Any) -> NDArray[np.float64]:
         """The free entries of a tree that looks like the first one, as a vector of shape (n,)."""
-        values = self.structure.match(params, "params", InvalidInputError)
-        flat = np.concatenate([self._entries(value, i, "params", InvalidInputError) for i, value in enumerate(values)])
+        flat = self.flatten_all(params)
         return flat if self._free is None else flat[self._free]
+
+    def flatten_all(self, params: Any) -> NDArray[np.float64]:
+        """All entries of a tree that looks like the first one, as a vector of shape (size,); undone by `restore`."""
+        values = self.structure.match(params, "params", InvalidInputError)
+        return np.concatenate([self._entries(value, i, "params", InvalidInputError) for i, value in enumerate(values)])
 
     def describe(self, x: Vector) -> str:
         """Params as messages show them."""

@@ -82,7 +82,7 @@ def positions(history: History, x_axis: XAxis) -> NDArray[np.float64]:
     if x_axis == "evaluations":
         return calls_so_far(history)
     if x_axis == "gradients":
-        return np.asarray(calls_so_far(history) / (history.flat_params.shape[1] + 1))
+        return np.asarray(calls_so_far(history) / (history.rows.x.shape[1] + 1))
     if x_axis == "batches":
         return np.cumsum(np.diff(history.batch, prepend=-1) != 0, dtype=np.float64)
     if x_axis == "points":

@@ -350,6 +350,15 @@ def test_results_and_history_have_all_params_and_rows_only_what_is_free():
     assert again.params[-1]["rest"] == history.params[-1]["rest"]
 
 
+def test_summaries_and_files_of_histories_have_all_params(tmp_path):
+    result = om.minimize(sum_of_squares, DICT, "scipy_lbfgsb", fixed=["beta", "sigma"])
+    assert result.summary()["start_params"] == dict(zip(DICT_NAMES, [1.0, 2.0, 3.0, 5.0, 6.0, 4.0], strict=True))
+    result.history.to_parquet(tmp_path / "history.parquet")
+    again = om.History.from_parquet(tmp_path / "history.parquet")
+    assert again.names == DICT_NAMES
+    np.testing.assert_array_equal(again.flat_params, result.history.flat_params)
+
+
 def test_params_plot_draws_all_params_and_what_is_selected():
     pytest.importorskip("plotly")
     result = om.minimize(sum_of_squares, DICT, "scipy_lbfgsb", fixed="beta")

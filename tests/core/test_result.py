@@ -267,7 +267,7 @@ def test_the_summary_has_every_entry_of_any_params(params):
 def test_entries_of_one_name_are_told_apart_in_the_summary():
     params = pd.Series([1.0, 2.0], index=["a", "a"])
     result = om.minimize(lambda p: float(p.to_numpy() @ p.to_numpy()), params, "scipy_neldermead")
-    assert result.summary()["start_params"] == {"a": 1.0, "a (2)": 2.0}
+    assert result.summary()["start_params"] == {"a#0": 1.0, "a#1": 2.0}
 
 
 def test_what_is_not_finite_is_a_string_in_json():
