@@ -57,12 +57,13 @@ def choose(
     """Pick the kinds of fun, jac and fun_and_jac for a solver that wants `wanted`.
 
     A least-squares or likelihood function serves a scalar solver through the chain rule, if there is no scalar one;
-    only least-squares functions serve a least-squares solver.
+    only least-squares functions serve a least-squares solver, and only likelihood functions one that works on
+    contributions.
 
     Raises:
         InvalidInputError: none of the functions can give the value; says what to do.
     """
-    usable = [Kind.LEAST_SQUARES] if wanted is Kind.LEAST_SQUARES else list(Kind)
+    usable: list[Kind] = list(Kind) if wanted is Kind.SCALAR else [wanted]
 
     def first(given: Mapping[Kind, Callable[..., Any]], allowed: list[Kind]) -> Kind | None:
         return next((kind for kind in allowed if kind in given), None)
@@ -75,9 +76,12 @@ def choose(
         given = sorted({kind.value for kind in (*fun, *fun_and_jac)})
         if not given:
             raise InvalidInputError("there is nothing to optimize: give fun, or fun_and_jac")
+        what, returned = (
+            ("likelihood", "contributions") if wanted is Kind.LIKELIHOOD else ("least-squares", "residuals")
+        )
         raise InvalidInputError(
-            f"{algorithm} is a least-squares solver, but the function is {' and '.join(given)}; mark a function that "
-            "returns residuals with om.mark.least_squares, or choose a scalar solver such as scipy_lbfgsb"
+            f"{algorithm} is a {what} solver, but the function is {' and '.join(given)}; mark a function that "
+            f"returns {returned} with om.mark.{wanted.value}, or choose a scalar solver such as scipy_lbfgsb"
         )
     # The chain rule needs the vector that belongs to the jacobian, so its kind must be the one that the value has.
     jac_kinds = [kind for kind in usable if kind in (Kind.SCALAR, fun_kind or both_kind)]

@@ -72,9 +72,9 @@ class Objective:
     anew, and solvers may write into what they get.
 
     Attributes:
-        kind: "scalar" or "least_squares".
+        kind: "scalar", "least_squares", or "likelihood" for solvers that work on contributions.
         n: number of params.
-        m: number of residuals (None for scalar solvers, and before the first answer).
+        m: number of residuals or contributions (None for scalar solvers, and before the first answer).
         bounds: the flat bounds.
     """
 
@@ -187,7 +187,7 @@ class Objective:
         return self.value(x), self.gradient(x)
 
     def residuals(self, x: Vector) -> Vector:
-        """The residuals at x, shape (m,). Infinite where they are not a number."""
+        """The residuals (or contributions) at x, shape (m,). Infinite where they are not a number."""
         point = self._points.get(data := x.tobytes()) or self._remember(data)
         if point.value is None:
             self._find_value(point, x)
@@ -195,22 +195,27 @@ class Objective:
             self._count_repetition()
         if point.failed:
             assert self._penalty is not None
-            return np.full(self.m or 1, (self._penalty.value(x) / (self.m or 1)) ** 0.5)
-        output: Vector = point.output
+            share = self._penalty.value(x) / (self.m or 1)
+            return np.full(self.m or 1, share if self.kind is Kind.LIKELIHOOD else share**0.5)
+        output: Vector = point.output if self._sign == 1 else -point.output
         if point.value == np.inf:  # solvers know what to do with inf, not with NaN
             output = np.where(np.isnan(output), np.inf, output)
         return output.copy()
 
     def jacobian(self, x: Vector) -> sparse.Jacobian:
-        """The jacobian of the residuals at x, shape (m, n); sparse if it came so and the solver takes it."""
+        """The jacobian of the residuals (or contributions) at x, shape (m, n).
+
+        It is sparse if it came so and the solver takes it.
+        """
         point = self._points.get(data := x.tobytes()) or self._remember(data)
         if point.derivative is None and not point.failed:
             self._find_derivative(point, x)
         if point.failed:
             assert self._penalty is not None
             m = self.m or 1
-            return np.tile(self._penalty.gradient(x) / (2 * (m * self._penalty.value(x)) ** 0.5), (m, 1))
-        return point.derivative.copy()
+            inner = m if self.kind is Kind.LIKELIHOOD else 2 * (m * self._penalty.value(x)) ** 0.5
+            return np.tile(self._penalty.gradient(x) / inner, (m, 1))
+        return point.derivative.copy() if self._sign == 1 else -point.derivative
 
     def residuals_and_jacobian(self, x: Vector) -> tuple[Vector, sparse.Jacobian]:
         """Both at one x, as cheaply as they can be had together."""
@@ -234,6 +239,11 @@ class Objective:
             return self.gradient(x) if x.tobytes() in self._points else self.value_and_gradient(x)[1]
 
         return lambda x: self.value_and_gradient(x)[0], gradient
+
+    def forget(self) -> None:
+        """Forget all points, for solvers that average several evaluations of a noisy function at one x."""
+        self._points.clear()
+        self._order.clear()
 
     def start(self, *, jointly: bool) -> float:
         """Evaluate the start and refuse it if it can't be one. Returns the value in the solver's sense.
