@@ -3,7 +3,7 @@
 Importing this package registers them all. Their libraries are imported when a solver runs.
 """
 
-from optcore.solvers import dfols, nlopt, scipy_least_squares, scipy_scalar
+from optcore.solvers import dfols, iminuit, nlopt, optimagic, pybobyqa, scipy_least_squares, scipy_scalar
 from optcore.solvers.algorithm import (
     Algorithm,
     Algorithms,
@@ -23,8 +23,11 @@ __all__ = [
     "algorithm_names",
     "dfols",
     "get_algorithm",
+    "iminuit",
     "make_algorithm",
     "nlopt",
+    "optimagic",
+    "pybobyqa",
     "register_algorithm",
     "scipy_least_squares",
     "scipy_scalar",

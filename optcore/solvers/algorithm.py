@@ -32,6 +32,7 @@ __all__ = [
     "get_algorithm",
     "make_algorithm",
     "register_algorithm",
+    "register_family",
 ]
 
 ENTRY_POINTS = "optcore.algorithms"
@@ -70,6 +71,7 @@ class Algorithm:
         never_returns: whether it never asks for the same thing twice at one point, so that nothing need be remembered.
         library: import name of the library it comes from.
         extra: the extra of optcore that installs the library; None if it always is there.
+        built_on: import names of further libraries, whose versions decide what it does, too.
         tight: the strictest tolerances that work, for benchmarks in which only the budget should end a run.
     """
 
@@ -84,6 +86,7 @@ class Algorithm:
     never_returns: ClassVar[bool] = False
     library: ClassVar[str] = "scipy"
     extra: ClassVar[str | None] = None
+    built_on: ClassVar[tuple[str, ...]] = ()
     tight: ClassVar[Mapping[str, float]] = {}
 
     def solve(self, objective: Objective, x0: NDArray[np.float64], bounds: FlatBounds) -> SolverResult:
@@ -162,6 +165,15 @@ def register_algorithm(cls: A) -> A:
     return cls
 
 
+#: Algorithms that are found when they are asked for, as PREFIX:NAME.
+_FAMILIES: dict[str, Callable[[str], type[Algorithm]]] = {}
+
+
+def register_family(prefix: str, find: Callable[[str], type[Algorithm]]) -> None:
+    """Make the algorithms of another library known as `prefix:NAME`; `find` gives the class for NAME."""
+    _FAMILIES[prefix] = find
+
+
 def _load_entry_points() -> None:
     for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
         if entry.name not in _REGISTER:
@@ -181,6 +193,9 @@ def get_algorithm(name: str) -> type[Algorithm]:
     Raises:
         UnknownNameError: suggests the nearest name.
     """
+    family, colon, own = name.partition(":")
+    if colon and family in _FAMILIES:
+        return _FAMILIES[family](own)
     if name not in _REGISTER:
         _load_entry_points()
     if name not in _REGISTER:

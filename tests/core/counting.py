@@ -5,6 +5,9 @@ import pytest
 
 import optcore as om
 
+#: Of the algorithms that every test of all algorithms runs over.
+LIBRARIES = ("scipy", "nlopt", "dfols", "iminuit", "pybobyqa")
+
 
 def of(algorithm):
     """An algorithm by name, or a skip with the reason that its library is missing."""

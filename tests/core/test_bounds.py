@@ -13,6 +13,7 @@ from optcore.tree import Converter
 from tests.core.counting import (
     CENTRE,
     ELLIPSE_START,
+    LIBRARIES,
     Given,
     ellipse,
     ellipse_gradient,
@@ -116,7 +117,7 @@ def test_a_solver_without_bounds_says_which_have_them():
     assert om.minimize(ellipse, ELLIPSE_START, "scipy_bfgs", bounds=om.Bounds(-INF, INF)).success
 
 
-BOUNDED = [a.name for a in om.algos.filter(supports_bounds=True) if a.library in ("scipy", "nlopt", "dfols")]
+BOUNDED = [a.name for a in om.algos.filter(supports_bounds=True) if a.library in LIBRARIES]
 
 
 @pytest.mark.parametrize("algorithm", BOUNDED)

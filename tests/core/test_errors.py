@@ -10,9 +10,9 @@ import pytest
 
 import optcore as om
 from optcore.errors import UnknownNameError, nearest, unknown_name
-from tests.core.counting import Counted, Given, counts_of, of, rows_of
+from tests.core.counting import LIBRARIES, Counted, Given, counts_of, of, rows_of
 
-ALGORITHMS = [a.name for a in om.algos if a.library in ("scipy", "nlopt", "dfols")]
+ALGORITHMS = [a.name for a in om.algos if a.library in LIBRARIES]
 each_algorithm = pytest.mark.parametrize("algorithm", ALGORITHMS)
 START = np.array([-1.2, -0.9])
 BUDGET = om.Budget(max_evaluations=150)

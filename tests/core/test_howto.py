@@ -117,7 +117,11 @@ def test_an_interactive_session_can_use_worker_processes():
     assert "[0.0, 0.0, 0.0, 0.0, 0.0] 18" in done.stdout, done.stderr
 
 
-def test_import_optcore_loads_no_data_frames_plots_or_joblib():
-    code = "import sys, optcore; print([m for m in ('pandas', 'pyarrow', 'plotly', 'joblib') if m in sys.modules])"
+def test_import_optcore_loads_no_data_frames_plots_joblib_or_solvers_of_others():
+    heavy = ("pandas", "pyarrow", "plotly", "joblib", "jax", "nlopt", "dfols", "pybobyqa", "iminuit", "optimagic")
+    code = (
+        "import sys, optcore; optcore.algos.names; optcore.algos.filter(least_squares=True); "
+        f"print([m for m in {heavy!r} if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"

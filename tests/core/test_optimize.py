@@ -10,6 +10,7 @@ import optcore as om
 from tests.core.counting import (
     CENTRE,
     ELLIPSE_START,
+    LIBRARIES,
     ROSENBROCK_START,
     ellipse,
     ellipse_gradient,
@@ -17,7 +18,7 @@ from tests.core.counting import (
     rosenbrock_gradient,
 )
 
-SCALAR = [a.name for a in om.algos.filter(least_squares=False) if a.library in ("scipy", "nlopt")]
+SCALAR = [a.name for a in om.algos.filter(least_squares=False) if a.library in LIBRARIES]
 
 
 @pytest.mark.parametrize("algorithm", SCALAR)

@@ -12,6 +12,7 @@ import scipy.optimize
 import optcore as om
 from optcore.solvers.algorithm import algorithm_names, get_algorithm
 from tests.core.counting import (
+    LIBRARIES,
     ROSENBROCK_START,
     Counted,
     rosenbrock,
@@ -172,9 +173,7 @@ def test_every_algorithm_is_a_frozen_dataclass_that_pickles_and_prints(name):
     assert cls.from_options(cls.tight) is not None
 
 
-@pytest.mark.parametrize(
-    "name", [n for n in algorithm_names() if get_algorithm(n).library in ("scipy", "nlopt", "dfols")]
-)
+@pytest.mark.parametrize("name", [n for n in algorithm_names() if get_algorithm(n).library in LIBRARIES])
 def test_the_strictest_tolerances_work(name):
     cls = get_algorithm(name)
     if not cls.available():
