@@ -172,6 +172,8 @@ def _why_not(problem: Problem, algorithm: Algorithm, strategy: Strategy) -> str 
     reason = strategy.applicable(problem, algorithm)
     if reason:
         return reason
+    if algorithm.kind is Kind.LIKELIHOOD:
+        return f"the solver works on likelihood contributions, and {problem.full_name} has none"
     if algorithm.kind is Kind.LEAST_SQUARES and problem.m is None:
         return f"the solver works on residuals, and {problem.full_name} has none"
     if problem.bounds is not None and not algorithm.supports_bounds:
@@ -203,7 +205,9 @@ def _code_of_algorithm(entry: AlgorithmEntry, algorithm: Algorithm) -> dict[str,
     """Which code is run: versions for what is installed, a hash for what the user wrote."""
     code: dict[str, Any] = {"version": entry.version}
     if not isinstance(algorithm, CallableAlgorithm):
-        code |= {"algorithm": algorithm.name, "library": [algorithm.library, library_version(algorithm.library)]}
+        libraries = (algorithm.library, *algorithm.built_on)
+        versions = [text for library in libraries for text in (library, library_version(library))]
+        code |= {"algorithm": algorithm.name, "library": versions}
     if entry.is_own and not entry.version:
         code["hash"] = code_hash(entry.implementation, f"algorithm {entry.name!r}")
     return code

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeGuard
 
-from optcore.errors import InvalidInputError, unknown_name
-from optcore.solvers import Algorithm, CallableAlgorithm, algorithm_names, get_algorithm
+from optcore.errors import InvalidInputError, UnknownNameError, unknown_name
+from optcore.solvers import Algorithm, CallableAlgorithm, get_algorithm
 from optcore_bench.codehash import is_ours, qualified_name
 from optcore_problems import Problem, Suite, get_problem, get_suite, list_suites
 
@@ -273,9 +273,17 @@ def _from_instance(given: Algorithm) -> AlgorithmEntry:
 
 def _by_name(algorithm: Any) -> Any:
     """The name of a class that comes with optcore; anything else as it is."""
-    if is_algorithm_class(algorithm) and is_ours(algorithm) and algorithm.name in algorithm_names():
+    if is_algorithm_class(algorithm) and is_ours(algorithm) and _is_found(algorithm):
         return algorithm.name
     return algorithm
+
+
+def _is_found(algorithm: type[Algorithm]) -> bool:
+    """Whether its name leads to it, in any process."""
+    try:
+        return get_algorithm(algorithm.name) is algorithm
+    except UnknownNameError:
+        return False
 
 
 def _default_name(algorithm: Any) -> str:

@@ -52,8 +52,9 @@ def _problems() -> Rows:
 
 def _algorithms() -> Rows:
     from optcore.solvers import algorithm_names, get_algorithm
+    from optcore.solvers.optimagic import optimagic_algorithms
 
-    algorithms = [get_algorithm(name) for name in algorithm_names()]
+    algorithms = [*map(get_algorithm, algorithm_names()), *optimagic_algorithms()]
     return [
         {
             "algorithm": a.name,

@@ -20,6 +20,9 @@ OPTIONAL = (
     ("jax", "jax", "the derivative strategy 'jax'"),
     ("nlopt", "nlopt", "the algorithms nlopt_*"),
     ("dfols", "dfols", "the algorithm nag_dfols"),
+    ("pybobyqa", "pybobyqa", "the algorithm nag_pybobyqa"),
+    ("iminuit", "iminuit", "the algorithm iminuit_migrad"),
+    ("optimagic", "optimagic", "the algorithms optimagic:NAME, any of optimagic's"),
     ("kaleido", "figures", "figures as PDF, SVG and PNG; needs Chrome or Chromium too"),
 )
 REQUIRED = (
