@@ -79,12 +79,18 @@ class Converter:
             refuse_none(params, len(values))
         read = [read_leaf(value, functools.partial(self._name, i)) for i, value in enumerate(values)]
         self.leaves = [leaf for leaf, _ in read]
+        parts = [flat for _, flat in read]
         #: All entries at the start.
-        self._values: NDArray[np.float64] = np.concatenate([flat for _, flat in read]) if read else np.zeros(0)
+        self._values: NDArray[np.float64] = parts[0] if len(parts) == 1 else np.concatenate([np.zeros(0), *parts])
         if self._values.size == 0:
             raise InvalidInputError(f"params are empty: there is nothing to optimize in {show(params)}")
         self.size = self._values.size
-        self._prepare(params)
+        self._all_numbers = all(leaf.restore is restore_number for leaf in self.leaves)
+        #: Params are a list or tuple of numbers: an array can stand for a gradient or a row of a jacobian.
+        self._is_row = (
+            type(params) in (list, tuple)
+            and len(params) == sum(leaf.is_number for leaf in self.leaves) == self.structure.spec.num_nodes - 1
+        )
         #: Positions of the free entries; None: all.
         self._free: NDArray[np.intp] | None = None if fixed is None else read_fixed(fixed, self)
         self.start = self._values if self._free is None else self._values[self._free]
@@ -94,22 +100,23 @@ class Converter:
             i = np.flatnonzero(~np.isfinite(self.start))[0]
             raise InvalidInputError(f"the start of {self.names[i]!r} is {self.start[i]}; start at a finite value")
 
-    def _prepare(self, params: Any) -> None:
-        """Make what turns vectors into trees and gradients into vectors, at each evaluation."""
-        stops = list(itertools.accumulate(leaf.size for leaf in self.leaves))
-        self.slices = [slice(stop - leaf.size, stop) for leaf, stop in zip(self.leaves, stops, strict=True)]
-        self._all_numbers = all(leaf.restore is restore_number for leaf in self.leaves)
-        #: Params are a list or tuple of numbers: an array can stand for a gradient or a row of a jacobian.
-        self._is_row = (
-            type(params) in (list, tuple)
-            and len(params) == sum(leaf.is_number for leaf in self.leaves) == self.structure.spec.num_nodes - 1
-        )
-        #: Where the entries of each leaf are, and what makes it of them; the entry itself where it is a number.
-        self._cuts: list[tuple[int | slice, Restore]] = [
+    @functools.cached_property
+    def slices(self) -> list[slice]:
+        """Where the entries of each leaf are among all of them."""
+        stops = itertools.accumulate(leaf.size for leaf in self.leaves)
+        return [slice(stop - leaf.size, stop) for leaf, stop in zip(self.leaves, stops, strict=True)]
+
+    @functools.cached_property
+    def _cuts(self) -> list[tuple[int | slice, Restore]]:
+        """Where the entries of each leaf are, and what makes it of them; the entry itself where it is a number."""
+        return [
             (part.start if leaf.is_number else part, leaf.restore)
             for part, leaf in zip(self.slices, self.leaves, strict=True)
         ]
-        self._plain_shapes = [leaf.shape for leaf in self.leaves]
+
+    @functools.cached_property
+    def _shapes(self) -> list[tuple[int, ...]]:
+        return [leaf.shape for leaf in self.leaves]
 
     # names ---------------------------------------------------------------------------------------------------------
 
@@ -245,7 +252,7 @@ class Converter:
 
     def _arrays(self, leaves: Any) -> NDArray[np.float64] | None:
         """Leaves that are arrays, as in most gradients, as a vector; None if one needs a closer look."""
-        for value, shape in zip(leaves, self._plain_shapes):  # noqa: B905  as long as each other
+        for value, shape in zip(leaves, self._shapes):  # noqa: B905  as long as each other
             if type(value) is not np.ndarray or value.shape != shape or value.dtype is not FLOAT64:
                 if shape == () and type(value) in (float, np.float64):
                     continue
@@ -276,9 +283,8 @@ class Converter:
         Returns:
             Shape (size of the residual leaf, n); sparse if one of the leaves is.
         """
-        if self._is_row and (hasattr(tree, "shape") or self._is_array):
-            row = Leaf((self.size,))
-            rows = jacobian_block(tree, residual, row, what)
+        if self._is_row and hasattr(tree, "shape"):
+            rows = jacobian_block(tree, residual, Leaf((self.size,)), what)
         elif self.structure.is_leaf:
             rows = jacobian_block(tree, residual, self.leaves[0], what)
         else:
