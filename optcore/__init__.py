@@ -34,13 +34,13 @@ from optcore.numdiff.derivative import NumdiffResult, NumericalDerivative, first
 from optcore.numdiff.options import NumdiffOptions
 from optcore.optimize import maximize, minimize
 from optcore.result import OptimizeResult
-from optcore.solvers import Algorithm, Algorithms, SolverResult, register_algorithm
+from optcore.solvers import Algorithm, AllAlgorithms, SolverResult, register_algorithm
 
 if TYPE_CHECKING:
     from optcore.plots import criterion_plot, params_plot
 
 #: All algorithms; complete with Tab, or filter: `om.algos.filter(least_squares=True)`.
-algos = Algorithms()
+algos = AllAlgorithms()
 
 __all__ = [
     "Algorithm",

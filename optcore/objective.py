@@ -133,6 +133,15 @@ class Objective:
         self._repetitions = 0
         self._warned = False
 
+    @property
+    def derivative_precision(self) -> float:
+        """Relative error of the derivatives, about: the rounding error, or that of the differences."""
+        eps: float = self._converter.eps
+        if self._differences is None:
+            return eps
+        power = {"complex_step": 1.0, "central": 2 / 3}.get(self._differences.options.method, 1 / 2)
+        return float(eps**power)
+
     # what solvers ask ----------------------------------------------------------------------------------------------
 
     def value(self, x: Vector) -> float:

@@ -70,7 +70,7 @@ def minimize(
             contributions, if marked with om.mark.likelihood. May be left out if fun_and_jac is given.
         params: the start: a number, an array, or any pytree of them (dicts, lists, pandas Series and DataFrames ...).
         algorithm: a name ("scipy_lbfgsb"), one of `om.algos`, an instance with options, or a function of your own
-            (see `optcore.solvers.algorithm.CallableAlgorithm`).
+            (see `optcore.solvers.callables.CallableAlgorithm`).
         bounds: om.Bounds, scipy's Bounds, or a list of pairs. Those of fixed entries are not used.
         fixed: what stays as it is at the start, even outside its bounds: a tree of bools like params or a part of one
             (one bool for a leaf, a branch or each entry), or names as in messages and `history.names`: "beta" (all of
@@ -117,7 +117,7 @@ def minimize(
     converter = Converter(params, fixed)
     flat_bounds = flatten_bounds(bounds, converter, converter.start)
     sign = 1 if direction == "minimize" else -1
-    _check_fit(solver, flat_bounds, sign)
+    _check_fit(solver, flat_bounds, converter, sign)
     functions = _read_functions(solver, converter, fun, jac, fun_and_jac, fun_kwargs, jac_kwargs, fun_and_jac_kwargs)
     ledger = _make_ledger(collect_history, converter.n, sign, flat_bounds)
     max_evaluations, max_seconds = _checked(budget, Budget, "budget", _NO_BUDGET).resolve(converter.n)
@@ -202,11 +202,9 @@ def _checked(given: Any, kind: type[R], name: str, default: R) -> R:
     return given
 
 
-def _check_fit(solver: Algorithm, bounds: FlatBounds, sign: int) -> None:
-    if bounds.any and not solver.supports_bounds:
-        raise InvalidInputError(
-            f"{solver.name} can't handle bounds; use a solver that can (om.algos.filter(supports_bounds=True))"
-        )
+def _check_fit(solver: Algorithm, bounds: FlatBounds, converter: Converter, sign: int) -> None:
+    if misfit := solver.misfit(bounds, lambda: converter.names):
+        raise InvalidInputError(misfit)
     if sign == -1 and solver.kind is Kind.LEAST_SQUARES:
         raise InvalidInputError(f"{solver.name} minimizes a sum of squares; to maximize, use a scalar solver")
 

@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 import optcore
+from optcore.bounds import flatten_bounds
 from optcore.errors import InvalidInputError
 from optcore.marks import Kind
 from optcore.solvers import Algorithm, CallableAlgorithm
+from optcore.tree import Converter
 from optcore_bench.codehash import code_hash
 from optcore_bench.environment import library_version
 from optcore_bench.selection import AlgorithmEntry, is_registered, resolved_options
@@ -178,7 +180,8 @@ def _why_not(problem: Problem, algorithm: Algorithm, strategy: Strategy) -> str 
         return f"the solver works on residuals, and {problem.full_name} has none"
     if problem.bounds is not None and not algorithm.supports_bounds:
         return f"the solver takes no bounds, and {problem.full_name} has some"
-    return None
+    params = Converter(problem.start)
+    return algorithm.misfit(flatten_bounds(problem.bounds, params, params.start), lambda: params.names)
 
 
 def _problem_identity(problem: Problem) -> Mapping[str, Any]:

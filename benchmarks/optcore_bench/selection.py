@@ -179,13 +179,13 @@ class AlgorithmEntry:
         Raises:
             UnknownNameError, InvalidInputError: an option that it doesn't have, or a value that can't be.
         """
-        chosen = {name.replace(".", "_"): value for name, value in self.options.items()}
         implementation = self.implementation
         if not is_algorithm_class(implementation):
+            chosen = {name.replace(".", "_"): value for name, value in self.options.items()}
             made = CallableAlgorithm(implementation, chosen)
             takes_seed = "seed" in made.asks_for and "seed" not in chosen
             return CallableAlgorithm(implementation, {**chosen, "seed": seed}) if takes_seed else made
-        resolved = {**(implementation.tight if tight else {}), **chosen}
+        resolved = {**(implementation.tight if tight else {}), **implementation.read_options(self.options)}
         if "seed" in implementation.option_names():
             resolved.setdefault("seed", seed)
         return implementation.from_options(resolved)

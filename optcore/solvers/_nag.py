@@ -77,13 +77,42 @@ class NAG(Algorithm):
     Params that their bounds fix are kept out of the model. The initial trust region is made to fit into the box:
     the libraries want at least two radii between bounds. A start closer to a bound than a radius is moved by them.
     Where directions are random they come from a stream of their own, seeded by `seed`.
+
+    Args:
+        clip_criterion_if_overflowing: replace values that overflow by large ones.
+        convergence_noise_corrected_criterion_tolerance: where a level of noise is given, stop when the values of all
+            points are within this times the noise; 0: don't.
+        convergence_slow_progress: table of options that say when progress is slow; None: the library's defaults.
+        initial_directions: 'coordinate' or 'random', for the first points.
+        interpolation_rounding_error: constant for rounding errors in the interpolation.
+        noise_additive_level: size of the noise of the function, absolute; None: there is none.
+        noise_multiplicative_level: size of the noise of the function, relative to the value; None: there is none.
+        noise_n_evals_per_point: evaluations at one point that are averaged: a number, or a function of
+            upper_trustregion_radius, lower_trustregion_radius, n_iterations and n_resets; None: 1.
+        random_directions_orthogonal: make random directions orthogonal to each other.
+        seed: seed of the random numbers.
+        threshold_for_safety_step: steps shorter than this times the lower radius are not evaluated; the points are
+            improved instead.
+        trustregion_expansion_factor_successful: growth of the radius after a successful step.
+        trustregion_expansion_factor_very_successful: growth of the radius, by length of step, after a very successful
+            one.
+        trustregion_initial_radius: the first radius; None: a tenth of the largest param, and at least 0.1, less where
+            a box is narrower.
+        trustregion_n_interpolation_points: points that the model interpolates; None: the library's choice.
+        trustregion_precondition_interpolation: scale the linear systems of the interpolation.
+        trustregion_reset_options: table of options for restarts; None: the library's defaults.
+        trustregion_shrinking_factor_lower_radius: by which the lower radius shrinks; None: the library's choice.
+        trustregion_shrinking_factor_not_successful: by which the radius shrinks after an unsuccessful step; None: the
+            library's choice.
+        trustregion_shrinking_factor_upper_radius: by which the upper radius shrinks, relative to the lower one, when
+            that one does; None: the library's choice.
+        trustregion_threshold_successful: part of the predicted fall from which on a step is successful.
+        trustregion_threshold_very_successful: part of the predicted fall from which on a step is very successful.
     """
 
     supports_bounds: ClassVar[bool] = True
     tight: ClassVar[Mapping[str, float]] = {"convergence_minimal_trustregion_radius_tolerance": 1e-14}
     resets: ClassVar[Mapping[str, str]] = RESETS
-    #: Other spellings of options, in use elsewhere.
-    spellings: ClassVar[Mapping[str, str]] = {}
 
     clip_criterion_if_overflowing: bool = True
     convergence_minimal_trustregion_radius_tolerance: float = 1e-8
@@ -110,19 +139,15 @@ class NAG(Algorithm):
     trustregion_threshold_successful: float = 0.1
     trustregion_threshold_very_successful: float = 0.7
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, *given: Any) -> None:
+        """Check the options."""
+        super().__post_init__(*given)
         if self.noise_additive_level is not None and self.noise_multiplicative_level is not None:
             raise InvalidInputError(
                 f"{self.name} takes noise_additive_level or noise_multiplicative_level, not both; leave one out"
             )
         self.choice("initial_directions", self.initial_directions, ("coordinate", "random"))
         self.user_params()  # refuses what it can't read
-
-    @classmethod
-    def from_options(cls, options: Mapping[str, Any]) -> Algorithm:
-        """An instance with these options, in any of their spellings."""
-        names = {name: name.replace(".", "_") for name in options}
-        return super().from_options({cls.spellings.get(names[name], name): value for name, value in options.items()})
 
     @property
     def is_noisy(self) -> bool:

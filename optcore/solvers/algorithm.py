@@ -2,37 +2,39 @@
 
 An algorithm is a frozen dataclass: its options are fields, what it is stands on the class, and it has one method,
 `solve(objective, x0, bounds)`. Bring your own: subclass and register it, name it in the entry-point group
-`optcore.algorithms`, or pass a plain callable to `minimize` (see `CallableAlgorithm`).
+`optcore.algorithms`, or pass a plain callable to `minimize` (see callables.py).
 """
 
 from __future__ import annotations
 
+import functools
+import importlib
 import importlib.metadata
 import importlib.util
-import inspect
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from optcore.bounds import FlatBounds
-from optcore.errors import InvalidInputError, MissingLibraryError, unknown_name
+from optcore.errors import InvalidInputError, MissingLibraryError, UnknownNameError, unknown_name
 from optcore.marks import Kind
 from optcore.objective import Objective
+from optcore.solvers.options import OPTIONS, Rule
+from optcore.solvers.shipped import FAMILIES, MODULES
 
 __all__ = [
     "Algorithm",
-    "Algorithms",
-    "CallableAlgorithm",
     "SolverResult",
     "algorithm_names",
     "get_algorithm",
     "make_algorithm",
     "register_algorithm",
     "register_family",
+    "registered",
 ]
 
 ENTRY_POINTS = "optcore.algorithms"
@@ -61,11 +63,17 @@ class SolverResult:
 class Algorithm:
     """Base of all algorithms.
 
+    The docstring of a class is its documentation everywhere: what it is, the meaning of options that are its own under
+    `Args:`, and the source under `References:`.
+
     Class attributes:
         name: what users call it.
         kind: "scalar", or "least_squares" for solvers that work on residuals.
         needs_jac: whether it uses a derivative.
-        supports_bounds, is_global, is_deterministic: what it can do.
+        supports_bounds, is_global: what it can do.
+        needs_bounds: whether all params must have finite bounds.
+        needs_room: whether their lower ones must be below the upper ones, too.
+        is_deterministic: whether the same call always makes the same evaluations, whatever the seed.
         asks_jointly: whether it wants value and derivative at (nearly) every point, so that one batch gives both.
         copies_x: whether it hands a copy of x to each function that it calls, so that no other copy is needed.
         never_returns: whether it never asks for the same thing twice at one point, so that nothing need be remembered.
@@ -73,12 +81,19 @@ class Algorithm:
         extra: the extra of optcore that installs the library; None if it always is there.
         built_on: import names of further libraries, whose versions decide what it does, too.
         tight: the strictest tolerances that work, for benchmarks in which only the budget should end a run.
+        aliases: further names of options -> the names of the fields. For the constructor, an alias is also an
+            `InitVar` with the default None; they are declared in the order of this table.
+        spellings: spellings in use elsewhere -> the names of the fields; taken as options, not by the constructor.
+        library_names: the names of the fields -> what the library calls them, where that is something else.
+        rules: which values options take, beyond those in options.py.
     """
 
     name: ClassVar[str]
     kind: ClassVar[Kind] = Kind.SCALAR
     needs_jac: ClassVar[bool] = False
     supports_bounds: ClassVar[bool] = False
+    needs_bounds: ClassVar[bool] = False
+    needs_room: ClassVar[bool] = False
     is_global: ClassVar[bool] = False
     is_deterministic: ClassVar[bool] = True
     asks_jointly: ClassVar[bool] = False
@@ -88,6 +103,38 @@ class Algorithm:
     extra: ClassVar[str | None] = None
     built_on: ClassVar[tuple[str, ...]] = ()
     tight: ClassVar[Mapping[str, float]] = {}
+    aliases: ClassVar[Mapping[str, str]] = {}
+    spellings: ClassVar[Mapping[str, str]] = {}
+    library_names: ClassVar[Mapping[str, str]] = {}
+    rules: ClassVar[Mapping[str, Rule]] = {}
+
+    def __post_init__(self, *given: Any) -> None:
+        """Take over what was given under an alias, and check what isn't a default.
+
+        Raises:
+            InvalidInputError: a value that can't be, or an option given under both of its names.
+        """
+        if given:
+            self._take_aliases(given)
+        for name, default, rule in self._checks():
+            value = getattr(self, name)
+            if value is not default:
+                object.__setattr__(self, name, rule.check(self.name, name, value))
+
+    def _take_aliases(self, given: tuple[Any, ...]) -> None:
+        for (alias, name), value in zip(self.aliases.items(), given, strict=True):
+            if value is None:
+                continue
+            if getattr(self, name) != type(self).__dataclass_fields__[name].default:
+                raise InvalidInputError(f"{alias} is another name of {name} of {self.name}: give one of them")
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    @functools.cache
+    def _checks(cls) -> tuple[tuple[str, Any, Rule], ...]:
+        """Field, default and rule of the options that have a rule."""
+        rules = {name: option.rule for name, option in OPTIONS.items()} | dict(cls.rules)
+        return tuple((f.name, f.default, rules[f.name]) for f in fields(cls) if f.name in rules)
 
     def solve(self, objective: Objective, x0: NDArray[np.float64], bounds: FlatBounds) -> SolverResult:
         """Minimize the objective from x0, shape (n,)."""
@@ -117,20 +164,75 @@ class Algorithm:
         return [option.name for option in fields(cls)]
 
     @classmethod
-    def from_options(cls, options: Mapping[str, Any]) -> Algorithm:
-        """An instance with these options; dotted names (`convergence.ftol_rel`) are accepted.
+    def read_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Options under the names of the fields; dotted names (`convergence.ftol_rel`) and aliases are accepted.
 
         Raises:
-            UnknownNameError: an option that it doesn't have; suggests the nearest.
+            UnknownNameError: an option that it doesn't have; says what the library's name is called here, or suggests
+                the nearest.
+            InvalidInputError: an option given twice, under two of its names.
         """
-        if not options:
-            return cls()
         known = cls.option_names()
-        given = {name.replace(".", "_"): value for name, value in options.items()}
-        for name in given:
+        read: dict[str, Any] = {}
+        for given, value in options.items():
+            name = given.replace(".", "_")
+            name = cls.aliases.get(name) or cls.spellings.get(name, name)
             if name not in known:
-                raise unknown_name(f"option of {cls.name}", name, known)
-        return cls(**given)
+                raise cls._unknown_option(given, known)
+            if name in read:
+                raise InvalidInputError(f"{name} of {cls.name} is given twice, the second time as {given!r}")
+            read[name] = value
+        return read
+
+    @classmethod
+    def _unknown_option(cls, name: str, known: Sequence[str]) -> UnknownNameError:
+        for ours, theirs in cls.library_names.items():
+            if name == theirs:
+                return UnknownNameError(
+                    f"unknown option of {cls.name} {name!r}: {cls.library} calls it {theirs}; here it is {ours}"
+                )
+        return unknown_name(f"option of {cls.name}", name, [*known, *cls.aliases])
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any]) -> Algorithm:
+        """An instance with these options, under any of the names that `read_options` takes."""
+        return cls(**cls.read_options(options)) if options else cls._with_defaults()
+
+    @classmethod
+    @functools.cache
+    def _with_defaults(cls) -> Algorithm:
+        return cls()
+
+    def misfit(self, bounds: FlatBounds, names: Callable[[], Sequence[str]]) -> str | None:
+        """Why it can't work on params with these bounds and names, and what to do; None if it can.
+
+        Args:
+            bounds: of all params, which says how many there are.
+            names: gives the names of the params; called where a message needs them.
+        """
+        if bounds.any and not self.supports_bounds:
+            return f"{self.name} can't handle bounds; use a solver that can (om.algos.filter(supports_bounds=True))"
+        if not self.needs_bounds:
+            return None
+        missing = ~(np.isfinite(bounds.lower) & np.isfinite(bounds.upper))
+        if missing.any():
+            return (
+                f"{self.name} searches within bounds; give finite lower and upper ones, which are missing for "
+                f"{_listed(names(), missing)}"
+            )
+        equal = bounds.lower >= bounds.upper
+        if self.needs_room and equal.any():
+            return (
+                f"{self.name} needs lower bounds below the upper ones, but they are equal for "
+                f"{_listed(names(), equal)}; use fixed= for what is not to change"
+            )
+        return None
+
+
+def _listed(names: Sequence[str], chosen: NDArray[np.bool_]) -> str:
+    """Some of the names, in quotes; the first five of them."""
+    shown = [repr(names[i]) for i in np.flatnonzero(chosen).tolist()]
+    return ", ".join(shown[:5]) + (", ..." if len(shown) > 5 else "")
 
 
 A = TypeVar("A", bound=type[Algorithm])
@@ -161,6 +263,8 @@ def register_algorithm(cls: A) -> A:
         raise InvalidInputError(f"{cls.__name__} needs a class attribute `name`, a str, but has {name!r}")
     if not issubclass(cls, Algorithm):
         raise InvalidInputError(f"{cls!r} must be a subclass of om.Algorithm")
+    if name in MODULES and cls.__module__ != f"optcore.solvers.{MODULES[name]}":
+        raise InvalidInputError(f"the name {name!r} is taken by an algorithm of optcore; choose another one")
     _REGISTER[name] = cls
     return cls
 
@@ -181,10 +285,23 @@ def _load_entry_points() -> None:
             _REGISTER[entry.name] = cls
 
 
+def _load(name: str) -> None:
+    """Import the module that has it, if it is one that ships."""
+    if name in MODULES and name not in _REGISTER:
+        importlib.import_module(f"optcore.solvers.{MODULES[name]}")
+
+
+def registered() -> list[type[Algorithm]]:
+    """All that ship or are registered by now; without a look at what installed packages announce."""
+    for name in MODULES:
+        _load(name)
+    return list(_REGISTER.values())
+
+
 def algorithm_names() -> list[str]:
-    """All names, of registered algorithms and of those that installed packages announce."""
+    """All names, of algorithms that ship, that are registered and that installed packages announce."""
     _load_entry_points()
-    return sorted(_REGISTER)
+    return sorted({*MODULES, *_REGISTER})
 
 
 def get_algorithm(name: str) -> type[Algorithm]:
@@ -194,12 +311,15 @@ def get_algorithm(name: str) -> type[Algorithm]:
         UnknownNameError: suggests the nearest name.
     """
     family, colon, own = name.partition(":")
+    if colon and family in FAMILIES:
+        importlib.import_module(f"optcore.solvers.{FAMILIES[family]}")
     if colon and family in _FAMILIES:
         return _FAMILIES[family](own)
+    _load(name)
     if name not in _REGISTER:
         _load_entry_points()
     if name not in _REGISTER:
-        raise unknown_name("algorithm", name, _REGISTER)
+        raise unknown_name("algorithm", name, {*MODULES, *_REGISTER})
     return _REGISTER[name]
 
 
@@ -209,16 +329,17 @@ def make_algorithm(algorithm: Any, options: Mapping[str, Any] | None) -> Algorit
     Raises:
         UnknownNameError, InvalidInputError, MissingLibraryError: says which name, option or library.
     """
-    options = dict(options or {})
+    from optcore.solvers.callables import CallableAlgorithm  # it builds on this module
+
+    options = options or {}
     if isinstance(algorithm, Algorithm):
-        merged = {name: getattr(algorithm, name) for name in type(algorithm).option_names()}
-        made = type(algorithm).from_options({**merged, **{k.replace(".", "_"): v for k, v in options.items()}})
+        made = replace(algorithm, **algorithm.read_options(options)) if options else algorithm
     elif isinstance(algorithm, str):
         made = get_algorithm(algorithm).from_options(options)
     elif isinstance(algorithm, type) and issubclass(algorithm, Algorithm):
         made = algorithm.from_options(options)
     elif callable(algorithm):
-        made = CallableAlgorithm(algorithm, options)
+        made = CallableAlgorithm(algorithm, dict(options))
     else:
         raise InvalidInputError(
             f"algorithm must be a name such as 'scipy_lbfgsb', one of om.algos, or a function, but got {algorithm!r}"
@@ -226,186 +347,3 @@ def make_algorithm(algorithm: Any, options: Mapping[str, Any] | None) -> Algorit
     if missing := made.missing():
         raise MissingLibraryError(missing)
     return made
-
-
-class Algorithms:
-    """A collection of algorithms: attributes by name, a size, and a filter.
-
-    >>> import optcore as om
-    >>> om.algos.scipy_lbfgsb(limited_memory_storage_length=5).limited_memory_storage_length
-    5
-    >>> [a.name for a in om.algos.filter(least_squares=True, needs_jac=True, library="scipy")]
-    ['scipy_ls_dogbox', 'scipy_ls_lm', 'scipy_ls_trf']
-    """
-
-    def __init__(self, chosen: tuple[type[Algorithm], ...] | None = None) -> None:
-        self._chosen = chosen
-
-    def _all(self) -> dict[str, type[Algorithm]]:
-        if self._chosen is not None:
-            return {cls.name: cls for cls in self._chosen}
-        return {name: _REGISTER[name] for name in algorithm_names()}
-
-    def __getattr__(self, name: str) -> type[Algorithm]:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        known = self._all()
-        if name not in known:
-            raise AttributeError(str(unknown_name("algorithm", name, known)))
-        return known[name]
-
-    def __dir__(self) -> list[str]:
-        return [*super().__dir__(), *self._all()]
-
-    def __iter__(self) -> Iterator[type[Algorithm]]:
-        return iter(self._all().values())
-
-    def __len__(self) -> int:
-        return len(self._all())
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._all()
-
-    def __repr__(self) -> str:
-        return f"Algorithms({', '.join(self._all())})"
-
-    @property
-    def names(self) -> list[str]:
-        """Their names."""
-        return list(self._all())
-
-    def filter(
-        self,
-        *,
-        least_squares: bool | None = None,
-        needs_jac: bool | None = None,
-        supports_bounds: bool | None = None,
-        is_global: bool | None = None,
-        library: str | None = None,
-    ) -> Algorithms:
-        """Those that are as asked; None doesn't ask."""
-        wanted = {
-            "needs_jac": needs_jac,
-            "supports_bounds": supports_bounds,
-            "is_global": is_global,
-            "library": library,
-        }
-        chosen = tuple(
-            cls
-            for cls in self
-            if (least_squares is None or (cls.kind is Kind.LEAST_SQUARES) == least_squares)
-            and all(value is None or getattr(cls, name) == value for name, value in wanted.items())
-        )
-        return Algorithms(chosen)
-
-
-#: What a plain callable may ask for by the names of its parameters.
-CALLABLE_ARGUMENTS = (
-    "fun", "x0", "jac", "fun_and_jac", "residuals", "residuals_jacobian",
-    "bounds", "max_evaluations", "max_seconds", "seed", "options",
-)  # fmt: skip
-
-
-@dataclass(frozen=True, eq=False)
-class CallableAlgorithm(Algorithm):
-    """A plain function as a solver. It gets by name what its signature asks for.
-
-    Among `fun, x0, jac, fun_and_jac, residuals, residuals_jacobian, bounds, max_evaluations, max_seconds, seed,
-    options`: functions of flat vectors, bounds as a pair of arrays or None, the budget (or None), a seed and the
-    options. It returns x, or an object or dict with `x` and what it claims (`fun, nfev, success, message, nit`).
-
-    Args:
-        function: the solver.
-        options: given to it as `options`, if it asks.
-    """
-
-    name: ClassVar[str] = "callable"
-    library: ClassVar[str] = "optcore"
-    supports_bounds: ClassVar[bool] = True
-
-    function: Callable[..., Any]
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        asked = self.asks_for
-        if not {"fun", "fun_and_jac", "residuals"} & set(asked):
-            raise InvalidInputError(
-                f"the solver {self.label!r} asks for ({', '.join(asked)}); "
-                "it must ask for fun, fun_and_jac or residuals"
-            )
-        takes_residuals = "residuals" in asked and "fun" not in asked and "fun_and_jac" not in asked
-        takes_derivative = bool({"jac", "fun_and_jac", "residuals_jacobian"} & set(asked))
-        object.__setattr__(self, "kind", Kind.LEAST_SQUARES if takes_residuals else Kind.SCALAR)
-        object.__setattr__(self, "needs_jac", takes_derivative)
-        object.__setattr__(self, "asks_jointly", "fun_and_jac" in asked)
-        object.__setattr__(self, "name", self.label)
-
-    @property
-    def label(self) -> str:
-        """What the function is called."""
-        return getattr(self.function, "__name__", type(self.function).__name__)
-
-    @property
-    def asks_for(self) -> tuple[str, ...]:
-        """The names in its signature, all of which must be known."""
-        asked = []
-        for name, parameter in inspect.signature(self.function).parameters.items():
-            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-                continue
-            if name in CALLABLE_ARGUMENTS:
-                asked.append(name)
-            elif parameter.default is parameter.empty:
-                raise InvalidInputError(
-                    f"the solver {getattr(self.function, '__name__', self.function)!r} asks for {name!r}; "
-                    f"a solver gets by name any of {', '.join(CALLABLE_ARGUMENTS)}"
-                )
-        return tuple(asked)
-
-    def solve(self, objective: Objective, x0: NDArray[np.float64], bounds: FlatBounds) -> SolverResult:
-        """Call the function with what it asks for and read what it returns."""
-        offered: dict[str, Any] = {
-            "fun": objective.value,
-            "x0": x0.copy(),
-            "jac": objective.gradient,
-            "fun_and_jac": objective.value_and_gradient,
-            "residuals": objective.residuals,
-            "residuals_jacobian": objective.jacobian,
-            "bounds": (bounds.lower, bounds.upper) if bounds.any else None,
-            "max_evaluations": objective.evaluator.max_evaluations,
-            "max_seconds": objective.evaluator.max_seconds,
-            "seed": self.options.get("seed", 0),
-            "options": dict(self.options),
-        }
-        return _read_answer(self.function(**{name: offered[name] for name in self.asks_for}), objective.n, self.label)
-
-
-def _read_answer(answer: Any, n: int, label: str) -> SolverResult:
-    """x, or an object or dict with x and claims."""
-    if isinstance(answer, SolverResult):
-        return answer  # checked where all are
-    given = answer if isinstance(answer, Mapping) else getattr(answer, "__dict__", {})
-    has_x = "x" in given or (hasattr(answer, "x") and not isinstance(answer, np.ndarray))
-    x = given.get("x", answer.x if "x" not in given and has_x else answer)
-    try:
-        flat = np.asarray(x, dtype=np.float64)
-    except (TypeError, ValueError):
-        flat = np.zeros(0)
-    if flat.shape != (n,):
-        raise InvalidInputError(
-            f"the solver {label!r} must return x of shape ({n},), or an object or dict with x, but returned {answer!r}"
-        )
-    if not has_x:
-        return SolverResult(flat)
-    names = ("fun", "nfev", "njev", "nit", "success", "message")
-    claims = {
-        name: given.get(name, getattr(answer, name, None)) for name in names if name in given or hasattr(answer, name)
-    }
-    success = claims.get("success")
-    iterations = claims.get("nit")
-    return SolverResult(
-        flat,
-        success=None if success is None else bool(success),
-        message=str(claims.get("message", "")),
-        n_iterations=None if iterations is None else int(iterations),
-        claims=claims,
-    )

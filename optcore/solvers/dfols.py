@@ -42,8 +42,16 @@ _PER_HARD_RESET = "n_extra_interpolation_points_per_hard_reset"
 class NagDFOLS(NAG):
     """Gauss-Newton on interpolated residuals, without derivatives.
 
-    Cartis, Fiala, Marteau & Roberts (2019), ACM Trans. Math. Software 45(3). It converges where the sum of squares
-    falls to `convergence_criterion_value`, or to `convergence_ftol_scaled` times the one at the start.
+    Args:
+        convergence_criterion_value: stop when the sum of squares falls to this.
+        convergence_ftol_scaled: stop when the sum of squares falls to this times the one at the start.
+        trustregion_fast_start_options: table of options for the phase in which the first model grows; None: none.
+        trustregion_method_to_replace_extra_points: how further points are replaced after successful steps:
+            'geometry_improving', 'momentum', or None.
+        trustregion_n_extra_points_to_replace_successful: further points that are replaced after a successful step.
+
+    References:
+        Cartis, Fiala, Marteau & Roberts (2019), ACM Trans. Math. Software 45(3).
     """
 
     name: ClassVar[str] = "nag_dfols"

@@ -26,11 +26,18 @@ _SHARE = 0.002
 class IminuitMigrad(Algorithm):
     """MIGRAD of Minuit2, a variable-metric method of high-energy physics that watches its estimate of the Hessian.
 
-    James & Roos (1975), Computer Physics Communications 10(6); Davidon (1959), ANL-5990; Fletcher (1970), Computer
-    Journal 13(3). It always gets a gradient from us, by differences where none is given. It converges where the
-    estimated vertical distance to the minimum is below `convergence_ftol_abs`; 2e-4 is Minuit's own default, and below
-    some 1e-10 it refuses to go. `strategy` 0 spends less on the Hessian, 2 more. With `n_restarts` above 1 it
-    starts again, after a simplex search, where it didn't converge. Within bounds Minuit works with transformed params.
+    It always gets a gradient from us, by differences where none is given. Within bounds Minuit works with transformed
+    params.
+
+    Args:
+        convergence_ftol_abs: stop when the estimated vertical distance to the minimum is below this; 2e-4 is Minuit's
+            own default, and below some 1e-10 it refuses to go.
+        n_restarts: how often it may start, after a simplex search, where it didn't converge; 1: once.
+        strategy: 0 spends less on the Hessian, 2 more.
+
+    References:
+        James & Roos (1975), Computer Physics Communications 10(6); Davidon (1959), ANL-5990; Fletcher (1970), Computer
+        Journal 13(3).
     """
 
     name: ClassVar[str] = "iminuit_migrad"
@@ -45,16 +52,14 @@ class IminuitMigrad(Algorithm):
     n_restarts: int = 1
     strategy: Literal[0, 1, 2] = 1
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, *given: Any) -> None:
+        """Check the options."""
+        super().__post_init__(*given)
         if self.strategy not in (0, 1, 2):
             raise InvalidInputError(f"strategy of iminuit_migrad must be 0, 1 or 2, but is {self.strategy!r}")
         if self.n_restarts < 1:
             raise InvalidInputError(
                 f"n_restarts of iminuit_migrad must be at least 1 (a single run), but is {self.n_restarts!r}"
-            )
-        if not self.convergence_ftol_abs >= 0:
-            raise InvalidInputError(
-                f"convergence_ftol_abs of iminuit_migrad must not be negative, but is {self.convergence_ftol_abs!r}"
             )
 
     def solve(self, objective: Objective, x0: Vector, bounds: FlatBounds) -> SolverResult:

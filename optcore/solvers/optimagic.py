@@ -78,7 +78,8 @@ class Optimagic(Algorithm):
     needs_bounds: ClassVar[bool] = False
     takes_infinite_bounds: ClassVar[bool] = True
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, *given: Any) -> None:
+        """Let optimagic check its options."""
         if getattr(self, "n_cores", 1) != 1:
             raise InvalidInputError(
                 f"{self.name} has n_cores={self.n_cores!r}, but its calls are counted one after the other: "  # type: ignore[attr-defined]

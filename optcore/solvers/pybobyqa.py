@@ -21,8 +21,15 @@ from optcore.solvers.algorithm import register_algorithm
 class NagPyBOBYQA(NAG):
     """Quadratic models in a trust region, without derivatives, robust to noise; with restarts it looks further.
 
-    Cartis, Fiala, Marteau & Roberts (2019), ACM Trans. Math. Software 45(3); for `seek_global_optimum` Cartis,
-    Roberts & Sheridan-Methven (2022), Optimization 71(8); the method: Powell (2009), DAMTP 2009/NA06.
+    Args:
+        convergence_criterion_value: stop at a point with a value of at most this; None: it is not known.
+        seek_global_optimum: look for a global optimum by restarts, within finite bounds of all params.
+        trustregion_minimum_change_hessian_for_underdetermined_interpolation: where points are few, change the Hessian
+            of the model as little as possible, or else make it as small as possible.
+
+    References:
+        Cartis, Fiala, Marteau & Roberts (2019), ACM Trans. Math. Software 45(3); for `seek_global_optimum` Cartis,
+        Roberts & Sheridan-Methven (2022), Optimization 71(8); the method: Powell (2009), DAMTP 2009/NA06.
     """
 
     name: ClassVar[str] = "nag_pybobyqa"

@@ -14,7 +14,8 @@ from optcore.errors import InvalidInputError
 from optcore.marks import Kind
 from optcore.objective import Objective
 from optcore.solvers.algorithm import Algorithm, SolverResult, register_algorithm
-from optcore.solvers.scipy_scalar import UNLIMITED, read_scipy_result
+from optcore.solvers.options import UNLIMITED
+from optcore.solvers.scipy_scalar import read_scipy_result
 
 EPS = float(np.finfo(np.float64).eps)
 TIGHT = {"convergence_ftol_rel": EPS, "convergence_gtol_rel": EPS, "convergence_xtol_rel": EPS}
@@ -27,6 +28,12 @@ class ScipyLeastSquares(Algorithm):
     kind: ClassVar[Kind] = Kind.LEAST_SQUARES
     needs_jac: ClassVar[bool] = True
     tight: ClassVar[Mapping[str, float]] = TIGHT
+    library_names: ClassVar[Mapping[str, str]] = {
+        "convergence_ftol_rel": "ftol",
+        "convergence_gtol_rel": "gtol",
+        "convergence_xtol_rel": "xtol",
+        "stopping_maxfun": "max_nfev",
+    }
     method: ClassVar[str]
 
     convergence_ftol_rel: float = 2e-9
@@ -58,10 +65,7 @@ class ScipyLeastSquares(Algorithm):
             jac=jacobian,
             method=self.method,
             bounds=(bounds.lower, bounds.upper) if bounds.any else (-np.inf, np.inf),
-            ftol=self.convergence_ftol_rel,
-            gtol=self.convergence_gtol_rel,
-            xtol=self.convergence_xtol_rel,
-            max_nfev=self.stopping_maxfun,
+            **{theirs: getattr(self, ours) for ours, theirs in ScipyLeastSquares.library_names.items()},
             **self.scipy_options(),
         )
         return read_scipy_result(result)
@@ -70,7 +74,15 @@ class ScipyLeastSquares(Algorithm):
 @register_algorithm
 @dataclass(frozen=True)
 class ScipyLSLM(ScipyLeastSquares):
-    """Levenberg-Marquardt of MINPACK: More (1978), Numerical Analysis, Lecture Notes in Mathematics 630."""
+    """Levenberg-Marquardt of MINPACK.
+
+    Args:
+        convergence_gtol_rel: stop when the cosine of the angle between the residuals and every column of the jacobian
+            is at most this.
+
+    References:
+        More (1978), Numerical Analysis, Lecture Notes in Mathematics 630.
+    """
 
     name: ClassVar[str] = "scipy_ls_lm"
     method: ClassVar[str] = "lm"
@@ -117,6 +129,10 @@ class ScipyTrustRegionLeastSquares(ScipyLeastSquares):
     """What the two trust-region methods share."""
 
     supports_bounds: ClassVar[bool] = True
+    library_names: ClassVar[Mapping[str, str]] = {
+        **ScipyLeastSquares.library_names,
+        "tr_solver_options": "tr_options",
+    }
 
     tr_solver: Literal["exact", "lsmr"] | None = None
     tr_solver_options: Mapping[str, Any] | None = None
@@ -134,7 +150,15 @@ class ScipyTrustRegionLeastSquares(ScipyLeastSquares):
 @register_algorithm
 @dataclass(frozen=True)
 class ScipyLSTRF(ScipyTrustRegionLeastSquares):
-    """Trust-region reflective: Branch, Coleman & Li (1999), SIAM J. Sci. Comput. 21(1)."""
+    """Trust-region reflective.
+
+    Args:
+        convergence_gtol_rel: stop when no entry of the gradient, scaled by the distance to the bounds, is larger than
+            this; absolute, in spite of its name.
+
+    References:
+        Branch, Coleman & Li (1999), SIAM J. Sci. Comput. 21(1).
+    """
 
     name: ClassVar[str] = "scipy_ls_trf"
     method: ClassVar[str] = "trf"
@@ -143,7 +167,15 @@ class ScipyLSTRF(ScipyTrustRegionLeastSquares):
 @register_algorithm
 @dataclass(frozen=True)
 class ScipyLSDogbox(ScipyTrustRegionLeastSquares):
-    """Dogleg in rectangular trust regions: Voglis & Lagaris (2004), WSEAS Int. Conf. on Applied Mathematics."""
+    """Dogleg in rectangular trust regions.
+
+    Args:
+        convergence_gtol_rel: stop when no entry of the gradient, for params not at a bound, is larger than this;
+            absolute, in spite of its name.
+
+    References:
+        Voglis & Lagaris (2004), WSEAS International Conference on Applied Mathematics.
+    """
 
     name: ClassVar[str] = "scipy_ls_dogbox"
     method: ClassVar[str] = "dogbox"

@@ -277,6 +277,36 @@ def test_list_shows_what_there_is(what: str, some: str) -> None:
     assert some in {next(iter(row.values())) for row in rows}
 
 
+def test_list_tells_all_about_algorithms() -> None:
+    shown = optcore("list", "algorithms", "--details").stdout
+    for name in ("scipy_lbfgsb", "scipy_dual_annealing", "nlopt_mlsl"):
+        assert f"\n{name}: " in shown
+    one = optcore("list", "algorithms", "scipy_dual_annealing").stdout
+    assert one.startswith("scipy_dual_annealing: Generalized simulated annealing")
+    assert "  bounds     needed\n" in one
+    assert "  search     global, random\n" in one
+    assert "Xiang, Sun, Fan & Gong (1997), Physics Letters A 233(3)" in one
+    assert "restart_temp_ratio in scipy" in one
+    assert "scipy_lbfgsb:" not in one
+    (row,) = json.loads(optcore("list", "algorithms", "scipy_lbfgsb", "--json").stdout)
+    assert row["name"] == "scipy_lbfgsb"
+    assert row["tight"] == {"convergence_ftol_rel": 0.0, "convergence_gtol_abs": 1e-100}
+    assert {"name": "limited_memory_storage_length", "default": "10", "aliases": ["memory"]}.items() <= {
+        **row["options"][4]
+    }.items()
+    assert row["installed"] is True
+    assert len(json.loads(optcore("list", "algorithms", "--details", "--json").stdout)) > 40
+
+
+def test_list_says_what_it_has_no_details_of() -> None:
+    wrong = optcore("list", "algorithms", "scipy_lbfgs")
+    assert wrong.exit_code == 2
+    assert "unknown algorithm 'scipy_lbfgs'; did you mean 'scipy_lbfgsb'?" in wrong.stderr
+    suites = optcore("list", "suites", "--details")
+    assert suites.exit_code == 2
+    assert "only algorithms have details; `optcore list suites` shows all there is" in suites.stderr
+
+
 def test_doctor_says_what_is_missing_and_what_it_unlocks(monkeypatch: pytest.MonkeyPatch) -> None:
     installed = doctor_module.library_version
     monkeypatch.setattr(doctor_module, "library_version", lambda name: None if name == "jax" else installed(name))

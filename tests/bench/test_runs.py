@@ -74,6 +74,34 @@ def test_residual_solvers_need_residuals_and_unbounded_ones_no_bounds() -> None:
     assert "works on residuals" in reasons[2]
 
 
+def test_solvers_that_can_not_work_on_a_problem_are_rows_with_the_reason() -> None:
+    study = Study("s", "more_wild/rosenbrock", ["scipy_direct", "scipy_brent"], "none")
+    reasons = [run.reason for run in expand(study)]
+    assert reasons[0].startswith("scipy_direct searches within bounds; give finite lower and upper ones, which are mis")
+    assert reasons[1].startswith("scipy_brent minimizes functions of one number, but there are 2 params")
+
+
+def test_an_alias_and_its_option_are_the_same_run() -> None:
+    def entry(options: dict[str, Any]) -> dict[str, Any]:
+        return {"name": "five", "algorithm": "scipy_lbfgsb", "options": options}
+
+    by_alias, by_name = (
+        ids(algorithms=entry({"memory": 5})),
+        ids(algorithms=entry({"limited_memory_storage_length": 5})),
+    )
+    assert by_alias == by_name
+
+
+def test_random_solvers_get_the_seed_of_the_study_unless_they_have_their_own() -> None:
+    def seeds(**options: Any) -> list[Any]:
+        entry = {"name": "de", "algorithm": "scipy_differential_evolution", "options": options}
+        study = Study("s", "more_wild/rosenbrock", entry, "none", starts=3, seed=10)
+        return [getattr(run.algorithm, "seed", None) for run in expand(study)]
+
+    assert seeds() == [10, 11, 12]
+    assert seeds(seed=4) == [4, 4, 4]
+
+
 def test_a_missing_library_is_a_reason_that_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(om.algos.nlopt_lbfgsb, "available", classmethod(lambda cls: False))
     reasons = {

@@ -17,6 +17,18 @@ def of(algorithm):
     return cls
 
 
+#: Solvers of functions of one number.
+ONE_NUMBER = ("scipy_bounded", "scipy_brent", "scipy_golden")
+
+
+def place(algorithm, start):
+    """Arguments that say where an algorithm is to search: one number where it takes one, bounds where it needs some."""
+    start = start[:1] if algorithm in ONE_NUMBER else start
+    if not getattr(om.algos, algorithm).needs_bounds:
+        return {"params": start}
+    return {"params": start, "bounds": om.Bounds(start - 2.7, start + 3.4)}
+
+
 class Counted:
     """A function that notes every point that it was called with."""
 
@@ -59,12 +71,12 @@ ELLIPSE_START = np.array([1.0, 1.0, 1.0])
 
 
 def ellipse_residuals(x):
-    """Zero at CENTRE."""
-    return SCALES * (x - CENTRE)
+    """Zero at CENTRE; of fewer params, too."""
+    return SCALES[: x.size] * (x - CENTRE[: x.size])
 
 
 def ellipse_jacobian(x):
-    return np.diag(SCALES)
+    return np.diag(SCALES[: x.size])
 
 
 def ellipse(x):
@@ -73,7 +85,7 @@ def ellipse(x):
 
 
 def ellipse_gradient(x):
-    return 2 * SCALES * ellipse_residuals(x)
+    return 2 * SCALES[: x.size] * ellipse_residuals(x)
 
 
 class Given:

@@ -14,6 +14,7 @@ from tests.core.counting import (
     CENTRE,
     ELLIPSE_START,
     LIBRARIES,
+    ONE_NUMBER,
     Given,
     ellipse,
     ellipse_gradient,
@@ -117,7 +118,12 @@ def test_a_solver_without_bounds_says_which_have_them():
     assert om.minimize(ellipse, ELLIPSE_START, "scipy_bfgs", bounds=om.Bounds(-INF, INF)).success
 
 
-BOUNDED = [a.name for a in om.algos.filter(supports_bounds=True) if a.library in LIBRARIES]
+#: Global ones have tests of their own, since they take long.
+BOUNDED = [
+    a.name
+    for a in om.algos.filter(supports_bounds=True, is_global=False)
+    if a.library in LIBRARIES and a.name not in ONE_NUMBER
+]
 
 
 @pytest.mark.parametrize("algorithm", BOUNDED)

@@ -10,7 +10,23 @@ import pytest
 
 import optcore as om
 from optcore.errors import UnknownNameError, nearest, unknown_name
-from tests.core.counting import LIBRARIES, Counted, Given, counts_of, of, rows_of
+from tests.core.counting import (
+    LIBRARIES,
+    ONE_NUMBER,
+    ROSENBROCK_START,
+    Counted,
+    Given,
+    counts_of,
+    ellipse,
+    ellipse_gradient,
+    of,
+    place,
+    rosenbrock,
+    rosenbrock_gradient,
+    rosenbrock_jacobian,
+    rosenbrock_residuals,
+    rows_of,
+)
 
 ALGORITHMS = [a.name for a in om.algos if a.library in LIBRARIES]
 each_algorithm = pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -34,19 +50,20 @@ def outside_is(what):
             return residuals(x)
         if isinstance(what, Exception):
             raise what
-        return np.full(2, what)
+        return np.full(x.size, what)
 
     return {
         "scalar": lambda x: (r := value(x)) @ r,
         "residuals": value,
         "gradient": lambda x: 2 * value(x),
-        "jacobian": lambda x: np.eye(2) * (1 if inside(x) else value(x)[:, None]),
+        "jacobian": lambda x: np.eye(x.size) * (1 if inside(x) else value(x)[:, None]),
     }
 
 
 def run(algorithm, names, functions, **kwargs):
     given = Given(of(algorithm).kind, names, **functions)
-    result = om.minimize(params=START, algorithm=algorithm, budget=BUDGET, **given.arguments, **kwargs)
+    where = place(algorithm, START)
+    result = om.minimize(algorithm=algorithm, budget=BUDGET, **where, **given.arguments, **kwargs)
     assert counts_of(result) == given.counts == rows_of(result)
     return result
 
@@ -68,6 +85,59 @@ def test_a_function_that_fails_in_places_is_survived_with_continue(algorithm, na
         assert (failed == np.inf).all()
     else:
         assert np.isnan(failed).all()  # recorded as what it was, not as the penalty
+
+
+def now_and_then(function, how, period):
+    """A function that fails at every so manieth call, but not at the start nor in its neighbourhood."""
+    calls = []
+
+    def fails(x):
+        calls.append(x)
+        value = function(x)
+        if len(calls) <= 4 or len(calls) % period:
+            return value
+        if how == "raise":
+            raise ZeroDivisionError("now and then")
+        return value * (np.nan if how == "nan" else 0) + (np.inf if how == "inf" else 0)
+
+    return fails
+
+
+def rules_out(algorithm, where):
+    return where != "fun" and not getattr(om.algos, algorithm).needs_jac
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "where"),
+    [(a, w) for a in ALGORITHMS for w in ("fun", "jac", "fun_and_jac", "numerical") if not rules_out(a, w)],
+)
+@pytest.mark.parametrize("how", ["raise", "nan", "inf"])
+@pytest.mark.parametrize("period", [2, 5])
+def test_failures_now_and_then_are_survived_with_continue(algorithm, where, how, period):
+    """In fun, jac, fun_and_jac and among the points of differences; the solver goes on, and nothing is miscounted."""
+    cls = of(algorithm)
+    one = algorithm in ONE_NUMBER
+    value, derivative = (ellipse, ellipse_gradient) if one else (rosenbrock, rosenbrock_gradient)
+    if cls.kind == "least_squares":
+        value, derivative = rosenbrock_residuals, rosenbrock_jacobian
+    names = {"fun": ["fun", "jac"], "jac": ["fun", "jac"], "fun_and_jac": ["fun_and_jac"], "numerical": ["fun"]}[where]
+    given = Given(cls.kind, names, value, derivative, value, derivative)
+    failing = given.counted["fun" if where == "numerical" else where]
+    if where == "fun_and_jac":  # both of them fail together
+        offset = now_and_then(lambda x: 0.0, how, period)
+        failing.function = lambda x: (value(x) + (bad := offset(x)), derivative(x) + bad)
+    else:
+        failing.function = now_and_then(failing.function, how, period)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "fun is nan", RuntimeWarning)
+        result = om.minimize(
+            algorithm=algorithm, budget=om.Budget(60), error_handling="continue", **place(algorithm, ROSENBROCK_START),
+            **given.arguments,
+        )  # fmt: skip
+    assert counts_of(result) == given.counts == rows_of(result)
+    assert np.isfinite(result.fun)
+    assert result.fun == np.nanmin(result.history.fun[result.history.asked])
+    assert result.status in ("converged", "stopped", "budget_evaluations")
 
 
 @each_algorithm
@@ -139,6 +209,8 @@ def test_an_exception_is_chained_with_task_and_params(algorithm, role):
         return  # it is never called
     names = ["fun", "jac"] if role == "jac" else [role]
     given = Given(of(algorithm).kind, names, residuals=residuals, jacobian=lambda x: np.eye(2))
+    if algorithm in ONE_NUMBER:
+        given = Given("scalar", names, ellipse, ellipse_gradient)
     counted = given.counted[role]
     function = counted.function
 
@@ -151,7 +223,7 @@ def test_an_exception_is_chained_with_task_and_params(algorithm, role):
     with pytest.raises(
         om.UserFunctionError, match=f"^{role} raised ZeroDivisionError: my own text; at params array"
     ) as e:
-        om.minimize(params=START, algorithm=algorithm, **given.arguments)
+        om.minimize(algorithm=algorithm, **place(algorithm, START), **given.arguments)
     assert isinstance(e.value.__cause__, ZeroDivisionError)
     assert isinstance(e.value, RuntimeError)
     assert "Mend the function, or survive such points with error_handling='continue'" in str(e.value)
@@ -199,7 +271,8 @@ def test_ctrl_c_raises_or_returns_the_best_so_far(algorithm):
             return function(x)
 
         counted.function = interrupted
-        arguments = {"fun": counted.marked, "params": START, "algorithm": algorithm, "on_interrupt": on_interrupt}
+        arguments = {"fun": counted.marked, "algorithm": algorithm, "on_interrupt": on_interrupt}
+        arguments |= place(algorithm, START)
         if on_interrupt == "raise":
             with pytest.raises(KeyboardInterrupt):
                 om.minimize(**arguments)

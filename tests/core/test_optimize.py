@@ -14,6 +14,7 @@ from tests.core.counting import (
     ROSENBROCK_START,
     ellipse,
     ellipse_gradient,
+    place,
     rosenbrock,
     rosenbrock_gradient,
 )
@@ -26,8 +27,9 @@ SCALAR = [a.name for a in om.algos.filter(least_squares=False) if a.library in L
 def test_maximizing_minus_f_is_minimizing_f(algorithm, given):
     if not getattr(om.algos, algorithm).available():
         pytest.skip(f"the library of {algorithm} is not installed")
-    least = om.minimize(params=ELLIPSE_START, algorithm=algorithm, budget=om.Budget(200), **functions(given, 1))
-    most = om.maximize(params=ELLIPSE_START, algorithm=algorithm, budget=om.Budget(200), **functions(given, -1))
+    where = place(algorithm, ELLIPSE_START)
+    least = om.minimize(algorithm=algorithm, budget=om.Budget(200), **where, **functions(given, 1))
+    most = om.maximize(algorithm=algorithm, budget=om.Budget(200), **where, **functions(given, -1))
     np.testing.assert_array_equal(least.history.flat_params, most.history.flat_params)
     np.testing.assert_array_equal(least.params, most.params)
     assert most.fun == -least.fun

@@ -202,7 +202,7 @@ def test_the_counts_are_those_that_scipy_gives():
     ("name", "message"),
     [
         ("jac", "a result has no 'jac': derivatives are not kept; om.first_derivative(fun, result.params) takes one"),
-        ("hess_inv", "a result has no 'hess_inv': second derivatives are not used by any of the solvers"),
+        ("hess_inv", "a result has no 'hess_inv': second derivatives are not kept"),
         ("cost", "a result has no 'cost': fun is the sum of squares; scipy's cost is half of it"),
         ("algorithm_output", "a result has no 'algorithm_output': what the solver says of itself is in claims"),
         ("n_fun_eval", "unknown attribute of a result 'n_fun_eval'; did you mean 'n_fun_evals'?"),

@@ -365,7 +365,7 @@ INVALID = [
     ("iminuit_migrad", {"strategy": 3}, ValueError, "strategy of iminuit_migrad must be 0, 1 or 2, but is 3"),
     ("iminuit_migrad", {"n_restarts": 0}, ValueError, "n_restarts of iminuit_migrad must be at least 1 (a single run"),
     ("iminuit_migrad", {"convergence_ftol_abs": -1.0}, ValueError,
-     "convergence_ftol_abs of iminuit_migrad must not be negative, but is -1.0"),
+     "convergence_ftol_abs of iminuit_migrad must be a number of at least 0, but is -1.0"),
     *((algorithm, options, error, message.replace("NAME", algorithm)) for algorithm in NAG
       for options, error, message in [
         ({"noise_additive_level": 1.0, "noise_multiplicative_level": 1.0}, ValueError,

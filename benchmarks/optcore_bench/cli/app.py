@@ -121,13 +121,27 @@ def show_command(
 
 @app.command("list")
 def list_command(
-    what: Annotated[Listable, typer.Argument(help="What to list.", show_default=False)], *, json: Json = False
+    what: Annotated[Listable, typer.Argument(help="What to list.", show_default=False)],
+    name: Annotated[
+        str | None, typer.Argument(help="One algorithm, with all details.", metavar="[NAME]", show_default=False)
+    ] = None,
+    *,
+    details: Annotated[
+        bool, typer.Option("--details", help="Of algorithms: options, their meaning, references.")
+    ] = False,
+    json: Json = False,
 ) -> None:
     """List what there is to put into a study."""
     with in_one_sentence():
-        from optcore_bench.cli.catalog import show_catalog
+        from optcore.errors import InvalidInputError
+        from optcore_bench.cli.catalog import show_algorithms, show_catalog
 
-        show_catalog(what.value, as_json=json)
+        if not (details or name):
+            show_catalog(what.value, as_json=json)
+        elif what is Listable.ALGORITHMS:
+            show_algorithms(name, as_json=json)
+        else:
+            raise InvalidInputError(f"only algorithms have details; `optcore list {what.value}` shows all there is")
 
 
 @app.command("doctor")

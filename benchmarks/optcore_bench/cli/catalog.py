@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from optcore_bench.cli.tables import print_table
 
-__all__ = ["show_catalog"]
+if TYPE_CHECKING:
+    from optcore.solvers import Algorithm
+
+__all__ = ["show_algorithms", "show_catalog"]
 
 Rows = list[dict[str, Any]]
 
@@ -22,6 +26,55 @@ def show_catalog(what: str, *, as_json: bool) -> None:
         typer.echo(json.dumps(rows))
     else:
         print_table(rows)
+
+
+def show_algorithms(name: str | None, *, as_json: bool) -> None:
+    """Print all that there is to know of all algorithms, or of one.
+
+    Raises:
+        UnknownNameError: there is no such algorithm; suggests the nearest.
+    """
+    from optcore.solvers import algorithm_names, get_algorithm
+    from optcore.solvers.documentation import document
+
+    algorithms = [get_algorithm(n) for n in ([name] if name else algorithm_names())]
+    if as_json:
+        documented = [dataclasses.asdict(document(a)) | {"installed": a.available()} for a in algorithms]
+        typer.echo(json.dumps(documented))
+        return
+    for i, algorithm in enumerate(algorithms):
+        if i:
+            typer.echo()
+        _print_details(algorithm)
+
+
+def _print_details(algorithm: type[Algorithm]) -> None:
+    from optcore.solvers.documentation import document, meaning
+
+    d = document(algorithm)
+    facts = {
+        "kind": d.kind,
+        "derivative": "used" if d.needs_jac else "not used",
+        "bounds": "needed" if d.needs_bounds else "taken" if d.supports_bounds else "not taken",
+        "search": ("global" if d.is_global else "local") + ("" if d.is_deterministic else ", random"),
+        "library": d.library + (f", extra {d.extra}" if d.extra else ""),
+        "reference": d.reference,
+        "missing": algorithm.missing(),
+    }
+    typer.echo(f"{d.name}: {d.description}")
+    for fact, value in facts.items():
+        if value:
+            typer.echo(f"  {fact:<10} {value}")
+    options = [
+        {
+            "option": o.name,
+            "default": o.default,
+            "strictest": repr(d.tight[o.name]) if o.name in d.tight else "",
+            "meaning": meaning(o, d.library).replace("`", ""),
+        }
+        for o in d.options
+    ]
+    print_table(options)
 
 
 def _suites() -> Rows:

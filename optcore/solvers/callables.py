@@ -1,0 +1,130 @@
+"""Plain functions as solvers."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optcore.bounds import FlatBounds
+from optcore.errors import InvalidInputError
+from optcore.marks import Kind
+from optcore.objective import Objective
+from optcore.solvers.algorithm import Algorithm, SolverResult
+
+__all__ = ["CALLABLE_ARGUMENTS", "CallableAlgorithm"]
+
+#: What a plain callable may ask for by the names of its parameters.
+CALLABLE_ARGUMENTS = (
+    "fun", "x0", "jac", "fun_and_jac", "residuals", "residuals_jacobian",
+    "bounds", "max_evaluations", "max_seconds", "seed", "options",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class CallableAlgorithm(Algorithm):
+    """A plain function as a solver. It gets by name what its signature asks for.
+
+    Among `fun, x0, jac, fun_and_jac, residuals, residuals_jacobian, bounds, max_evaluations, max_seconds, seed,
+    options`: functions of flat vectors, bounds as a pair of arrays or None, the budget (or None), a seed and the
+    options. It returns x, or an object or dict with `x` and what it claims (`fun, nfev, success, message, nit`).
+
+    Args:
+        function: the solver.
+        options: given to it as `options`, if it asks.
+    """
+
+    name: ClassVar[str] = "callable"
+    library: ClassVar[str] = "optcore"
+    supports_bounds: ClassVar[bool] = True
+
+    function: Callable[..., Any]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self, *given: Any) -> None:
+        asked = self.asks_for
+        if not {"fun", "fun_and_jac", "residuals"} & set(asked):
+            raise InvalidInputError(
+                f"the solver {self.label!r} asks for ({', '.join(asked)}); "
+                "it must ask for fun, fun_and_jac or residuals"
+            )
+        takes_residuals = "residuals" in asked and "fun" not in asked and "fun_and_jac" not in asked
+        takes_derivative = bool({"jac", "fun_and_jac", "residuals_jacobian"} & set(asked))
+        object.__setattr__(self, "kind", Kind.LEAST_SQUARES if takes_residuals else Kind.SCALAR)
+        object.__setattr__(self, "needs_jac", takes_derivative)
+        object.__setattr__(self, "asks_jointly", "fun_and_jac" in asked)
+        object.__setattr__(self, "name", self.label)
+
+    @property
+    def label(self) -> str:
+        """What the function is called."""
+        return getattr(self.function, "__name__", type(self.function).__name__)
+
+    @property
+    def asks_for(self) -> tuple[str, ...]:
+        """The names in its signature, all of which must be known."""
+        asked = []
+        for name, parameter in inspect.signature(self.function).parameters.items():
+            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+                continue
+            if name in CALLABLE_ARGUMENTS:
+                asked.append(name)
+            elif parameter.default is parameter.empty:
+                raise InvalidInputError(
+                    f"the solver {getattr(self.function, '__name__', self.function)!r} asks for {name!r}; "
+                    f"a solver gets by name any of {', '.join(CALLABLE_ARGUMENTS)}"
+                )
+        return tuple(asked)
+
+    def solve(self, objective: Objective, x0: NDArray[np.float64], bounds: FlatBounds) -> SolverResult:
+        """Call the function with what it asks for and read what it returns."""
+        offered: dict[str, Any] = {
+            "fun": objective.value,
+            "x0": x0.copy(),
+            "jac": objective.gradient,
+            "fun_and_jac": objective.value_and_gradient,
+            "residuals": objective.residuals,
+            "residuals_jacobian": objective.jacobian,
+            "bounds": (bounds.lower, bounds.upper) if bounds.any else None,
+            "max_evaluations": objective.evaluator.max_evaluations,
+            "max_seconds": objective.evaluator.max_seconds,
+            "seed": self.options.get("seed", 0),
+            "options": dict(self.options),
+        }
+        return _read_answer(self.function(**{name: offered[name] for name in self.asks_for}), objective.n, self.label)
+
+
+def _read_answer(answer: Any, n: int, label: str) -> SolverResult:
+    """x, or an object or dict with x and claims."""
+    if isinstance(answer, SolverResult):
+        return answer  # checked where all are
+    given = answer if isinstance(answer, Mapping) else getattr(answer, "__dict__", {})
+    has_x = "x" in given or (hasattr(answer, "x") and not isinstance(answer, np.ndarray))
+    x = given.get("x", answer.x if "x" not in given and has_x else answer)
+    try:
+        flat = np.asarray(x, dtype=np.float64)
+    except (TypeError, ValueError):
+        flat = np.zeros(0)
+    if flat.shape != (n,):
+        raise InvalidInputError(
+            f"the solver {label!r} must return x of shape ({n},), or an object or dict with x, but returned {answer!r}"
+        )
+    if not has_x:
+        return SolverResult(flat)
+    names = ("fun", "nfev", "njev", "nit", "success", "message")
+    claims = {
+        name: given.get(name, getattr(answer, name, None)) for name in names if name in given or hasattr(answer, name)
+    }
+    success = claims.get("success")
+    iterations = claims.get("nit")
+    return SolverResult(
+        flat,
+        success=None if success is None else bool(success),
+        message=str(claims.get("message", "")),
+        n_iterations=None if iterations is None else int(iterations),
+        claims=claims,
+    )
