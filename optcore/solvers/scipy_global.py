@@ -42,6 +42,11 @@ def _read_mutation(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def _only(value: float) -> slice:
+    """An axis of a grid with one point."""
+    return slice(value, np.nextafter(value, np.inf), 1.0)
+
+
 @register_algorithm
 @dataclass(frozen=True)
 class ScipyBrute(Algorithm):
@@ -70,7 +75,7 @@ class ScipyBrute(Algorithm):
 
     def misfit(self, bounds: FlatBounds, names: Callable[[], Sequence[str]]) -> str | None:
         """Why it can't work on params with these bounds and names, and what to do; None if it can."""
-        n = bounds.lower.size
+        n = int((bounds.lower < bounds.upper).sum())
         if self.n_grid_points**n > LARGEST_GRID:
             return (
                 f"{self.name} would evaluate {self.n_grid_points}^{n} points, more than {LARGEST_GRID:,}; lower "
@@ -78,16 +83,17 @@ class ScipyBrute(Algorithm):
             )
         return super().misfit(bounds, names)
 
-    def solve(self, objective: Objective, x0: Vector, bounds: FlatBounds) -> SolverResult:
+    def solve(self, objective: Objective, x0: Vector, bounds: FlatBounds) -> SolverResult:  # noqa: ARG002
         """Run scipy.optimize.brute."""
         import scipy.optimize
 
         x = scipy.optimize.brute(
             lambda x: objective.value(np.array(x, dtype=np.float64, ndmin=1)),
-            ranges=intervals(bounds),
+            ranges=[(low, high) if low < high else _only(low) for low, high in intervals(bounds)],
             **scipy_arguments(self),
         )
-        points = f"all {self.n_grid_points**x0.size} points of the grid were evaluated"
+        n = int((bounds.lower < bounds.upper).sum())
+        points = f"all {self.n_grid_points**n} points of the grid were evaluated"
         return SolverResult(np.array(x, dtype=np.float64, ndmin=1), success=True, message=points)
 
 
@@ -195,6 +201,7 @@ class ScipyDIRECT(Algorithm):
     name: ClassVar[str] = "scipy_direct"
     supports_bounds: ClassVar[bool] = True
     needs_bounds: ClassVar[bool] = True
+    needs_room: ClassVar[bool] = True
     is_global: ClassVar[bool] = True
     tight: ClassVar[Mapping[str, float]] = {
         "volume_hyperrectangle_tolerance": 0.0,

@@ -215,6 +215,7 @@ class ScipyDualAnnealing(WithLocalSearch):
 
     name: ClassVar[str] = "scipy_dual_annealing"
     needs_bounds: ClassVar[bool] = True
+    needs_room: ClassVar[bool] = True
     is_deterministic: ClassVar[bool] = False
     tight: ClassVar[Mapping[str, float]] = {"stopping_maxiter": UNLIMITED}
     library_names: ClassVar[Mapping[str, str]] = {

@@ -119,6 +119,7 @@ class ScipyBounded(ScipyOneParam):
     library_names: ClassVar[Mapping[str, str]] = {"convergence_xtol_abs": "xatol", "stopping_maxiter": "maxiter"}
     supports_bounds: ClassVar[bool] = True
     needs_bounds: ClassVar[bool] = True
+    needs_room: ClassVar[bool] = True
     tight: ClassVar[Mapping[str, float]] = {"convergence_xtol_abs": 0.0}
 
     convergence_xtol_abs: float = 1e-8

@@ -72,11 +72,11 @@ ELLIPSE_START = np.array([1.0, 1.0, 1.0])
 
 def ellipse_residuals(x):
     """Zero at CENTRE; of fewer params, too."""
-    return SCALES[: x.size] * (x - CENTRE[: x.size])
+    return SCALES[: len(x)] * (x - CENTRE[: len(x)])
 
 
 def ellipse_jacobian(x):
-    return np.diag(SCALES[: x.size])
+    return np.diag(SCALES[: len(x)])
 
 
 def ellipse(x):
@@ -85,7 +85,7 @@ def ellipse(x):
 
 
 def ellipse_gradient(x):
-    return 2 * SCALES[: x.size] * ellipse_residuals(x)
+    return 2 * SCALES[: len(x)] * ellipse_residuals(x)
 
 
 class Given:

@@ -34,14 +34,10 @@ def test_docstrings_explain_no_option_that_is_not_there(name):
 @pytest.mark.parametrize("name", SHIPPED.names)
 def test_every_algorithm_has_strictest_values_for_all_its_tolerances(name):
     cls = getattr(om.algos, name)
-    tolerances = {option for option in cls.option_names() if option.startswith("convergence_")}
-    optional = {
-        "convergence_minimum_criterion_value",
-        "convergence_minimum_criterion_tolerance",
-        "convergence_n_unchanged_iterations",
-    }
+    tolerances = {name for name in cls.option_names() if re.fullmatch("convergence_[fgx]tol_(abs|rel)", name)}
     not_tolerances = {"convergence_ftol_rel"} if name == "scipy_direct" else set()
-    assert tolerances - optional - not_tolerances <= set(cls.tight)
+    assert tolerances - not_tolerances <= set(cls.tight)
+    assert set(cls.tight) <= set(cls.option_names())
 
 
 def test_the_page_of_all_algorithms_is_current():

@@ -146,13 +146,27 @@ def test_missing_bounds_are_named_before_anything_is_called(algorithm):
         om.minimize(counted.call, start, algorithm)
     with pytest.raises(om.InvalidInputError, match=r"; give finite lower and upper ones, .* missing for 'b', 'c'$"):
         om.minimize(counted.call, start, algorithm, bounds=om.Bounds({"a": 0, "b": 0}, {"a": 5, "c": 4}))
-    with pytest.raises(
-        om.InvalidInputError, match="lower bounds below the upper ones, but they are equal for 'c'; lea"
-    ):
-        om.minimize(
-            counted.call, start, algorithm, bounds=om.Bounds({"a": 0, "b": 0, "c": 3}, {"a": 5, "b": 5, "c": 3})
-        )
     assert len(counted) == 0
+
+
+@pytest.mark.parametrize("algorithm", GLOBAL)
+def test_a_param_whose_bounds_are_equal_stays_where_it_is_or_is_named(algorithm):
+    cls = getattr(om.algos, algorithm)
+    if not cls.available():
+        pytest.skip("an extra")
+    counted = Counted(lambda p: wavy(np.array([p["a"], p["c"]])) + (p["b"] - 1) ** 2)
+    arguments = {"params": {"a": 1, "b": 2, "c": 1}, "algorithm": algorithm, "budget": om.Budget(900)}
+    bounds = om.Bounds({"a": -2, "b": 2, "c": -1.5}, {"a": 3, "b": 2, "c": 2.5})
+    if cls.needs_room:
+        message = f"{algorithm} needs lower bounds below the upper ones, but they are equal for 'b'; use fixed= for"
+        with pytest.raises(om.InvalidInputError, match=message):
+            om.minimize(counted.call, bounds=bounds, **arguments)
+        assert len(counted) == 0
+        result = om.minimize(counted.call, bounds=bounds, fixed={"b": True}, **arguments)  # the remedy
+    else:
+        result = om.minimize(counted.call, bounds=bounds, **arguments)
+    assert {p.item()["b"] for p in counted.points} == {2.0}
+    assert result.fun < result.start_fun
 
 
 def test_a_grid_is_evaluated_as_a_whole_and_its_best_point_is_the_result():
@@ -175,6 +189,8 @@ def test_a_grid_is_evaluated_as_a_whole_and_its_best_point_is_the_result():
 def test_a_grid_of_functions_of_one_number_and_one_that_is_too_large():
     result = om.minimize(lambda x: (x[0] - 0.5) ** 2, np.ones(1), "scipy_brute", bounds=[(0, 2)])
     assert result.n_fun_evals == 21
+    lined = om.minimize(lambda x: x @ x, np.ones(2), "scipy_brute", bounds=[(0, 2), (1, 1)])
+    assert (lined.n_fun_evals, lined.message) == (21, "all 20 points of the grid were evaluated")
     with pytest.raises(
         om.InvalidInputError, match=r"would evaluate 20\^6 points, more than 10,000,000; lower n_grid_p"
     ):

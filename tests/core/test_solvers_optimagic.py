@@ -362,7 +362,7 @@ def test_bounds_hold_and_params_that_they_fix_cost_nothing(name):
 def test_an_algorithm_that_needs_finite_bounds_says_so(bounds):
     cls_of("scipy_direct")
     with pytest.raises(
-        om.InvalidInputError, match="optimagic:scipy_direct works within finite bounds of all params on"
+        om.InvalidInputError, match="optimagic:scipy_direct searches within bounds; give finite lower and upper ones"
     ):
         om.minimize(rosenbrock, list(ROSENBROCK_START), "optimagic:scipy_direct", bounds=bounds)
 
