@@ -21,6 +21,7 @@ from optcore.errors import (
     OptcoreError,
     UnknownNameError,
     UserFunctionError,
+    WrongDerivativeError,
 )
 from optcore.evaluator import Budget, Status
 from optcore.history import History
@@ -37,6 +38,7 @@ from optcore.result import OptimizeResult
 from optcore.solvers import Algorithm, AllAlgorithms, SolverResult, register_algorithm
 
 if TYPE_CHECKING:
+    from optcore.derivative_check import DerivativeCheck, check_derivative
     from optcore.plots import criterion_plot, params_plot
 
 #: All algorithms; complete with Tab, or filter: `om.algos.filter(least_squares=True)`.
@@ -46,6 +48,7 @@ __all__ = [
     "Algorithm",
     "Bounds",
     "Budget",
+    "DerivativeCheck",
     "FunctionValue",
     "History",
     "InvalidFunctionError",
@@ -63,8 +66,10 @@ __all__ = [
     "Status",
     "UnknownNameError",
     "UserFunctionError",
+    "WrongDerivativeError",
     "__version__",
     "algos",
+    "check_derivative",
     "criterion_plot",
     "errors",
     "first_derivative",
@@ -79,9 +84,13 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import the plots when they are asked for."""
+    """Import plots and checks when they are asked for."""
     if name in ("criterion_plot", "params_plot"):
         from optcore import plots
 
         return getattr(plots, name)
+    if name in ("check_derivative", "DerivativeCheck"):
+        from optcore import derivative_check
+
+        return getattr(derivative_check, name)
     raise AttributeError(f"module 'optcore' has no attribute {name!r}")

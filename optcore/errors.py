@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class OptcoreError(Exception):
@@ -16,6 +17,16 @@ class InvalidInputError(OptcoreError, ValueError):
 
 class InvalidFunctionError(OptcoreError, ValueError):
     """A user function returned something that doesn't fit its kind or the params."""
+
+
+class WrongDerivativeError(InvalidFunctionError):
+    """A derivative doesn't belong to its function.
+
+    Attributes:
+        check: the `om.DerivativeCheck` that found it.
+    """
+
+    check: Any = None
 
 
 class UserFunctionError(OptcoreError, RuntimeError):

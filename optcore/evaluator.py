@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optcore.errors import InvalidFunctionError, InvalidInputError, UserFunctionError
-from optcore.history import FAILED, FUN, JAC, TASKS
+from optcore.history import FAILED, FUN, FUN_AND_JAC, INFEASIBLE, JAC, NUMDIFF, TASKS
 from optcore.ledger import BATCH_SHIFT, Ledger
 from optcore.marks import Kind
 
@@ -247,6 +247,32 @@ class Evaluator:
         if allowed < k:
             self._stop_evaluations()
         return None if failed else outputs
+
+    def probe(self, function: FlatFunction, x: NDArray[np.float64]) -> Any:
+        """One call at a point that no solver asked for: counted, recorded and budgeted like any other, never the best.
+
+        Returns:
+            The output; None if the user function raised (see `last_failure`), whatever `error_handling` is.
+        """
+        # INFEASIBLE keeps it from those that a solver asked for; numdiff and jac are none of them anyway.
+        code = {FUN: NUMDIFF, FUN_AND_JAC: FUN_AND_JAC | INFEASIBLE}.get(function.task, function.task)
+        if function.task != JAC and self.max_evaluations is not None and self._spend() > self.max_evaluations:
+            self._stop_evaluations()
+        start = perf_counter()
+        if start >= self._deadline:
+            self._stop_seconds()
+        try:
+            output, value = function(x)
+        except BaseException as error:
+            self.ledger.append((code | FAILED, float("nan"), start, perf_counter(), x.tobytes()))
+            if isinstance(error, InvalidFunctionError) or not isinstance(error, Exception):
+                raise
+            self.last_failure = error
+            return None
+        self.ledger.append((code, value, start, perf_counter(), x.tobytes()))
+        if len(self.ledger.pending) >= _SETTLE:
+            self.ledger.settle()
+        return output
 
     def _stop_evaluations(self) -> None:
         raise StopSolver(Status.BUDGET_EVALUATIONS, f"the budget of {self.max_evaluations} evaluations is spent")

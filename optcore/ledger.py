@@ -31,9 +31,9 @@ _TASK = 3
 _ASKED = (FUN, FUN_AND_JAC)
 
 
-#: One finished call: its code (position in TASKS, with the flag FAILED, and for rows of one batch the number of the
-#: batch, shifted by BATCH_SHIFT), value (NaN where there is none), readings of perf_counter before and after it, and
-#: the point, the bytes of n float64.
+#: One finished call: its code (position in TASKS, with the flags FAILED and INFEASIBLE, and for rows of one batch the
+#: number of the batch, shifted by BATCH_SHIFT), value (NaN where there is none), readings of perf_counter before and
+#: after it, and the point, the bytes of n float64.
 Row = tuple[int, float, float, float, bytes]
 
 
@@ -108,22 +108,25 @@ class Ledger:
             np.array(starts),
             np.array(stops),
             x,
-            np.ones(len(rows), dtype=bool) if self._bounds is None else self._bounds.contain_rows(x),
+            (code & INFEASIBLE == 0) & (True if self._bounds is None else self._bounds.contain_rows(x)),
             (code & FAILED) != 0,
         )
 
     def _count(self) -> None:
         """Count the rows that came in since the last time, and find the best of them."""
-        counts, sign, best, bounds = self._counts, self._sign, self._best_fun, self._bounds
+        counts, sign, best = self._counts, self._sign, self._best_fun
         for i in range(self._counted, len(self.pending)):
             code, value, _, _, x = self.pending[i]
             task = code & _TASK
             counts[task] += 1
-            if sign * value < best and task in _ASKED and (bounds is None or bounds.contain(np.frombuffer(x))):
+            if sign * value < best and task in _ASKED and self._is_feasible(code, x):
                 best, self._best = sign * value, x
                 self._improved.append(i)
             self._counted = i + 1
         self._best_fun = best
+
+    def _is_feasible(self, code: int, x: bytes) -> bool:
+        return not code & INFEASIBLE and (self._bounds is None or self._bounds.contain(np.frombuffer(x)))
 
     def _numbers(self, groups: NDArray[np.int64]) -> NDArray[np.int32]:
         """The numbers of batches: rows of one group share one, every other row has its own."""

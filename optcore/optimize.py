@@ -58,6 +58,7 @@ def minimize(
     algo_options: Options = None,
     numdiff_options: NumdiffOptions | None = None,
     budget: Budget | None = None,
+    check_derivatives: bool = False,
     error_handling: ErrorHandling = "raise",
     on_interrupt: Literal["raise", "return"] = "raise",
     collect_history: bool | Literal["best"] | Memory = True,
@@ -85,6 +86,11 @@ def minimize(
         algo_options: options of the algorithm.
         numdiff_options: how to take derivatives numerically where none is given; forward differences by default.
         budget: what may be spent; exact to the call.
+        check_derivatives: before it begins, compare the derivatives that the algorithm will be given with differences
+            of fun, as `om.check_derivative` does, at the start and two points near it, and raise WrongDerivativeError
+            where an entry is wrong. These calls are counted, recorded and part of the budget, and their points are
+            never the result. Entries that can't be judged pass. Nothing is checked where no derivative is given, or
+            used.
         error_handling: "raise" raises UserFunctionError when a user function fails; "continue" gives the solver a
             penalty.
         on_interrupt: with "return" Ctrl-C returns the best so far, with status "interrupted".
@@ -97,6 +103,7 @@ def minimize(
     Raises:
         InvalidInputError: arguments that don't fit; names the leaf.
         InvalidFunctionError: a function returned something that doesn't fit.
+        WrongDerivativeError: with check_derivatives, a derivative doesn't belong to its function.
         UserFunctionError: a user function raised.
         UnknownNameError: an algorithm or option that doesn't exist; suggests the nearest.
         MissingLibraryError: the algorithm's library isn't installed.
@@ -111,6 +118,7 @@ def minimize(
     _refuse(direction, unknown)
     _check_choice("error_handling", error_handling, ("raise", "continue"))
     _check_choice("on_interrupt", on_interrupt, ("raise", "return"))
+    _check_choice("check_derivatives", check_derivatives, (False, True))
     if algorithm is None:
         raise InvalidInputError("algorithm is missing: name one, for instance 'scipy_lbfgsb' (om.algos has them all)")
     solver = make_algorithm(algorithm, algo_options)
@@ -144,7 +152,8 @@ def minimize(
         solver_copies_x=solver.copies_x,
         solver_never_returns=solver.never_returns,
     )
-    status, solved, start_value = _run(solver, objective, flat_bounds, on_interrupt)
+    check = _derivative_check(functions, evaluator, converter, flat_bounds) if check_derivatives else None
+    status, solved, start_value = _run(solver, objective, flat_bounds, on_interrupt, check)
     best, counts = ledger.best_x, evaluator.counts
     return OptimizeResult(
         params=converter.unflatten(converter.start if best is None else best),
@@ -189,7 +198,7 @@ def _refuse(function: str, unknown: Mapping[str, Any]) -> None:
         raise unknown_name(f"argument of {function}", name, known)
 
 
-def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+def _check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> None:
     if value not in choices:
         raise InvalidInputError(f"{name} must be one of {', '.join(map(repr, choices))}, but is {value!r}")
 
@@ -250,6 +259,14 @@ def _make_ledger(collect: bool | Literal["best"] | Memory, n: int, sign: int, bo
     return Ledger(n, memory=collect, sign=sign, bounds=bounds)
 
 
+def _derivative_check(
+    functions: Functions, evaluator: Evaluator, converter: Converter, bounds: FlatBounds
+) -> Callable[[], None]:
+    from optcore.derivative_check import refuse_wrong_derivatives
+
+    return functools.partial(refuse_wrong_derivatives, functions, evaluator, converter, bounds)
+
+
 def _final_point(x: Any, n: int, name: str) -> NDArray[np.float64]:
     """What a solver returned as x, checked: shape (n,)."""
     try:
@@ -262,13 +279,19 @@ def _final_point(x: Any, n: int, name: str) -> NDArray[np.float64]:
 
 
 def _run(
-    solver: Algorithm, objective: Objective, bounds: FlatBounds, on_interrupt: str
+    solver: Algorithm,
+    objective: Objective,
+    bounds: FlatBounds,
+    on_interrupt: str,
+    check: Callable[[], None] | None = None,
 ) -> tuple[Status, SolverResult, float]:
-    """Evaluate the start, solve, and say how it ended."""
+    """Evaluate the start, check the derivatives if asked, solve, and say how it ended."""
     start_value = float("nan")
     x0 = objective.x0
     try:
         start_value = objective.start(jointly=solver.asks_jointly)
+        if check is not None and solver.needs_jac:
+            check()
         solved = solver.solve(objective, x0.copy(), bounds)
         x = _final_point(solved.x, objective.n, solver.name)
         if x is not solved.x:

@@ -142,6 +142,15 @@ class Converter:
         """What each entry of the flat vector is called."""
         return self.all_names if self._free is None else tuple(self.all_names[i] for i in self._free)
 
+    @property
+    def blocks(self) -> list[tuple[str, slice]]:
+        """The name of each leaf, and where its free entries are in the flat vector."""
+        slices = self.slices
+        if self._free is not None:
+            ends = [np.searchsorted(self._free, (part.start, part.stop)) for part in slices]
+            slices = [slice(int(start), int(stop)) for start, stop in ends]
+        return list(zip(self.structure.names, slices, strict=True))
+
     @functools.cached_property
     def eps(self) -> float:
         """Rounding error, relative, of the params that user functions get: JAX arrays may be in single precision."""
