@@ -323,8 +323,10 @@ class _Checker:
                     answer = self._optional(pair.function, point, where)
                     sides.append(np.full(values.size, np.nan) if answer is None else pair.values(answer))
                 ladder.add(h, sides[0], sides[1], values, self._schedule.eps)
-            estimate = ladder.estimate()
-            verdicts = {name: judge(matrix[:, j], estimate, values, **settings) for name, matrix in given.items()}
+            estimate, windows = ladder.estimate()
+            verdicts = {
+                name: judge(matrix[:, j], estimate, windows, values, **settings) for name, matrix in given.items()
+            }
             open_entries = (
                 verdict.is_open & ~known[name][:, j] if name in known else verdict.is_open
                 for name, verdict in verdicts.items()

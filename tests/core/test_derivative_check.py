@@ -170,6 +170,17 @@ def test_single_precision_within_a_function_is_no_mistake_of_the_derivative():
         assert om.check_derivative(fun, start, lambda x, A=slopes: (1 - np.tanh(A @ x) ** 2) @ A, seed=seed).ok
 
 
+def test_rounding_within_a_function_that_cancels_is_no_mistake_of_the_derivative():
+    """(s + x)^2 - s^2 - 2 s x is x^2, but below the spacing of floats around s a computer finds the slope -2 s."""
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        s, start = 10.0 ** rng.uniform(0, 10), rng.normal(size=4)
+        check = om.check_derivative(
+            lambda x, s=s: np.sum((s + x) ** 2 - s**2 - 2 * s * x), start, lambda x: 2 * x, seed=seed
+        )
+        assert check.ok, check
+
+
 def test_a_kink_at_the_start_is_no_mistake_and_is_noted():
     check = om.check_derivative(lambda x: np.maximum(x, 0).sum(), np.zeros(2), lambda x: (x > 0) * 1.0)
     assert check.ok
