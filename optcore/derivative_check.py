@@ -44,6 +44,7 @@ def check_derivative(
     *,
     fun_and_jac: Any = None,
     bounds: Any = None,
+    fixed: Any = None,
     fun_kwargs: Options = None,
     jac_kwargs: Options = None,
     fun_and_jac_kwargs: Options = None,
@@ -68,6 +69,7 @@ def check_derivative(
             or of contributions.
         fun_and_jac: likewise, functions that return value and derivative.
         bounds: no point leaves them.
+        fixed: a tree of bools or names of leaves, as for minimize: what stays as it is and isn't compared.
         fun_kwargs: further arguments of fun, and of jac and fun_and_jac unless these have their own.
         jac_kwargs: further arguments of jac.
         fun_and_jac_kwargs: further arguments of fun_and_jac.
@@ -99,7 +101,7 @@ def check_derivative(
     _check_whole("seed", seed)
     if not (isinstance(tolerance, numbers.Real) and 0 < tolerance < 1):
         raise InvalidInputError(f"tolerance must be a number between 0 and 1, but is {tolerance!r}")
-    converter = Converter(params)
+    converter = Converter(params, fixed)
     flat_bounds = flatten_bounds(bounds, converter, converter.start)
     shared = fun_kwargs or {}
     readers = {kind: ResidualReader(converter) for kind in Kind}

@@ -429,6 +429,47 @@ def test_what_bounds_fix_is_undecided_and_not_evaluated():
     assert len(fun) == 3  # the start and two points that are the same
 
 
+def test_fixed_entries_are_not_compared():
+    def jac(p):
+        return nested_jac(p) | {"b": 1.0, "c": [7.0, 3 * p["c"][1] ** 2]}
+
+    assert verdicts(om.check_derivative(nested, nested_start(), jac))["c[0]"] == "wrong"
+    check = om.check_derivative(nested, nested_start(), jac, fixed=["b", "c[0]"])
+    assert verdicts(check) == {"beta": "ok", "c[1]": "ok", "q.u": "ok", "q.v": "ok"}
+    arguments = {"fun": nested, "params": nested_start(), "jac": jac, "algorithm": "scipy_lbfgsb"}
+    budget = om.Budget(max_evaluations=80)
+    om.minimize(**arguments, fixed=["b", "c[0]"], check_derivatives=True, budget=budget)
+    with pytest.raises(WrongDerivativeError, match=r"wrong at 'b', 'c\[0\]'"):
+        om.minimize(**arguments, check_derivatives=True, budget=budget)
+
+
+@pytest.mark.parametrize("algorithm", ["scipy_ls_trf", "scipy_lbfgsb"])
+def test_sparse_jacobians_are_compared_like_dense_ones(algorithm):
+    from scipy import sparse
+
+    def residuals(x):
+        return np.append(x[1:] ** 2 - x[:-1], x[0] - 1)
+
+    def jacobian(x, factor=1.0):
+        rows = sparse.lil_array((x.size, x.size))
+        rows.setdiag(-1.0)
+        rows.setdiag(2 * factor * x[1:], 1)
+        rows[-1, :] = 0.0
+        rows[-1, 0] = 1.0
+        return rows.tocsr()
+
+    start = np.linspace(0.5, 2, 8)
+    wrong = least_squares(lambda x: jacobian(x, 0.5))
+    assert om.check_derivative(least_squares(residuals), start, least_squares(jacobian)).ok
+    check = om.check_derivative(least_squares(residuals), start, wrong)
+    assert check.wrong[0].n_wrong == 7
+    assert check.guesses[0].startswith("jac is half the derivative at params[1] of residual[0]")
+    functions = {"fun": least_squares(residuals), "params": start, "algorithm": algorithm, "check_derivatives": True}
+    om.minimize(**functions, jac=least_squares(jacobian))
+    with pytest.raises(WrongDerivativeError, match="is half the derivative"):
+        om.minimize(**functions, jac=wrong)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_a_derivative_that_is_not_finite_is_wrong_and_says_so(value):
     check = om.check_derivative(
@@ -490,7 +531,7 @@ BAD_STRUCTURES = {
     "one entry short": (lambda p: {"a": 1.0, "c": np.ones(1)}, r"jac at leaf 'c' has shape \(1,\).*\(2,\)"),
     "another key": (lambda p: {"a": 1.0, "d": np.ones(2)}, "jac has a leaf 'd' that params don't have"),
     "a key missing": (lambda p: {"a": 1.0}, "jac lacks the leaf 'c' of params"),
-    "None": (lambda p: None, "jac .*lacks the leaf 'a'|jac returned None"),
+    "None": (lambda p: None, "jac must have the structure of params, .* but is None; is a return statement missing"),
     "complex": (lambda p: {"a": 1j, "c": np.ones(2)}, "jac at leaf 'a' must be real numbers"),
 }
 
