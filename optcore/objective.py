@@ -315,7 +315,10 @@ class Objective:
         self._repetitions = 0
         points = self._points
         while len(points) >= _REMEMBERED:
-            points.pop(self._order.popleft(), None)  # another thread may have been faster
+            try:
+                points.pop(self._order.popleft(), None)
+            except IndexError:  # another thread was faster
+                break
         self._order.append(data)
         point = points[data] = _Point()
         return point

@@ -69,3 +69,16 @@ def test_optimizations_in_threads_do_not_disturb_each_other(algorithm):
     for result in results:
         np.testing.assert_array_equal(result.history.flat_params, alone.history.flat_params)
         np.testing.assert_array_equal(result.params, alone.params)
+
+
+def test_points_that_another_thread_has_forgotten_are_no_failure():
+    """The order of points may be emptied between two looks at it."""
+
+    def solver(fun, x0):
+        memory = fun.__self__
+        for i in range(10):
+            fun(x0 + i)
+            memory._order.clear()
+        return x0
+
+    assert om.minimize(lambda x: float(x @ x), np.ones(2), solver).n_fun_evals == 10
