@@ -60,8 +60,14 @@ class FlatBounds:
         return np.asarray(((x >= self.lower) & (x <= self.upper)).all(axis=1))
 
 
-def flatten_bounds(bounds: Any, converter: Converter, x0: NDArray[np.float64]) -> FlatBounds:
+def flatten_bounds(bounds: Any, converter: Converter, x0: NDArray[np.float64], *, slack: float = 0.0) -> FlatBounds:
     """Read bounds of any accepted form and check them against the start.
+
+    Args:
+        bounds: the bounds.
+        converter: reads trees.
+        x0: the start, shape (n,).
+        slack: how far outside the start may be, relative to the size of the bound: for starts that were rounded.
 
     Raises:
         InvalidInputError: a leaf doesn't fit, lower > upper, or the start is outside; the message names the leaf.
@@ -77,7 +83,8 @@ def flatten_bounds(bounds: Any, converter: Converter, x0: NDArray[np.float64]) -
         raise InvalidInputError(
             f"bounds of {converter.names[i]!r}: lower {lower[i]} must not be above upper {upper[i]} (and none NaN)"
         )
-    for i in np.flatnonzero((x0 < lower) | (x0 > upper)):
+    inside = np.clip(x0, lower, upper)
+    for i in np.flatnonzero(np.abs(x0 - inside) > slack * np.abs(inside)):
         raise InvalidInputError(
             f"the start of {converter.names[i]!r} is {x0[i]}, outside its bounds [{lower[i]}, {upper[i]}]; "
             "start within the bounds or widen them"

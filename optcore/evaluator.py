@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from time import perf_counter
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -200,7 +200,13 @@ class Evaluator:
         return call
 
     def batch(
-        self, function: FlatFunction, points: NDArray[Any], tasks: list[int], backend: Backend | None
+        self,
+        function: FlatFunction,
+        points: NDArray[Any],
+        tasks: list[int],
+        backend: Backend | None,
+        *,
+        keep_errors: bool = False,
     ) -> list[Any] | None:
         """Calls at many points that could run at the same time; recorded in the order of the points.
 
@@ -209,6 +215,7 @@ class Evaluator:
             points: shape (k, n), float64 or complex128 (the real part is recorded).
             tasks: for each point what the call is for.
             backend: None calls here, one after the other; else (function, points) -> results in order.
+            keep_errors: where a call for a numerical derivative raises, the exception takes the place of its output.
 
         Returns:
             The k outputs, or None if one failed and failures are to be survived.
@@ -234,6 +241,10 @@ class Evaluator:
                 x = data[i * size : (i + 1) * size]
                 if result.error is not None:
                     append((tasks[i] | FAILED | group, np.nan, result.start, result.stop, x))
+                    if keep_errors and tasks[i] == NUMDIFF and _is_survivable(result.error):
+                        self.last_failure = result.error
+                        outputs.append(result.error)
+                        continue
                     self._failed(result.error, function.name, np.frombuffer(x))
                     failed = True
                     continue
@@ -297,6 +308,10 @@ class Evaluator:
     def counts(self) -> dict[str, int]:
         """Calls so far by task, those in history.TASKS."""
         return dict(zip(TASKS, self.ledger.counts, strict=True))
+
+
+def _is_survivable(error: BaseException) -> TypeGuard[Exception]:
+    return isinstance(error, Exception) and not isinstance(error, InvalidFunctionError)
 
 
 class _Result:

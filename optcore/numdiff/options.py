@@ -10,9 +10,16 @@ from optcore.errors import InvalidInputError, unknown_name
 
 __all__ = ["Method", "NumdiffOptions"]
 
-Method = Literal["forward", "backward", "central", "complex_step"]
+Method = Literal["forward", "backward", "central", "complex_step", "richardson", "auto"]
 METHODS: tuple[str, ...] = get_args(Method)
 EVALUATORS = ("processes", "threads", "joblib", "serial")
+#: Ways to measure steps, and the methods that can use them.
+MEASURED = {
+    "calibrated": ("forward", "backward", "central"),
+    "shi": ("forward", "backward", "central"),
+    "more_wild": ("forward", "backward"),
+}
+OnFailure = Literal["recover", "mark", "raise"]
 
 
 @dataclass(frozen=True)
@@ -21,28 +28,47 @@ class NumdiffOptions:
 
     Args:
         method: "forward" and "backward" (n + 1 evaluations), "central" (2 n, and one more where the value is asked
-            for too), "complex_step" (n, of a function that takes complex params; exact to rounding).
+            for too), "complex_step" (n, of a function that takes complex params; exact to rounding), "richardson"
+            (extrapolated, with a bound of the error: 4 to 12 n, in a few batches), "auto" (one "richardson", which
+            measures the steps; then "forward" with these, and "central" near the solution).
         step_size: absolute steps: a number, or a tree like params. None: eps^(1/2) (central: eps^(1/3)) times
             max(|x|, 0.1); complex steps are 1e-30 times that scale. eps is that of single precision where the
-            function computes in it (JAX without x64).
+            function computes in it (JAX without x64). For "richardson" the step of the first round. Or a name: steps
+            are measured once, and used until they no longer fit. "calibrated": by one "richardson" derivative; "shi":
+            by the bisection of Shi, Xie, Xuan & Nocedal (2022); "more_wild": by the rule of More & Wild (2012).
         scaling_factor: multiplies the default steps; a number or a tree like params.
         typical_x: replaces |x| in the default steps; a positive number or a tree like params.
+        noise: how far the function's values are off (standard deviation): a number, or "estimate" (ECnoise of More &
+            Wild, 2011; six calls). None: they are exact to rounding; measured steps estimate it. With noise the steps
+            of "forward", "backward" and "central" are calibrated, unless they are given.
+        tol: relative error at which an entry of a "richardson" derivative is good enough.
+        recalibrate: when steps are measured again: "on_failure" (in an optimization where derivatives no longer
+            lead downwards, or the estimated error comes near the gradient; where a param has moved to another order
+            of magnitude), "never", or a whole number k: for every k-th derivative.
+        on_failure: what follows a point at which the function is NaN or infinite or raises. "recover": the other side,
+            then smaller steps, then an error that names the leaf; "mark": likewise, but instead of the error the
+            entry is NaN and its scheme "failed"; "raise": an error at once. In minimize an exception is an error at
+            once unless error_handling="continue".
         n_cores: worker processes that evaluate the points of a derivative at the same time; -1 for all cores. Above
             1, workers are always used. It changes nothing but the time.
         batch_evaluator: "processes" (a pool that is started once and kept), "threads", "joblib" (whatever backend of
             joblib is active), "serial", or a callable like map: (function, points) -> results in order.
 
     Raises:
-        UnknownNameError: method or batch_evaluator isn't known.
-        InvalidInputError: n_cores, steps or factors are out of range.
+        UnknownNameError: method, batch_evaluator or another choice isn't known.
+        InvalidInputError: n_cores, steps, factors or noise are out of range, or don't go together.
     """
 
     method: Method = "forward"
     step_size: Any = None
     scaling_factor: Any = 1.0
     typical_x: Any = None
+    noise: float | Literal["estimate"] | None = None
     n_cores: int = 1
     batch_evaluator: str | Callable[..., Any] = "processes"
+    tol: float = 1e-9
+    recalibrate: int | Literal["on_failure", "never"] = "on_failure"
+    on_failure: OnFailure = "recover"
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -54,7 +80,48 @@ class NumdiffOptions:
             )
         if not callable(self.batch_evaluator) and self.batch_evaluator not in EVALUATORS:
             raise unknown_name("batch_evaluator", self.batch_evaluator, EVALUATORS)
-        for name in ("step_size", "scaling_factor", "typical_x"):
+        for name in ("step_size", "scaling_factor", "typical_x", "noise", "tol"):
             value = getattr(self, name)
             if isinstance(value, (int, float)) and not value > 0:
                 raise InvalidInputError(f"{name} must be above 0, but is {value!r}")
+        if self.on_failure not in get_args(OnFailure):
+            raise unknown_name("on_failure", self.on_failure, get_args(OnFailure))
+        self._check_noise()
+        self._check_measured()
+
+    def _check_noise(self) -> None:
+        given: Any = self.noise
+        if given is None or given == "estimate":
+            return
+        if isinstance(given, bool) or not isinstance(given, (int, float)) or given == float("inf"):
+            raise InvalidInputError(f"noise must be a number above 0, 'estimate' or None, but is {given!r}")
+        if self.method == "complex_step":
+            raise InvalidInputError("complex_step needs a function without noise; use another method, or noise=None")
+
+    def _check_measured(self) -> None:
+        every: Any = self.recalibrate
+        if every not in ("on_failure", "never") and not (type(every) is int and every >= 1):
+            raise InvalidInputError(
+                f"recalibrate must be 'on_failure', 'never' or a whole number of at least 1, but is {every!r}"
+            )
+        if self.method == "auto" and self.step_size is not None:
+            raise InvalidInputError("method='auto' measures its steps: leave step_size out, or choose another method")
+        if not isinstance(self.step_size, str):
+            return
+        if self.step_size not in MEASURED:
+            raise unknown_name("step_size", self.step_size, MEASURED)
+        if self.method not in MEASURED[self.step_size]:
+            raise InvalidInputError(
+                f"step_size={self.step_size!r} goes with the methods {', '.join(MEASURED[self.step_size])}, "
+                f"but the method is {self.method!r}"
+            )
+
+    @property
+    def measures(self) -> str | None:
+        """How steps are measured before they are used: one of MEASURED, or None."""
+        if isinstance(self.step_size, str):
+            return self.step_size
+        if self.method == "auto":
+            return "calibrated"
+        has_rule = self.method in MEASURED["calibrated"]
+        return "calibrated" if self.noise is not None and self.step_size is None and has_rule else None

@@ -1,0 +1,168 @@
+"""The calls that one derivative makes: batches of points, counted by purpose, with the failures among them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optcore.errors import InvalidFunctionError, UserFunctionError
+from optcore.evaluator import Backend, Evaluator
+from optcore.functions import FlatFun
+from optcore.history import FUN, NUMDIFF
+
+__all__ = ["Caller", "Calls"]
+
+Vector = NDArray[np.float64]
+
+
+class Caller:
+    """Calls one function through the evaluator, here or where the backend does it.
+
+    Args:
+        function: the user function.
+        evaluator: makes and counts the calls.
+        backend: None calls here.
+        keep_errors: an exception at a difference point is an outcome like NaN.
+        is_complex: the points are complex.
+    """
+
+    def __init__(
+        self, function: FlatFun, evaluator: Evaluator, backend: Backend | None, *, keep_errors: bool, is_complex: bool
+    ) -> None:
+        self.function = function
+        self._evaluator = evaluator
+        self._backend = backend
+        self._keep_errors = keep_errors
+        self._is_complex = is_complex
+        self._shipped: Any = function if backend is None else _Shipped(function)
+
+    def batch(self, points: NDArray[Any], tasks: list[int]) -> list[Any] | None:
+        """Outputs at points of shape (k, n); None if one failed and failures are to be survived."""
+        try:
+            outputs = self._evaluator.batch(self._shipped, points, tasks, self._backend, keep_errors=self._keep_errors)
+        except UserFunctionError as error:
+            if not self._is_complex or not isinstance(error.__cause__, (TypeError, np.exceptions.ComplexWarning)):
+                raise
+            raise InvalidFunctionError(
+                f"complex_step needs a function that takes complex params, but {error}; "
+                "use numpy's functions instead of math's, or another method"
+            ) from error
+        if outputs is not None and self._backend is not None:
+            outputs = [self._shipped.learn(output) for output in outputs]
+        return outputs
+
+
+class Calls:
+    """The calls for the derivative at one x.
+
+    Args:
+        caller: makes them.
+        x: shape (n,).
+        base: output at x, where it is known already.
+
+    Attributes:
+        base: output at x, or None.
+        n_rounds: batches so far.
+        failures: (coordinate, point, reason) of each point without a finite value.
+    """
+
+    def __init__(self, caller: Caller, x: Vector, base: Any) -> None:
+        self._caller = caller
+        self._x = x
+        self.base = base
+        self.n_rounds = 0
+        self.failures: list[tuple[int, NDArray[Any], str]] = []
+        self._spent: Counter[str] = Counter()
+        self._raised: dict[int, Exception] = {}  # in the last batch, by position
+
+    @property
+    def n_evaluations(self) -> dict[str, int]:
+        """Calls by purpose."""
+        return {purpose: number for purpose, number in self._spent.items() if number}
+
+    def round(self, points: NDArray[Any], purpose: str, *, with_base: bool, more: tuple[str, int] = ("", 0)) -> Any:
+        """One batch.
+
+        Args:
+            points: shape (k, n).
+            purpose: of the calls.
+            with_base: the value at x is needed too. Wherever it is computed it counts as a call of fun, since the
+                solver asked about x.
+            more: purpose of so many points at the end.
+
+        Returns:
+            The k values, shape (k,) or (k, m), NaN where the function raised; None if the derivative failed
+            and failures are to be survived.
+        """
+        k = len(points)
+        with_base = with_base and self.base is None
+        if with_base:
+            points = np.concatenate([self._x[None], points])
+        if not len(points):  # every param is fixed
+            return np.empty(0)
+        tasks = [NUMDIFF] * len(points)
+        if with_base:
+            tasks[0] = FUN
+            self._spent["base"] = 1
+        self._spent[purpose] += k - more[1]
+        if more[1]:
+            self._spent[more[0]] += more[1]
+        self.n_rounds += 1
+        outputs = self._caller.batch(points, tasks)
+        if outputs is None:
+            return None
+        if with_base:
+            self.base = outputs.pop(0)
+        return self._values(outputs)
+
+    def _values(self, outputs: list[Any]) -> NDArray[Any]:
+        raised = {i: output for i, output in enumerate(outputs) if isinstance(output, Exception)}
+        self._raised = raised
+        if not raised:
+            return np.array(outputs)
+        known = next((output for i, output in enumerate(outputs) if i not in raised), self.base)
+        nothing = np.full(np.shape(0.0 if known is None else known), np.nan)
+        return np.array([nothing if i in raised else output for i, output in enumerate(outputs)])
+
+    def note_failures(self, points: NDArray[Any], coordinate: NDArray[np.intp], values: NDArray[Any]) -> None:
+        """Remember which of the first points of the last batch have no finite value, and why.
+
+        Args:
+            points: shape (k, n).
+            coordinate: which coordinate each one moves, shape (k,).
+            values: shape (k,) or (k, m).
+        """
+        rows = values.reshape(len(values), -1)
+        for k in np.flatnonzero(~np.isfinite(rows).all(axis=1)):
+            error = self._raised.get(int(k))
+            wrong = rows[k][~np.isfinite(rows[k])][0]
+            reason = str(wrong) if error is None else f"{type(error).__name__}: {error}"
+            self.failures.append((int(coordinate[k]), points[k], reason))
+
+
+class _Shipped:
+    """The function as it goes to workers. Each sends along once what it learnt of the value: structure, precision."""
+
+    def __init__(self, function: FlatFun) -> None:
+        self.task, self.name = function.task, function.name
+        self._function = function
+        self._sent = False
+
+    def __call__(self, x: NDArray[Any]) -> tuple[Any, float]:
+        output, value = self._function(x)
+        learnt = None if self._sent else (self._function.reader.structure, self._function.is_single)
+        self._sent = True
+        return (output, learnt), value
+
+    def learn(self, pair: Any) -> Any:
+        if isinstance(pair, Exception):
+            return pair
+        output, learnt = pair
+        if learnt is not None:
+            structure, self._function.is_single = learnt
+            if structure is not None:
+                self._function.reader.learn(structure)
+        return output

@@ -1,0 +1,494 @@
+"""Derivatives of a flat function by differences: what minimize and NumericalDerivative both use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optcore.bounds import FlatBounds
+from optcore.errors import InvalidFunctionError, InvalidInputError
+from optcore.evaluator import Evaluator
+from optcore.functions import FlatFun
+from optcore.numdiff import adaptive, noise, rules
+from optcore.numdiff.backends import get_backend
+from optcore.numdiff.calibration import Calibration, calibrate
+from optcore.numdiff.calls import Caller, Calls
+from optcore.numdiff.holomorphy import check_point, refuse_if_not_holomorphic
+from optcore.numdiff.options import NumdiffOptions
+from optcore.numdiff.recovery import Retries
+from optcore.numdiff.result import Differenced
+from optcore.numdiff.schemes import Plan, Steps, choose_steps, default_scale, plan_points, relative_step
+from optcore.tree import Converter
+
+__all__ = ["Differences"]
+
+Vector = NDArray[np.float64]
+Array = NDArray[np.float64]
+EPS_SINGLE = float(np.finfo(np.float32).eps)
+#: Where an estimated level of noise is a standard deviation, single values are this many times further off.
+SPREAD = 3.0
+
+
+class Differences:
+    """Derivatives of one flat function.
+
+    Args:
+        function: the user function.
+        evaluator: makes and counts the calls.
+        converter: reads steps given as trees.
+        bounds: the points stay within them.
+        options: how to take differences.
+        standalone: no solver asks: an exception at a difference point is no worse than NaN, and points come in any
+            order.
+    """
+
+    def __init__(
+        self,
+        function: FlatFun,
+        evaluator: Evaluator,
+        converter: Converter,
+        bounds: FlatBounds,
+        options: NumdiffOptions,
+        *,
+        standalone: bool = False,
+    ) -> None:
+        self.options = options
+        self._function = function
+        self._bounds = bounds
+        self._converter = converter
+        self._recovers = options.on_failure != "raise" and options.method != "complex_step"
+        self._caller = Caller(
+            function,
+            evaluator,
+            get_backend(options.batch_evaluator, options.n_cores),
+            keep_errors=self._recovers and (standalone or evaluator.survives),
+            is_complex=options.method == "complex_step",
+        )
+        given = None if isinstance(options.step_size, str) else options.step_size
+        self._step = _positive(converter, given, "step_size")
+        self._typical = _positive(converter, options.typical_x, "typical_x")
+        self._factor = converter.flatten_partial(options.scaling_factor, default=1.0, what="scaling_factor")
+        self._eps = converter.eps
+        self._checked = options.method != "complex_step"
+        self._noise: Vector | None = None if isinstance(options.noise, str) else _level(options.noise)
+        self._estimates_noise = options.noise == "estimate" or (options.measures is not None and options.noise is None)
+        self._schedule = _Schedule(options, None if standalone else evaluator) if options.measures else None
+
+    def derivative(self, x: Vector, base: Any = None, *, ask_value: bool = False) -> Differenced | None:
+        """The derivative at x, shape (n,), and the value there if it is known or asked for.
+
+        Args:
+            x: the point.
+            base: output of the function at x, where it is known already.
+            ask_value: the value at x is wanted for its own sake too.
+
+        Returns:
+            None if a call failed and failures are to be survived.
+        """
+        calls = Calls(self._caller, x, base)
+        if self.options.method == "richardson":
+            return self._extrapolate(x, calls)
+        if self._schedule is None:
+            return self._plain(x, calls, self.options.method, None, ask_value=ask_value)
+        return self._measured(x, calls, self._schedule, ask_value=ask_value)
+
+    def _box(self, x: Vector) -> FlatBounds:
+        """What the points must stay in: the bounds, and x, since some solvers leave the bounds on their way."""
+        bounds = self._bounds
+        if not bounds.any or bounds.contain(x):
+            return bounds
+        return FlatBounds(np.minimum(bounds.lower, x), np.maximum(bounds.upper, x))
+
+    # plain differences ---------------------------------------------------------------------------------------------
+
+    def steps(self, x: Vector, method: str, measured: Vector | None = None) -> Steps:
+        """The steps at x, shape (n,), of a method with one round."""
+        if measured is not None:
+            # A measured step may be smaller than the rounding of an x that has moved.
+            h = np.maximum(measured, 4 * np.spacing(np.abs(x)))
+        else:
+            h = relative_step(method, self._eps) * self._factor * default_scale(x, self._typical)
+            if self._step is not None:
+                h = np.where(np.isnan(self._step), h, self._step)
+        steps = choose_steps(method, x, h, self._box(x))
+        if not steps.h.all():
+            self._refuse_vanishing(x, h, steps)
+        return steps
+
+    def _refuse_vanishing(self, x: Vector, h: Vector, steps: Steps) -> None:
+        for i in np.flatnonzero((steps.h == 0) & (steps.scheme != "fixed")):
+            raise InvalidInputError(
+                f"the step {h[i]:g} for {self._converter.names[i]!r} vanishes in the rounding of {float(x[i])!r}; "
+                "give a larger step_size, scaling_factor or typical_x"
+            )
+
+    def _plain(
+        self, x: Vector, calls: Calls, method: str, measured: Vector | None, *, ask_value: bool
+    ) -> Differenced | None:
+        """One batch, and more only where points fail."""
+        steps = self.steps(x, method, measured)
+        plan = plan_points(x, steps, self._box(x))
+        points, more = plan.points, ("", 0)
+        if not self._checked:
+            check = check_point(x, default_scale(x, self._typical), self._box(x), self._eps)
+            points, more = np.concatenate([points, check[None]]), ("check", 1)
+        with_base = ask_value or plan.needs_base or not self._checked
+        values = calls.round(points, "differences", with_base=with_base, more=more)
+        if values is None:
+            return None
+        if self._function.is_single and self._eps < EPS_SINGLE:
+            # Steps for double precision vanish in its rounding. Once is enough to learn that.
+            self._eps = EPS_SINGLE
+            return self._plain(x, calls, method, measured, ask_value=ask_value)
+        derivative = _assemble(plan, values[: len(plan.points)], calls.base)
+        if not self._checked:
+            refuse_if_not_holomorphic(check.real - x, calls.base, values[-1], derivative, self._eps)
+            self._checked = True
+        if self._recovers and not _is_finite(derivative):
+            calls.note_failures(plan.points, plan.coordinate, values)
+            return self._recover(x, calls, steps, derivative)
+        return Differenced(calls.base, derivative, steps, calls.n_evaluations, calls.n_rounds)
+
+    def _recover(self, x: Vector, calls: Calls, steps: Steps, derivative: Array) -> Differenced | None:
+        """Take the columns that are not finite from other points, as far as there are any."""
+        columns = np.atleast_2d(derivative)
+        bad = np.flatnonzero(~np.isfinite(columns).all(axis=0))
+        h, scheme = steps.h.copy(), steps.scheme.astype("<U10")
+        box = self._box(x)
+        retries = Retries(x, steps, bad, box)
+        is_open = set(map(int, bad))
+        while is_open and _is_finite(calls.base) and (attempt := retries.next(is_open)) is not None:
+            plan = plan_points(x, attempt, box)
+            values = calls.round(plan.points, "differences", with_base=plan.needs_base)
+            if values is None:
+                return None
+            calls.note_failures(plan.points, plan.coordinate, values)
+            again = np.atleast_2d(_assemble(plan, values, calls.base))
+            tried = np.flatnonzero(attempt.h)
+            good = tried[np.isfinite(again[:, tried]).all(axis=0)]
+            columns[:, good], h[good], scheme[good] = again[:, good], attempt.h[good], attempt.scheme[good]
+            is_open -= set(map(int, good))
+        scheme[list(is_open)] = "failed"
+        return Differenced(
+            calls.base,
+            columns.reshape(derivative.shape),
+            Steps(h, scheme),
+            calls.n_evaluations,
+            calls.n_rounds,
+            failures=tuple(calls.failures),
+        )
+
+    # extrapolated differences --------------------------------------------------------------------------------------
+
+    def _extrapolate(self, x: Vector, calls: Calls, purpose: str = "differences") -> Differenced | None:
+        found = self._richardson(x, calls, purpose)
+        return found if found is None else found[0]
+
+    def _richardson(
+        self, x: Vector, calls: Calls, purpose: str
+    ) -> tuple[Differenced, adaptive.Samples, adaptive.Estimate] | None:
+        box = self._box(x)
+        samples, ladder = adaptive.start(x, box, self._first_steps(x))
+        progress: adaptive.Progress | None = None
+        found: adaptive.Estimate | None = None
+        while found is None or len(ladder):
+            more = self._sample(x, calls, box, samples, ladder, purpose)
+            if more is None:
+                return None
+            samples = adaptive.turn(more)
+            level = None if self._noise is None else SPREAD * self._noise
+            found = adaptive.estimate(samples, np.atleast_1d(calls.base), level, self._eps)
+            ladder, progress = adaptive.decide(samples, found, progress, self.options.tol)
+            if not _is_finite(calls.base):
+                break
+        return self._extrapolated(x, calls, samples, found), samples, found
+
+    def _sample(
+        self, x: Vector, calls: Calls, box: FlatBounds, samples: adaptive.Samples, ladder: Array, purpose: str
+    ) -> adaptive.Samples | None:
+        """One round: the values at the steps of a ladder, shape (r, n)."""
+        row, column, side = _ladder_points(ladder, samples.side)
+        values = self._shifted(x, calls, box, column, side * ladder[row, column], purpose, first=not len(samples.h))
+        if values is None:
+            return None
+        if calls.failures and not self._recovers:
+            coordinate, _, reason = calls.failures[0]
+            raise InvalidFunctionError(
+                f"the function gave {reason} where {self._converter.names[coordinate]!r} was moved for the numerical "
+                "derivative; on_failure='recover' looks for other points"
+            )
+        if self._function.is_single:
+            self._eps = max(self._eps, EPS_SINGLE)
+        m = max(1, np.size(calls.base))
+        up = np.full((*ladder.shape, m), np.nan)
+        down = up.copy()
+        for half, k in ((up, np.flatnonzero(side == 1)), (down, np.flatnonzero(side == -1))):
+            half[row[k], column[k]] = values.reshape(len(values), -1)[k] if len(k) else 0.0
+        return samples.with_values(ladder, up, down)
+
+    def _extrapolated(
+        self, x: Vector, calls: Calls, samples: adaptive.Samples, found: adaptive.Estimate
+    ) -> Differenced:
+        is_fixed = np.asarray(np.isnan(samples.h).all(axis=0))
+        value = np.where(is_fixed[:, None], 0.0, found.value)
+        error = np.where(is_fixed[:, None], 0.0, found.error)
+        names = np.array(["richardson", "richardson_forward", "richardson_backward"])  # by side 0, 1, -1
+        scheme = np.where(is_fixed, "fixed", names[samples.side])
+        scheme = np.where(np.isnan(value).any(axis=1), "failed", scheme)
+        step = np.fmin.reduce(found.step, axis=1) * np.where(samples.side < 0, -1.0, 1.0)
+        shape = np.shape(calls.base)
+        return Differenced(
+            calls.base,
+            value.T.reshape(*shape, x.size),
+            Steps(np.where(is_fixed, 0.0, step), scheme),
+            calls.n_evaluations,
+            calls.n_rounds,
+            error=error.T.reshape(*shape, x.size),
+            noise=None if self._noise is None else self._noise.reshape(shape if self._noise.size > 1 else ()),
+            failures=tuple(calls.failures),
+        )
+
+    def _first_steps(self, x: Vector) -> Vector | None:
+        """Where the user says something about the scale of params, that; NaN elsewhere."""
+        if self._step is None and self._typical is None:
+            return None
+        first = np.full(x.size, np.nan) if self._step is None else self._step.copy()
+        if self._typical is not None:
+            first = np.where(np.isnan(first), adaptive.FIRST_STEP * self._typical, first)
+        return first
+
+    def _shifted(
+        self,
+        x: Vector,
+        calls: Calls,
+        box: FlatBounds,
+        coordinate: NDArray[np.intp],
+        shift: Vector,
+        purpose: str,
+        *,
+        first: bool = False,
+    ) -> Array | None:
+        """Values at x + shift e_i, shape (k, ...); in the first round those that tell the noise come along."""
+        points = np.tile(x, (len(coordinate), 1))
+        points[np.arange(len(coordinate)), coordinate] += shift
+        points = np.clip(points, box.lower, box.upper)
+        searches = first and self._estimates_noise and self._noise is None
+        if not searches:
+            values = calls.round(points, purpose, with_base=first)
+        else:
+            values = self._search_noise(x, calls, box, points, purpose)
+        if values is None:
+            return None
+        k = len(coordinate)
+        calls.note_failures(points, coordinate, values[:k])
+        return np.asarray(values[:k], dtype=np.float64)
+
+    def _search_noise(
+        self, x: Vector, calls: Calls, box: FlatBounds, others: Array, purpose: str
+    ) -> NDArray[Any] | None:
+        """Estimate the noise; its first round has other points with it, whose values are returned."""
+        floor = np.asarray(self._eps)
+        search = noise.search(x, box, floor)
+        points = next(search)
+        kept = values = calls.round(
+            np.concatenate([others, points]), purpose, with_base=True, more=("noise", len(points))
+        )
+        while True:
+            if values is None:
+                return None
+            on_line = values[-len(points) :].reshape(len(points), -1)
+            try:
+                points = search.send((np.atleast_1d(calls.base), on_line))
+            except StopIteration as stop:
+                self._noise = stop.value
+                return kept  # type: ignore[no-any-return]  # arrays of any kind
+            values = calls.round(points, "noise", with_base=False)
+
+    # measured steps ------------------------------------------------------------------------------------------------
+
+    def _measured(self, x: Vector, calls: Calls, schedule: _Schedule, *, ask_value: bool) -> Differenced | None:
+        if schedule.is_due(x):
+            if self._estimates_noise:
+                self._noise = None
+            if self.options.measures == "calibrated":
+                return self._calibrated(x, calls, schedule)
+            if not self._by_rule(x, calls, schedule):
+                return None
+        calibration = schedule.calibration
+        assert calibration is not None
+        done = self._plain(x, calls, schedule.method, calibration.step(schedule.method), ask_value=ask_value)
+        if done is None:
+            return None
+        error = calibration.error(done.steps.scheme, done.steps.h).T.reshape(done.derivative.shape)
+        schedule.judge(x, done.derivative, error, self._bounds)
+        level = (
+            None if self._noise is None else self._noise.reshape(np.shape(done.output) if self._noise.size > 1 else ())
+        )
+        return done._replace(error=error, noise=level)
+
+    def _calibrated(self, x: Vector, calls: Calls, schedule: _Schedule) -> Differenced | None:
+        """An extrapolated derivative, which measures the steps of those that follow."""
+        found = self._richardson(x, calls, "calibration")
+        if found is None:
+            return None
+        done, samples, best = found
+        if not _is_finite(calls.base):
+            return done
+        base, box = np.atleast_1d(calls.base), self._box(x)
+        calibration = calibrate(x, samples, base, best.value, self._noise, self._eps)
+        while len(ladder := calibration.unclear(samples)):
+            more = self._sample(x, calls, box, samples, ladder, "calibration")
+            if more is None:
+                return None
+            samples = more
+            calibration = calibrate(x, samples, base, best.value, self._noise, self._eps)
+        schedule.renew(calibration, done.derivative)
+        return done._replace(n_evaluations=calls.n_evaluations, n_rounds=calls.n_rounds, failures=tuple(calls.failures))
+
+    def _by_rule(self, x: Vector, calls: Calls, schedule: _Schedule) -> bool:
+        """Measure steps by the rules for noisy functions; whether nothing failed."""
+        box = self._box(x)
+        nowhere = np.empty((0, x.size))
+        if self._estimates_noise:
+            if self._search_noise(x, calls, box, nowhere, "calibration") is None:
+                return False
+        elif calls.base is None and calls.round(nowhere, "calibration", with_base=True) is None:
+            return False
+        base = np.atleast_1d(calls.base)
+        assert self._noise is not None
+        level = np.broadcast_to(self._noise, base.shape)
+        search = (
+            rules.more_wild(x, base, level, box)
+            if self.options.measures == "more_wild"
+            else rules.shi(x, base, level, box, central=schedule.method == "central")
+        )
+        try:
+            coordinate, shift = next(search)
+            while True:
+                values = self._shifted(x, calls, box, coordinate, shift, "calibration")
+                if values is None:
+                    return False
+                coordinate, shift = search.send(values.reshape(len(values), -1))
+        except StopIteration as stop:
+            h: Vector = stop.value
+        size = np.where(h > 0, h, 1.0)[:, None]
+        # At the steps of the rules truncation and noise are of the same size.
+        calibration = Calibration(
+            x.copy(), h, h, 4 * level / size**2, 3 * level / size**3, np.broadcast_to(level, (x.size, level.size))
+        )
+        schedule.renew(calibration, None)
+        return True
+
+
+class _Schedule:
+    """When steps are measured, and which formula uses them."""
+
+    #: Derivatives in a row without a better point after which the steps are in doubt.
+    STALL = 4
+    #: How many times larger or smaller a param may become.
+    MOVE = 10.0
+    #: Estimated error relative to the gradient that is too much.
+    DOUBT = 0.1
+
+    def __init__(self, options: NumdiffOptions, evaluator: Evaluator | None) -> None:
+        self._auto = options.method == "auto"
+        self._every = options.recalibrate
+        self._evaluator = evaluator
+        self.method: str = "forward" if self._auto else options.method
+        self.calibration: Calibration | None = None
+        self._age = 0
+        self._stalled = 0
+        self._best = np.inf
+        self._size = np.inf  # of the gradient when it was last in doubt
+        self._doubt = False
+
+    def is_due(self, x: Vector) -> bool:
+        """Whether steps must be measured at x, shape (n,), before the derivative there."""
+        if self.calibration is None:
+            return True
+        self._age += 1
+        if self._every == "never":
+            return False
+        if self._every != "on_failure":
+            return self._age >= int(self._every)
+        self._watch()
+        scale, before = (np.maximum(np.abs(point), 0.1) for point in (x, self.calibration.x))
+        moved = (scale > self.MOVE * before) | (scale * self.MOVE < before)
+        return bool(self._doubt or moved.any())
+
+    def _watch(self) -> None:
+        """Count derivatives since the last better point."""
+        if self._evaluator is None:
+            return
+        best = self._evaluator.ledger.best_fun
+        self._stalled = 0 if best < self._best else self._stalled + 1
+        self._best = best
+        if self._stalled == self.STALL:
+            self._escalate()
+
+    def judge(self, x: Vector, derivative: Array, error: Array, bounds: FlatBounds) -> None:
+        """Compare the estimated error with the gradient, as far as the bounds let it count."""
+        if derivative.ndim == 1:
+            held = ((x <= bounds.lower) & (derivative > 0)) | ((x >= bounds.upper) & (derivative < 0))
+            free = ~held
+            size = float(np.max(np.abs(derivative), initial=0.0, where=free))
+            worst = float(np.max(error, initial=0.0, where=free))
+        else:
+            size, worst = float(np.linalg.norm(derivative)), float(np.linalg.norm(error))
+        if worst > self.DOUBT * size and size < self.DOUBT * self._size:
+            self._size = float(size)
+            self._escalate()
+
+    def _escalate(self) -> None:
+        """The steps are not good enough: a formula of higher order, then new steps."""
+        if self._auto and self.method == "forward":
+            self.method = "central"
+        else:
+            self._doubt = True
+
+    def renew(self, calibration: Calibration, derivative: Array | None) -> None:
+        """New steps."""
+        self.calibration = calibration
+        self._age = 0
+        self._doubt = False
+        if derivative is not None and not np.isfinite(self._size):
+            self._size = float(np.max(np.abs(derivative), initial=0.0)) / self.DOUBT
+
+
+def _ladder_points(
+    ladder: Array, side: NDArray[np.int8]
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.int8]]:
+    """Rows, columns and signs of the points of a ladder of steps (r, n); those of a coordinate follow each other."""
+    column, row = np.nonzero(~np.isnan(ladder.T))
+    up, down = np.flatnonzero(side[column] >= 0), np.flatnonzero(side[column] <= 0)
+    index = np.concatenate([up, down])
+    sign = np.repeat(np.array([1, -1], dtype=np.int8), [len(up), len(down)])
+    order = np.argsort(index, kind="stable")
+    return row[index[order]], column[index[order]], sign[order]
+
+
+def _assemble(plan: Plan, values: NDArray[Any], base: Any) -> Array:
+    if not len(values):  # every coordinate is fixed
+        return np.zeros((*np.shape(base), plan.base_weight.size))
+    if values.dtype.kind == "c":
+        return plan.derivative(values.imag, None if base is None else np.real(base))
+    return plan.derivative(values, base)
+
+
+def _is_finite(values: Any) -> bool:
+    return values is None or bool(np.isfinite(values).all())
+
+
+def _level(noise: float | None) -> Vector | None:
+    return None if noise is None else np.array([float(noise)])
+
+
+def _positive(converter: Converter, tree: Any, what: str) -> Vector | None:
+    if tree is None:
+        return None
+    flat = converter.flatten_partial(tree, default=np.nan, what=what)
+    for i in np.flatnonzero(flat <= 0):
+        raise InvalidInputError(f"{what} of {converter.names[i]!r} must be above 0, but is {flat[i]}")
+    return flat
