@@ -33,6 +33,7 @@ from optcore.marks import (
 )
 from optcore.numdiff.derivative import NumdiffResult, NumericalDerivative, first_derivative
 from optcore.numdiff.options import NumdiffOptions
+from optcore.numdiff.second import second_derivative
 from optcore.optimize import maximize, minimize
 from optcore.result import OptimizeResult
 from optcore.solvers import Algorithm, AllAlgorithms, SolverResult, register_algorithm
@@ -79,6 +80,7 @@ __all__ = [
     "minimize",
     "params_plot",
     "register_algorithm",
+    "second_derivative",
     "solvers",
 ]
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from optcore.bounds import FlatBounds
 
-__all__ = ["Estimate", "Progress", "Samples", "decide", "estimate", "start", "turn"]
+__all__ = ["Estimate", "Progress", "Samples", "decide", "estimate", "extrapolate", "start", "turn"]
 
 Vector = NDArray[np.float64]
 Array = NDArray[np.float64]
@@ -200,11 +200,26 @@ def estimate(samples: Samples, base: Vector, noise: Vector | None = None, eps: f
         eps: relative rounding error of the function's values.
     """
     table = tabulate(samples, base, noise, eps)
-    h, slopes = table.h, table.slope
+    symmetric = samples.side == 0
+    noises = np.where(symmetric[:, None], 1, 2) * table.level / table.h[..., None]
+    best = extrapolate(table.h, table.slope, noises, symmetric)
+    bent, kink = _kinks(table, symmetric[:, None])
+    blank = best.blank & ((table.bend == 0) | np.isnan(table.bend)).all(axis=0)
+    return best._replace(truncation=best.truncation + kink, rough=best.rough | bent, blank=blank)
+
+
+def extrapolate(h: Array, slopes: Array, noises: Array, symmetric: NDArray[np.bool_]) -> Estimate:
+    """Extrapolate all windows of differences to h = 0 and take the best.
+
+    Args:
+        h: sorted steps, shape (k, n), the smallest first, NaN at the end where there are fewer.
+        slopes: differences divided by steps, shape (k, n, m).
+        noises: how far each can be off, shape (k, n, m).
+        symmetric: shape (n,), whether they are polynomials in h^2, otherwise in h.
+    """
     k = len(h)
-    node = np.where(samples.side == 0, h * h, h)[..., None]
-    column, spread = slopes, np.where(samples.side[:, None] == 0, 1, 2) * table.level / h[..., None]
-    noises = spread
+    node = np.where(symmetric, h * h, h)[..., None]
+    column, spread = slopes, noises
     gaps_between = h[1:] > GAP * h[:-1]
     gaps = gaps_between.copy()
     # Without a second step nothing is known but the size.
@@ -227,9 +242,12 @@ def estimate(samples: Samples, base: Vector, noise: Vector | None = None, eps: f
         value, truncation, rounding, step = (
             np.take_along_axis(a, best, axis=0)[0] for a in (value, truncation, rounding, step)
         )
-        rough, kink = _irregular(table, noises, samples.side[:, None] == 0)
-    blank = ((slopes == 0) | np.isnan(slopes)).all(axis=0) & ((table.bend == 0) | np.isnan(table.bend)).all(axis=0)
-    return Estimate(value, truncation + kink, rounding, step, rough, blank)
+        rough = np.zeros(value.shape, dtype=bool)
+        if k > 1:
+            jump = np.abs(slopes[0] - slopes[1]) - noises[0] - noises[1]
+            rough = jump > COARSE * np.maximum(np.abs(slopes[0]), np.abs(slopes[1]))
+    blank = ((slopes == 0) | np.isnan(slopes)).all(axis=0)
+    return Estimate(value, truncation, rounding, step, rough, blank)
 
 
 def _contradiction(candidate: Array, slopes: Array, noises: Array) -> Array:
@@ -247,19 +265,17 @@ def _contradiction(candidate: Array, slopes: Array, noises: Array) -> Array:
     return result
 
 
-def _irregular(table: Table, noises: Array, symmetric: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], Array]:
-    """Whether the two smallest steps look unlike a smooth function, and what a kink adds to the error, both (n, m)."""
+def _kinks(table: Table, symmetric: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], Array]:
+    """Whether the two smallest steps see a kink or plateaus, and what that adds to the error, both (n, m)."""
     shape = table.slope.shape[1:]
     if len(table.h) < 2:
         return np.zeros(shape, dtype=bool), np.zeros(shape)
-    first, second = table.slope[0], table.slope[1]
-    jump = np.abs(first - second) - noises[0] - noises[1]
-    unsettled = jump > COARSE * np.maximum(np.abs(first), np.abs(second))
     # f(x + h) - 2 f(x) + f(x - h) falls with h^2; with h at a kink, and not at all between distant plateaus.
-    ratio = (table.h[1] / table.h[0])[:, None]
-    bend, longer = np.abs(table.bend[0]), np.abs(table.bend[1])
-    bent = symmetric & (bend > CLEAR * table.level[0]) & (longer < bend * ratio**1.5)
-    return unsettled | bent, np.where(bent, bend / (2 * table.h[0])[:, None], 0.0)
+    with np.errstate(invalid="ignore", over="ignore"):
+        ratio = (table.h[1] / table.h[0])[:, None]
+        bend, longer = np.abs(table.bend[0]), np.abs(table.bend[1])
+        bent = symmetric & (bend > CLEAR * table.level[0]) & (longer < bend * ratio**1.5)
+        return bent, np.where(bent, bend / (2 * table.h[0])[:, None], 0.0)
 
 
 def _smallest(h: Array, value: Array, truncation: Array, rounding: Array) -> tuple[Array, Array, Array, Array]:

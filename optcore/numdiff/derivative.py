@@ -61,7 +61,7 @@ class NumericalDerivative:
     ) -> None:
         if not callable(func):
             raise InvalidInputError(f"func must be a function, but got {func!r}")
-        self._options = _checked_options(options)
+        self._options = checked_options(options)
         self._converter = Converter(params)
         self._reader = ResidualReader(self._converter)
         # Of the kinds with vectors the one whose scalar value is cheap and doesn't overflow; it isn't used.
@@ -133,7 +133,7 @@ class NumericalDerivative:
         """Nothing to release: the pool of workers is shared and ends with the process."""
 
 
-def _checked_options(options: NumdiffOptions | None) -> NumdiffOptions:
+def checked_options(options: NumdiffOptions | None) -> NumdiffOptions:
     if options is None:
         return NumdiffOptions()
     if not isinstance(options, NumdiffOptions):
@@ -176,5 +176,5 @@ def first_derivative(
     for name in numdiff_options:
         if name not in known:
             raise unknown_name("argument of first_derivative", name, [*known, "bounds", "func_kwargs", "options"])
-    combined = replace(_checked_options(options), **numdiff_options)
+    combined = replace(checked_options(options), **numdiff_options)
     return NumericalDerivative(func, params, bounds=bounds, options=combined, func_kwargs=func_kwargs)(params)
