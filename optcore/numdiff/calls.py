@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from optcore.errors import InvalidFunctionError, UserFunctionError
 from optcore.evaluator import Backend, Evaluator
 from optcore.functions import FlatFun
 from optcore.history import FUN, NUMDIFF
+from optcore.marks import Kind
 
 __all__ = ["Caller", "Calls"]
 
@@ -35,14 +38,15 @@ class Caller:
         self.function = function
         self._evaluator = evaluator
         self._backend = backend
-        self._keep_errors = keep_errors
+        self.keeps_errors = keep_errors
         self._is_complex = is_complex
         self._shipped: Any = function if backend is None else _Shipped(function)
+        self._serial = backend if backend is not None or is_complex else one_by_one
 
     def batch(self, points: NDArray[Any], tasks: list[int]) -> list[Any] | None:
         """Outputs at points of shape (k, n); None if one failed and failures are to be survived."""
         try:
-            outputs = self._evaluator.batch(self._shipped, points, tasks, self._backend, keep_errors=self._keep_errors)
+            outputs = self._evaluator.batch(self._shipped, points, tasks, self._serial, keep_errors=self.keeps_errors)
         except UserFunctionError as error:
             if not self._is_complex or not isinstance(error.__cause__, (TypeError, np.exceptions.ComplexWarning)):
                 raise
@@ -53,6 +57,30 @@ class Caller:
         if outputs is not None and self._backend is not None:
             outputs = [self._shipped.learn(output) for output in outputs]
         return outputs
+
+
+class _Outcome:
+    """Of one evaluation made here."""
+
+    __slots__ = ("error", "start", "stop", "value")
+
+    def __init__(self, value: Any, error: BaseException | None, start: float, stop: float) -> None:
+        self.value, self.error, self.start, self.stop = value, error, start, stop
+
+
+def one_by_one(function: Any, points: NDArray[Any]) -> Iterator[_Outcome]:
+    """Evaluate real points here, as directly as can be: each one is used once, so that no copies are needed."""
+    answer, read, clock = function.local_answer(may_change_x=True), function.read, perf_counter
+    plain = (float, np.float64) if function.kind is Kind.SCALAR else ()
+    for x in points:
+        start = clock()
+        try:
+            answered = answer(x)
+            value = (number := float(answered), number) if type(answered) in plain else read(answered)
+        except BaseException as error:  # noqa: BLE001  whatever a user function raises; it was called
+            yield _Outcome(None, error, start, clock())
+        else:
+            yield _Outcome(value, None, start, clock())
 
 
 class Calls:
@@ -119,6 +147,8 @@ class Calls:
         return self._values(outputs)
 
     def _values(self, outputs: list[Any]) -> NDArray[Any]:
+        if not self._caller.keeps_errors:
+            return np.array(outputs)
         raised = {i: output for i, output in enumerate(outputs) if isinstance(output, Exception)}
         self._raised = raised
         if not raised:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from types import TracebackType
@@ -15,7 +16,7 @@ from optcore.errors import InvalidFunctionError, InvalidInputError, unknown_name
 from optcore.evaluator import Evaluator
 from optcore.functions import FlatFun
 from optcore.ledger import Ledger
-from optcore.marks import Kind
+from optcore.marks import FunctionValue, Kind
 from optcore.numdiff.differences import Differences
 from optcore.numdiff.options import NumdiffOptions
 from optcore.numdiff.result import Differenced, Failure, NumdiffResult
@@ -64,8 +65,7 @@ class NumericalDerivative:
         self._options = checked_options(options)
         self._converter = Converter(params)
         self._reader = ResidualReader(self._converter)
-        # Of the kinds with vectors the one whose scalar value is cheap and doesn't overflow; it isn't used.
-        function = FlatFun(func, Kind.LIKELIHOOD, func_kwargs or {}, self._converter, self._reader)
+        function = AnyFun(func, func_kwargs or {}, self._converter, self._reader)
         self._bounds = flatten_bounds(bounds, self._converter, self._converter.start, slack=SLACK)
         evaluator = Evaluator(Ledger(self._converter.n, keep="none"), self._converter.describe)
         self._differences = Differences(
@@ -80,41 +80,62 @@ class NumericalDerivative:
             InvalidFunctionError: there is no finite derivative for a leaf, which the message names.
             UserFunctionError: the function raised at params; with on_failure="raise" at any point.
         """
-        x = self._within_bounds(self._converter.flatten(params))
+        x = self._within_bounds(self._flatten(params))
         done = self._differences.derivative(x, ask_value=True)
         assert done is not None
-        bad = ~np.isfinite(done.derivative.reshape(-1, x.size)).all(axis=0)
-        scheme = np.where(bad, "failed", done.steps.scheme)
-        if bad.any() and self._options.on_failure != "mark":
-            self._refuse(done, int(np.argmax(bad)))
+        derivative, scheme, names = done.derivative, done.steps.scheme, self._converter.names
+        finite = np.isfinite(derivative)
+        if not finite.all():
+            bad = ~finite.reshape(-1, x.size).all(axis=0)
+            if self._options.on_failure != "mark":
+                self._refuse(done, int(np.argmax(bad)))
+            derivative, scheme = np.where(finite, derivative, np.nan), np.where(bad, "failed", scheme)
         return NumdiffResult(
-            derivative=self._reader.tree_of(np.where(np.isfinite(done.derivative), done.derivative, np.nan)),
-            func_value=self._reader.unflatten(done.output),
-            step=self._converter.tree_of(done.steps.h),
-            scheme=dict(zip(self._converter.names, map(str, scheme), strict=True)),
+            derivative=self._tree_of(derivative),
+            func_value=self._func_value(done.output),
+            step=self._tree_of(done.steps.h),
+            scheme=dict(zip(names, scheme.tolist(), strict=True)),
             n_evaluations=done.n_evaluations,
             n_rounds=done.n_rounds,
-            error=None if done.error is None else self._reader.tree_of(done.error),
+            error=None if done.error is None else self._tree_of(done.error),
             noise=None if done.noise is None else done.noise.item() if done.noise.size == 1 else done.noise,
             failures=tuple(
-                Failure(self._converter.names[i] if i >= 0 else "", self._converter.unflatten(point), reason)
+                Failure(names[i] if i >= 0 else "", self._converter.unflatten(point), reason)
                 for i, point, reason in done.failures
             ),
         )
+
+    def _flatten(self, params: Any) -> Vector:
+        converter = self._converter
+        is_plain = converter.is_vector and type(params) is np.ndarray and params.dtype == np.float64
+        if is_plain and params.shape == (converter.n,):
+            return params.copy()
+        return converter.flatten(params)
+
+    def _tree_of(self, derivative: NDArray[np.float64]) -> Any:
+        if self._converter.is_vector and derivative.ndim == 1:
+            return derivative
+        owner = self._converter if derivative.ndim == 1 else self._reader
+        return owner.tree_of(derivative)
+
+    def _func_value(self, output: Any) -> Any:
+        return self._reader.unflatten(output) if isinstance(output, np.ndarray) else output
 
     def _refuse(self, done: Differenced, i: int) -> None:
         reasons = list(dict.fromkeys(reason for j, _, reason in done.failures if j == i))
         around = f" (it is {', '.join(reasons[:3])} there)" if reasons else ""
         raise InvalidFunctionError(
             f"the numerical derivative is not finite at {self._converter.names[i]!r}: the function returned "
-            f"{self._reader.unflatten(done.output)!r} at params and values that don't give a derivative around "
+            f"{self._func_value(done.output)!r} at params and values that don't give a derivative around "
             f"it{around}; bounds= keep the points inside the domain, step_size= sets smaller steps, "
             "on_failure='mark' leaves the entry out"
         )
 
     def _within_bounds(self, x: Vector) -> Vector:
         lower, upper = self._bounds.lower, self._bounds.upper
-        inside = np.clip(x, lower, upper) if self._bounds.any else x
+        if not self._bounds.any and np.isfinite(x).all():
+            return x
+        inside = np.clip(x, lower, upper)
         with np.errstate(invalid="ignore"):  # infinite params
             fits = np.isfinite(x) & (np.abs(x - inside) <= SLACK * np.abs(inside))
         for i in np.flatnonzero(~fits):
@@ -131,6 +152,30 @@ class NumericalDerivative:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Nothing to release: the pool of workers is shared and ends with the process."""
+
+
+class AnyFun(FlatFun):
+    """A function of which it shows at the first call whether it returns a number or a tree of arrays."""
+
+    def __init__(
+        self, function: Callable[..., Any], kwargs: Mapping[str, Any], converter: Converter, reader: ResidualReader
+    ) -> None:
+        # Of the kinds with vectors the one whose scalar value is cheap and doesn't overflow; it isn't used.
+        super().__init__(function, Kind.LIKELIHOOD, kwargs, converter, reader)
+        self._is_number: bool | None = None
+
+    def _read_output(self, value: Any, *, is_complex: bool) -> tuple[Any, float]:
+        if self._is_number is None:
+            plain = value.value if isinstance(value, FunctionValue) else value
+            self._is_number = self.reader.structure is None and _is_number(plain)
+            if self._is_number:
+                self.kind = Kind.SCALAR
+        return super()._read_output(value, is_complex=is_complex)
+
+
+def _is_number(value: Any) -> bool:
+    """A number, or what numpy, JAX and the like have in place of one."""
+    return isinstance(value, numbers.Number) or (hasattr(value, "dtype") and getattr(value, "shape", None) == ())
 
 
 def checked_options(options: NumdiffOptions | None) -> NumdiffOptions:

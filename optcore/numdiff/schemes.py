@@ -60,7 +60,7 @@ def choose_steps(method: str, x: Vector, h: Vector, bounds: FlatBounds) -> Steps
     if not bounds.any:
         signed = -h if method == "backward" else h
         taken = h if method == "complex_step" else (x + signed) - x
-        return Steps(taken, np.full(x.size, method), uniform=True)
+        return Steps(taken, _all_alike(method, x.size), uniform=True)
     up, down = bounds.upper - x, x - bounds.lower
     fixed = bounds.lower == bounds.upper
     if method == "complex_step":
@@ -71,6 +71,13 @@ def choose_steps(method: str, x: Vector, h: Vector, bounds: FlatBounds) -> Steps
         signed, scheme = _one_sided(h, up, down, prefer_up=method == "forward")
     taken = (x + signed) - x  # what the computer really adds
     return Steps(np.where(fixed, 0.0, taken), np.where(fixed, "fixed", scheme))
+
+
+@functools.lru_cache(maxsize=32)
+def _all_alike(scheme: str, n: int) -> NDArray[np.str_]:
+    schemes = np.full(n, scheme)
+    schemes.flags.writeable = False
+    return schemes
 
 
 def _one_sided(h: Vector, up: Vector, down: Vector, *, prefer_up: bool) -> tuple[Vector, NDArray[np.str_]]:
@@ -103,6 +110,7 @@ class Plan:
         coordinate: shape (k,): which coordinate a point belongs to.
         weight: shape (k,): the derivative is the sum of weight * value over the points of a coordinate ...
         base_weight: shape (n,): ... plus base_weight * value at the base point.
+        needs_base: whether the value at x itself is part of the formula.
         uniform: whether all coordinates have the same formula, and their points follow each other.
     """
 
@@ -110,12 +118,8 @@ class Plan:
     coordinate: NDArray[np.intp]
     weight: Vector
     base_weight: Vector
+    needs_base: bool
     uniform: bool = False
-
-    @functools.cached_property
-    def needs_base(self) -> bool:
-        """Whether the value at x itself is part of the formula."""
-        return bool(self.base_weight.any())
 
     def derivative(self, values: NDArray[np.float64], base: NDArray[np.float64] | float | None) -> NDArray[np.float64]:
         """Apply the formula.
@@ -133,6 +137,9 @@ class Plan:
 
     def _derivative(self, values: NDArray[np.float64], base: NDArray[np.float64] | float | None) -> NDArray[np.float64]:
         n = self.base_weight.size
+        if self.uniform and len(self.weight) == n and self.needs_base and values.ndim == 1:
+            difference: NDArray[np.float64] = values - np.asarray(base)
+            return difference * self.weight
         if self.needs_base:
             # Differences to the base first: weights times raw values would round before they cancel.
             centred = values - np.asarray(base)
@@ -190,22 +197,24 @@ def plan_points(x: Vector, steps: Steps, bounds: FlatBounds) -> Plan:
         moved = x[coordinate] + shift
         points[row, coordinate] = np.clip(moved, bounds.lower[coordinate], bounds.upper[coordinate])
     base_weight = -np.where(one, 1.0, np.where(three, 1.5, 0.0)) / safe
-    return Plan(points, coordinate, weight, base_weight)
+    return Plan(points, coordinate, weight, base_weight, bool(base_weight.any()))
 
 
 def _uniform_plan(x: Vector, h: Vector, scheme: str) -> Plan:
     """The plan where no bound is near: all coordinates have the same formula."""
-    index = np.arange(x.size)
-    zero = np.zeros(x.size)
+    n = x.size
+    index, zero = np.arange(n), np.zeros(n)
     if scheme == "central":
-        points = np.tile(x, (2 * x.size, 1))
-        points[2 * index, index] += h
-        points[2 * index + 1, index] -= h
+        points = np.empty((n, 2, n))
+        points[:] = x
+        points[index, 0, index] += h
+        points[index, 1, index] -= h
         weight = np.repeat(1.0 / ((x + h) - (x - h)), 2)
         weight[1::2] *= -1.0
-        return Plan(points, np.repeat(index, 2), weight, zero, uniform=True)
+        return Plan(points.reshape(2 * n, n), np.repeat(index, 2), weight, zero, needs_base=False, uniform=True)
     is_complex = scheme == "complex_step"
-    single: NDArray[Any] = np.tile(x.astype(np.complex128) if is_complex else x, (x.size, 1))
-    shift: NDArray[Any] = 1j * h if is_complex else h
-    single[index, index] += shift
-    return Plan(single, index, 1.0 / h, zero if is_complex else -1.0 / h, uniform=True)
+    single: NDArray[Any] = np.empty((n, n), dtype=np.complex128 if is_complex else np.float64)
+    single[:] = x
+    single.ravel()[:: n + 1] += 1j * h if is_complex else h
+    weight = 1.0 / h
+    return Plan(single, index, weight, zero if is_complex else -weight, needs_base=not is_complex, uniform=True)
