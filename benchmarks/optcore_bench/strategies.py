@@ -10,7 +10,7 @@ import importlib
 import importlib.util
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from optcore.errors import InvalidInputError, UnknownNameError, unknown_name
 from optcore.marks import Kind, least_squares
-from optcore.numdiff.derivative import first_derivative
+from optcore.numdiff.derivative import NumericalDerivative, first_derivative
 from optcore.numdiff.options import NumdiffOptions
 from optcore.solvers import Algorithm
 from optcore_problems import Problem
@@ -302,8 +302,101 @@ class ComplexStep(Numerical):
     summary = "complex steps, exact to rounding: n evaluations a derivative, one or two more on the first (a check)"
 
 
+class Richardson(Numerical):
+    """Extrapolated differences."""
+
+    strategy = "richardson"
+    summary = "extrapolated differences with error bounds: 4 n to 12 n evaluations a derivative"
+
+
+class Calibrated(Numerical):
+    """Differences with measured steps; `method` is "forward" (the default), "backward" or "central"."""
+
+    strategy = "calibrated"
+    summary = "one extrapolated derivative measures the steps; then n + 1 evaluations (central: 2 n) a derivative"
+
+    @classmethod
+    def option_names(cls) -> list[str]:
+        """Those of NumdiffOptions, but for the steps."""
+        return [option.name for option in fields(NumdiffOptions) if option.name != "step_size"]
+
+    @property
+    def numdiff_options(self) -> NumdiffOptions:
+        """The same as the core has them."""
+        return NumdiffOptions(step_size="calibrated", **self.options)
+
+    def derivative(self, problem: Problem, kind: Kind, x: Vector) -> Array:
+        """Differences with the measured steps: what all derivatives are but the first."""
+        fun = objective(problem, kind)
+        with NumericalDerivative(fun, x, bounds=problem.bounds, options=self.numdiff_options) as derivative:
+            derivative(x)
+            return np.asarray(derivative(x).derivative, dtype=np.float64)
+
+
+class Sparse(Numerical):
+    """Differences along the colours of the problem's pattern; `method` is "forward" unless the study says otherwise."""
+
+    strategy = "sparse"
+    summary = "differences of a sparse jacobian: one evaluation for each colour of the problem's pattern, and one"
+
+    @classmethod
+    def option_names(cls) -> list[str]:
+        """Those of NumdiffOptions, but for the pattern."""
+        return [option.name for option in fields(NumdiffOptions) if option.name != "sparsity"]
+
+    @property
+    def numdiff_options(self) -> NumdiffOptions:
+        """The same as the core has them; the pattern is the problem's."""
+        return NumdiffOptions(**self.options)
+
+    def missing(self, problem: Problem, kind: Kind) -> str | None:
+        """Only residuals have a sparse derivative, and not all problems know its pattern."""
+        if kind is not Kind.LEAST_SQUARES:
+            return "only the jacobian of residuals is sparse; the solver minimizes a scalar"
+        return f"{problem.full_name} has no sparsity pattern" if problem.pattern is None else None
+
+    def _with_pattern(self, problem: Problem) -> NumdiffOptions:
+        return replace(self.numdiff_options, sparsity=problem.sparsity)
+
+    def arguments(self, problem: Problem, kind: Kind, x: Vector) -> dict[str, Any]:  # noqa: ARG002  nothing to compile
+        """How the core is to take differences."""
+        return {"numdiff_options": self._with_pattern(problem)}
+
+    def derivative(self, problem: Problem, kind: Kind, x: Vector) -> Array:
+        """The same differences, as a dense array."""
+        options = self._with_pattern(problem)
+        found = first_derivative(objective(problem, kind), x, bounds=problem.bounds, options=options).derivative
+        return np.asarray(found.toarray() if hasattr(found, "toarray") else found, dtype=np.float64)
+
+
+class Auto(Numerical):
+    """Whatever the core chooses."""
+
+    strategy = "auto"
+    summary = "measured steps: forward differences, and central ones near the solution"
+
+    @classmethod
+    def option_names(cls) -> list[str]:
+        """Those of NumdiffOptions, but for method and steps."""
+        return [option.name for option in fields(NumdiffOptions) if option.name not in ("method", "step_size")]
+
+
 _STRATEGIES: dict[str, type[Strategy]] = {
-    cls.strategy: cls for cls in (NoDerivative, Analytic, FunAndJac, Jax, ComplexStep, Forward, Backward, Central)
+    cls.strategy: cls
+    for cls in (
+        NoDerivative,
+        Analytic,
+        FunAndJac,
+        Jax,
+        ComplexStep,
+        Forward,
+        Backward,
+        Central,
+        Richardson,
+        Calibrated,
+        Auto,
+        Sparse,
+    )
 }
 
 
@@ -311,7 +404,8 @@ def strategy_names() -> list[str]:
     """The names of all strategies.
 
     >>> strategy_names()
-    ['none', 'analytic', 'fun_and_jac', 'jax', 'complex_step', 'forward', 'backward', 'central']
+    ['none', 'analytic', 'fun_and_jac', 'jax', 'complex_step', 'forward', 'backward', 'central', 'richardson',
+     'calibrated', 'auto', 'sparse']
     """
     return list(_STRATEGIES)
 

@@ -43,10 +43,12 @@ class Caller:
         self._shipped: Any = function if backend is None else _Shipped(function)
         self._serial = backend if backend is not None or is_complex else one_by_one
 
-    def batch(self, points: NDArray[Any], tasks: list[int]) -> list[Any] | None:
+    def batch(self, points: NDArray[Any], tasks: list[int], *, keep_errors: bool = False) -> list[Any] | None:
         """Outputs at points of shape (k, n); None if one failed and failures are to be survived."""
         try:
-            outputs = self._evaluator.batch(self._shipped, points, tasks, self._serial, keep_errors=self.keeps_errors)
+            outputs = self._evaluator.batch(
+                self._shipped, points, tasks, self._serial, keep_errors=keep_errors or self.keeps_errors
+            )
         except UserFunctionError as error:
             if not self._is_complex or not isinstance(error.__cause__, (TypeError, np.exceptions.ComplexWarning)):
                 raise
@@ -95,6 +97,7 @@ class Calls:
         base: output at x, or None.
         n_rounds: batches so far.
         failures: (coordinate, point, reason) of each point without a finite value.
+        raised: exceptions in the last batch, by the position of their point.
     """
 
     def __init__(self, caller: Caller, x: Vector, base: Any) -> None:
@@ -104,14 +107,22 @@ class Calls:
         self.n_rounds = 0
         self.failures: list[tuple[int, NDArray[Any], str]] = []
         self._spent: Counter[str] = Counter()
-        self._raised: dict[int, Exception] = {}  # in the last batch, by position
+        self.raised: dict[int, Exception] = {}
 
     @property
     def n_evaluations(self) -> dict[str, int]:
         """Calls by purpose."""
         return {purpose: number for purpose, number in self._spent.items() if number}
 
-    def round(self, points: NDArray[Any], purpose: str, *, with_base: bool, more: tuple[str, int] = ("", 0)) -> Any:
+    def round(
+        self,
+        points: NDArray[Any],
+        purpose: str,
+        *,
+        with_base: bool,
+        more: tuple[str, int] = ("", 0),
+        keep_errors: bool = False,
+    ) -> Any:
         """One batch.
 
         Args:
@@ -120,6 +131,7 @@ class Calls:
             with_base: the value at x is needed too. Wherever it is computed it counts as a call of fun, since the
                 solver asked about x.
             more: purpose of so many points at the end.
+            keep_errors: exceptions at the points are no errors, whatever the caller does with them elsewhere.
 
         Returns:
             The k values, shape (k,) or (k, m), NaN where the function raised; None if the derivative failed
@@ -139,7 +151,7 @@ class Calls:
         if more[1]:
             self._spent[more[0]] += more[1]
         self.n_rounds += 1
-        outputs = self._caller.batch(points, tasks)
+        outputs = self._caller.batch(points, tasks, keep_errors=keep_errors)
         if outputs is None:
             return None
         if with_base:
@@ -147,10 +159,7 @@ class Calls:
         return self._values(outputs)
 
     def _values(self, outputs: list[Any]) -> NDArray[Any]:
-        if not self._caller.keeps_errors:
-            return np.array(outputs)
-        raised = {i: output for i, output in enumerate(outputs) if isinstance(output, Exception)}
-        self._raised = raised
+        raised = self.raised = {i: output for i, output in enumerate(outputs) if isinstance(output, Exception)}
         if not raised:
             return np.array(outputs)
         known = next((output for i, output in enumerate(outputs) if i not in raised), self.base)
@@ -167,7 +176,7 @@ class Calls:
         """
         rows = values.reshape(len(values), -1)
         for k in np.flatnonzero(~np.isfinite(rows).all(axis=1)):
-            error = self._raised.get(int(k))
+            error = self.raised.get(int(k))
             wrong = rows[k][~np.isfinite(rows[k])][0]
             reason = str(wrong) if error is None else f"{type(error).__name__}: {error}"
             self.failures.append((int(coordinate[k]), points[k], reason))

@@ -69,7 +69,13 @@ class NumericalDerivative:
         self._bounds = flatten_bounds(bounds, self._converter, self._converter.start, slack=SLACK)
         evaluator = Evaluator(Ledger(self._converter.n, keep="none"), self._converter.describe)
         self._differences = Differences(
-            function, evaluator, self._converter, self._bounds, self._options, standalone=True
+            function,
+            evaluator,
+            self._converter,
+            self._bounds,
+            self._options,
+            standalone=True,
+            sparse_output=self._converter.is_vector,
         )
 
     def __call__(self, params: Any) -> NumdiffResult:
@@ -84,8 +90,11 @@ class NumericalDerivative:
         done = self._differences.derivative(x, ask_value=True)
         assert done is not None
         derivative, scheme, names = done.derivative, done.steps.scheme, self._converter.names
-        finite = np.isfinite(derivative)
+        is_sparse = not isinstance(derivative, np.ndarray)
+        finite = np.isfinite(derivative.data if is_sparse else derivative)
         if not finite.all():
+            derivative = derivative.toarray() if is_sparse else derivative
+            finite = np.isfinite(derivative)
             bad = ~finite.reshape(-1, x.size).all(axis=0)
             if self._options.on_failure != "mark":
                 self._refuse(done, int(np.argmax(bad)))
@@ -109,10 +118,13 @@ class NumericalDerivative:
         converter = self._converter
         is_plain = converter.is_vector and type(params) is np.ndarray and params.dtype == np.float64
         if is_plain and params.shape == (converter.n,):
-            return params.copy()
-        return converter.flatten(params)
+            return np.array(params)
+        flat: Vector = converter.flatten(params)
+        return flat
 
-    def _tree_of(self, derivative: NDArray[np.float64]) -> Any:
+    def _tree_of(self, derivative: Any) -> Any:
+        if not isinstance(derivative, np.ndarray):  # sparse
+            return derivative
         if self._converter.is_vector and derivative.ndim == 1:
             return derivative
         owner = self._converter if derivative.ndim == 1 else self._reader

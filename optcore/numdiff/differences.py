@@ -17,9 +17,11 @@ from optcore.numdiff.calibration import Calibration, calibrate
 from optcore.numdiff.calls import Caller, Calls
 from optcore.numdiff.holomorphy import check_point, refuse_if_not_holomorphic
 from optcore.numdiff.options import NumdiffOptions
+from optcore.numdiff.pattern import SparsePart
 from optcore.numdiff.recovery import Retries
 from optcore.numdiff.result import Differenced
 from optcore.numdiff.schemes import Plan, Steps, choose_steps, default_scale, plan_points, relative_step
+from optcore.numdiff.sparse import plan_colours
 from optcore.tree import Converter
 
 __all__ = ["Differences"]
@@ -42,6 +44,7 @@ class Differences:
         options: how to take differences.
         standalone: no solver asks: an exception at a difference point is no worse than NaN, and points come in any
             order.
+        sparse_output: whether jacobians of a known pattern are `scipy.sparse.csr_array`, not arrays.
     """
 
     def __init__(
@@ -53,8 +56,10 @@ class Differences:
         options: NumdiffOptions,
         *,
         standalone: bool = False,
+        sparse_output: bool = False,
     ) -> None:
         self.options = options
+        self._sparse_output = sparse_output
         self._function = function
         self._bounds = bounds
         self._converter = converter
@@ -74,6 +79,7 @@ class Differences:
         self._checked = options.method != "complex_step"
         self._noise: Vector | None = None if isinstance(options.noise, str) else _level(options.noise)
         self._estimates_noise = options.noise == "estimate" or (options.measures is not None and options.noise is None)
+        self._sparse = SparsePart(options.sparsity, converter.n) if options.sparsity is not None else None
         self._schedule = _Schedule(options, None if standalone else evaluator) if options.measures else None
 
     def derivative(self, x: Vector, base: Any = None, *, ask_value: bool = False) -> Differenced | None:
@@ -90,6 +96,8 @@ class Differences:
         calls = Calls(self._caller, x, base)
         if self.options.method == "richardson":
             return self._extrapolate(x, calls)
+        if self._sparse is not None:
+            return self._compressed(x, calls, self._sparse, ask_value=ask_value)
         if self._schedule is None:
             return self._plain(x, calls, self.options.method, None, ask_value=ask_value)
         return self._measured(x, calls, self._schedule, ask_value=ask_value)
@@ -179,6 +187,45 @@ class Differences:
             calls.n_rounds,
             failures=tuple(calls.failures),
         )
+
+    def _compressed(self, x: Vector, calls: Calls, sparse: SparsePart, *, ask_value: bool) -> Differenced | None:
+        """A jacobian from one point for each colour; where nothing is known of the pattern, that first."""
+        if sparse.pattern is None:
+            if not sparse.probe(x, calls):
+                return None
+            done = self._plain(x, calls, self.options.method, None, ask_value=True)
+            if done is not None:
+                sparse.learn(done.derivative)
+            return done
+        steps = self.steps(x, self.options.method)
+        plan = plan_colours(x, steps, self._box(x), sparse.pattern)
+        points, more = plan.points, ("", 0)
+        box = self._box(x)
+        check = None
+        if not self._checked:
+            check = check_point(x, default_scale(x, self._typical), box, self._eps)
+        elif (direction := sparse.check_direction(x, steps.h)) is not None:
+            check = np.clip(x + direction, box.lower, box.upper)
+        if check is not None:
+            points, more = np.concatenate([points, check[None]]), ("check", 1)
+        with_base = ask_value or plan.needs_base or check is not None
+        values = calls.round(points, "differences", with_base=with_base, more=more)
+        if values is None:
+            return None
+        entries, pattern = plan.entries(values[: len(plan.points)], calls.base), plan.pattern
+        if check is not None:
+            matrix, move = pattern.matrix(entries), check.real - x
+            if not self._checked:
+                refuse_if_not_holomorphic(move, calls.base, values[-1], matrix, self._eps)
+                self._checked = True
+            elif not sparse.agrees(matrix, move, values[-1].real, calls.base, self._eps):
+                sparse.forget()
+                return self._compressed(x, calls, sparse, ask_value=ask_value)
+        if self._recovers and not _is_finite(entries):
+            calls.note_failures(plan.points, np.full(len(plan.points), -1), values[: len(plan.points)])
+            return self._recover(x, calls, steps, pattern.dense(entries))
+        derivative = pattern.matrix(entries) if self._sparse_output else pattern.dense(entries)
+        return Differenced(calls.base, derivative, steps, calls.n_evaluations, calls.n_rounds)
 
     # extrapolated differences --------------------------------------------------------------------------------------
 

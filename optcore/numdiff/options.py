@@ -49,6 +49,10 @@ class NumdiffOptions:
             then smaller steps, then an error that names the leaf; "mark": likewise, but instead of the error the
             entry is NaN and its scheme "failed"; "raise": an error at once. In minimize an exception is an error at
             once unless error_handling="continue".
+        sparsity: where the jacobian of a function with several values may differ from zero: a sparse matrix or an
+            array of shape (m, n). Params that share no row are moved together: as many points as there are colours,
+            not n. "detect" finds the pattern at the first derivative, and checks it at every tenth. Of "forward",
+            "backward", "central" and "complex_step" with plain steps.
         n_cores: worker processes that evaluate the points of a derivative at the same time; -1 for all cores. Above
             1, workers are always used. It changes nothing but the time.
         batch_evaluator: "processes" (a pool that is started once and kept), "threads", "joblib" (whatever backend of
@@ -64,6 +68,7 @@ class NumdiffOptions:
     scaling_factor: Any = 1.0
     typical_x: Any = None
     noise: float | Literal["estimate"] | None = None
+    sparsity: Any = None
     n_cores: int = 1
     batch_evaluator: str | Callable[..., Any] = "processes"
     tol: float = 1e-9
@@ -88,6 +93,7 @@ class NumdiffOptions:
             raise unknown_name("on_failure", self.on_failure, get_args(OnFailure))
         self._check_noise()
         self._check_measured()
+        self._check_sparsity()
 
     def _check_noise(self) -> None:
         given: Any = self.noise
@@ -114,6 +120,17 @@ class NumdiffOptions:
             raise InvalidInputError(
                 f"step_size={self.step_size!r} goes with the methods {', '.join(MEASURED[self.step_size])}, "
                 f"but the method is {self.method!r}"
+            )
+
+    def _check_sparsity(self) -> None:
+        if self.sparsity is None:
+            return
+        if isinstance(self.sparsity, str) and self.sparsity != "detect":
+            raise InvalidInputError(f"sparsity must be a matrix, 'detect' or None, but is {self.sparsity!r}")
+        if self.method in ("richardson", "auto") or self.measures is not None:
+            raise InvalidInputError(
+                "sparsity goes with plain steps: method 'forward', 'backward', 'central' or 'complex_step', and no "
+                "measured steps"
             )
 
     @property

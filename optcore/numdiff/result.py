@@ -31,7 +31,7 @@ class Differenced(NamedTuple):
     """A derivative as flat arrays."""
 
     output: Any  # at x; None if it was neither known nor asked for
-    derivative: NDArray[np.float64]  # (n,) or (m, n)
+    derivative: Any  # (n,) or (m, n), sparse where that was asked for
     steps: Steps
     n_evaluations: dict[str, int]  # by purpose
     n_rounds: int = 1
@@ -46,6 +46,7 @@ class NumdiffResult:
 
     Attributes:
         derivative: has the structure of params (of the function's value, with params inside, for other than numbers).
+            A `scipy.sparse.csr_array` where the sparsity is known and params are a vector.
         func_value: value of the function at params.
         step: the signed steps that were taken, a tree like params; 0 where fixed. Of extrapolated derivatives the
             smallest step that went into the entry (the smallest of a column for functions with several values).

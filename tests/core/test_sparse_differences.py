@@ -1,0 +1,220 @@
+"""Sparse jacobians: colours, what they cost, every formula at once, patterns that are found, and what is refused."""
+
+import numpy as np
+import pytest
+import scipy.optimize
+import scipy.sparse
+
+import optcore as om
+from optcore.numdiff.sparse import colour, read_pattern
+from tests.core.counting import Counted
+from tests.core.derivative_suite import exact
+
+
+def tridiagonal(n):
+    return scipy.sparse.diags_array([np.ones(n - 1), np.ones(n), np.ones(n - 1)], offsets=[-1, 0, 1])
+
+
+def banded(n, width):
+    offsets = range(-(width // 2), width // 2 + 1)
+    return scipy.sparse.diags_array([np.ones(n - abs(k)) for k in offsets], offsets=list(offsets))
+
+
+def laplacian(side):
+    line, eye = tridiagonal(side), scipy.sparse.eye_array(side)
+    return scipy.sparse.kron(line, eye) + scipy.sparse.kron(eye, line)
+
+
+def blocks(count, rows, columns):
+    return scipy.sparse.block_diag([np.ones((rows, columns))] * count)
+
+
+def random(m, n, seed):
+    return scipy.sparse.random_array((m, n), density=0.02, rng=np.random.default_rng(seed))
+
+
+def n_colours(matrix):
+    return read_pattern(matrix, matrix.shape[1]).n_colours
+
+
+PATTERNS = {
+    "tridiagonal": (tridiagonal(1000), 3),
+    "seven a row": (banded(500, 7), 7),
+    "laplacian": (laplacian(30), 7),
+    "blocks": (blocks(50, 10, 8), 8),
+    "dense": (np.ones((4, 6)), 6),
+    "empty": (np.zeros((4, 6)), 1),
+}
+
+
+@pytest.mark.parametrize("name", PATTERNS)
+def test_colours_are_as_few_as_they_can_be_and_no_two_columns_of_one_share_a_row(name):
+    """The numbers: rows with as many entries need as many; 7 for the Laplacian is the best known by greedy orders."""
+    matrix, expected = PATTERNS[name]
+    pattern = read_pattern(matrix, matrix.shape[1])
+    assert pattern.n_colours == expected
+    together = set(zip(pattern.rows.tolist(), pattern.colours[pattern.columns].tolist(), strict=True))
+    assert len(together) == len(pattern.rows)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_never_more_colours_than_scipy_needs(seed):
+    matrix = random(300, 200, seed)
+    groups = scipy.optimize._numdiff.group_columns(matrix)
+    assert n_colours(matrix) <= groups.max() + 1
+
+
+def test_colours_of_nothing():
+    nothing = np.zeros(0, dtype=np.intp)
+    assert colour(nothing, nothing, 3).tolist() == [0, 0, 0]
+
+
+def broyden(x):
+    """Broyden's tridiagonal function: More, Garbow and Hillstrom (1981), problem 30."""
+    padded = np.concatenate([[0.0], x, [0.0]])
+    return (3 - 2 * x) * x - padded[:-2] - 2 * padded[2:] + 1
+
+
+N = 30
+X = np.linspace(-1, 1, N)
+TRIDIAGONAL = tridiagonal(N)
+
+
+@pytest.mark.parametrize(
+    ("method", "points", "rtol"),
+    [("forward", 4, 1e-6), ("backward", 4, 1e-6), ("central", 7, 1e-8), ("complex_step", 5, 1e-14)],
+)
+def test_a_sparse_jacobian_costs_its_colours_and_is_the_dense_one(method, points, rtol):
+    """3 colours and the base point, twice the colours for central differences; a complex step has one check."""
+    counted = Counted(broyden)
+    result = om.first_derivative(counted.call, X, method=method, sparsity=TRIDIAGONAL)
+    assert len(counted) == points == sum(result.n_evaluations.values())
+    assert result.n_rounds == 1
+    assert isinstance(result.derivative, scipy.sparse.csr_array)
+    assert result.derivative.nnz == TRIDIAGONAL.nnz
+    dense = om.first_derivative(broyden, X, method=method).derivative
+    np.testing.assert_allclose(result.derivative.toarray(), dense, rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(result.derivative.toarray(), exact(broyden, X), rtol=rtol, atol=10 * rtol)
+
+
+@pytest.mark.parametrize("method", ["forward", "central", "complex_step"])
+def test_agrees_with_scipy_for_the_same_pattern(method):
+    name = {"forward": "2-point", "central": "3-point", "complex_step": "cs"}[method]
+    theirs = scipy.optimize._numdiff.approx_derivative(broyden, X, method=name, sparsity=TRIDIAGONAL)
+    ours = om.first_derivative(broyden, X, method=method, sparsity=TRIDIAGONAL).derivative
+    np.testing.assert_allclose(ours.toarray(), theirs.toarray(), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["forward", "backward", "central", "complex_step"])
+def test_each_column_has_the_formula_that_its_bounds_allow(method):
+    lower, upper = np.full(N, -2.0), np.full(N, 2.0)
+    lower[::3], upper[1::3] = X[::3], X[1::3]
+    lower[5] = upper[5] = X[5]
+
+    def within(x):
+        assert (lower <= np.real(x)).all()
+        assert (np.real(x) <= upper).all()
+        return broyden(x)
+
+    result = om.first_derivative(
+        within, X, bounds=om.Bounds(lower, upper), method=method, sparsity=TRIDIAGONAL, on_failure="raise"
+    )
+    truth = exact(broyden, X)
+    truth[:, 5] = 0
+    np.testing.assert_allclose(result.derivative.toarray(), truth, rtol=1e-6, atol=1e-6)
+    assert result.scheme["5"] == "fixed"
+
+
+def test_trees_get_blocks():
+    result = om.first_derivative(
+        lambda p: broyden(np.concatenate([p["a"], p["b"]])), {"a": X[:10], "b": X[10:]}, sparsity=TRIDIAGONAL
+    )
+    np.testing.assert_allclose(result.derivative["a"], exact(broyden, X)[:, :10], rtol=1e-6, atol=1e-6)
+
+
+def test_columns_with_failing_points_recover_alone():
+    def fun(x):
+        value = broyden(x)
+        return np.where(x > X + 1e-12, np.nan, value) if x[3] > X[3] else value
+
+    result = om.first_derivative(fun, X, sparsity=TRIDIAGONAL)
+    assert result.scheme["3"] == "backward"
+    assert result.failures
+    derivative = result.derivative.toarray() if scipy.sparse.issparse(result.derivative) else result.derivative
+    np.testing.assert_allclose(derivative, exact(broyden, X), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("n_cores", [1, 2])
+def test_minimize_uses_colours_and_gets_the_same_result(n_cores):
+    fun = om.mark.least_squares(broyden)
+    start = np.full(N, -1.0)
+    options = om.NumdiffOptions(sparsity=TRIDIAGONAL, n_cores=n_cores)
+    sparse = om.minimize(fun, start, "scipy_ls_trf", numdiff_options=options)
+    dense = om.minimize(fun, start, "scipy_ls_trf")
+    np.testing.assert_allclose(sparse.params, dense.params, atol=1e-7)
+    assert sparse.n_numdiff_evals <= dense.n_numdiff_evals * 3 / N + 3
+    assert sparse.fun < 1e-15
+
+
+# found patterns ------------------------------------------------------------------------------------------------------
+
+
+def test_a_pattern_is_found_at_the_first_derivative_and_used_from_then_on():
+    gradient = om.NumericalDerivative(broyden, X, options=om.NumdiffOptions(sparsity="detect"))
+    first = gradient(X)
+    assert first.n_evaluations == {"probe": N, "base": 1, "differences": N}
+    second = gradient(X + 0.1)
+    assert second.n_evaluations == {"base": 1, "differences": 3}
+    np.testing.assert_allclose(second.derivative.toarray(), exact(broyden, X + 0.1), rtol=1e-6, atol=1e-6)
+
+
+def test_a_function_that_raises_at_nan_is_known_by_its_first_jacobian():
+    def fun(x):
+        if np.isnan(x).any():
+            raise ValueError("NaN in")
+        return broyden(x)
+
+    options = om.NumdiffOptions(sparsity="detect")
+    gradient = om.NumericalDerivative(fun, X, options=options)
+    gradient(X)
+    assert gradient(X + 0.1).n_evaluations["differences"] == 3
+    result = om.minimize(om.mark.least_squares(fun), np.full(N, -1.0), "scipy_ls_trf", numdiff_options=options)
+    assert result.fun < 1e-15
+
+
+def test_a_pattern_that_turns_out_wrong_is_found_again():
+    def fun(x):
+        value = x**2
+        return value + (x[::-1] if x[0] > 1 else 0)  # another pattern beyond 1, which NaN doesn't reveal
+
+    x = np.full(6, 0.5)
+    gradient = om.NumericalDerivative(fun, x, options=om.NumdiffOptions(sparsity="detect"))
+    assert sum(gradient(x).n_evaluations.values()) == 1 + 6 + 6
+    spent = []
+    for _ in range(12):
+        result = gradient(x + 1)
+        spent.append(result.n_evaluations)
+    assert any("check" in calls for calls in spent)
+    derivative = result.derivative.toarray()
+    np.testing.assert_allclose(derivative, 3 * np.eye(6) + np.eye(6)[::-1], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("sparsity", "message"),
+    [
+        (np.ones((3, 4)), "sparsity must be a matrix with one column for each of the 30 params"),
+        (np.ones(30), "sparsity must be a matrix with one column for each of the 30 params"),
+        (np.ones((3, 30)), "sparsity has 3 rows, but the function returned 30 values"),
+        ("auto", "sparsity must be a matrix, 'detect' or None, but is 'auto'"),
+    ],
+    ids=["columns", "vector", "rows", "word"],
+)
+def test_patterns_that_do_not_fit_say_why(sparsity, message):
+    with pytest.raises(om.InvalidInputError, match=message):
+        om.first_derivative(broyden, X, sparsity=sparsity)
+
+
+@pytest.mark.parametrize("kwargs", [{"method": "richardson"}, {"method": "auto"}, {"step_size": "calibrated"}])
+def test_methods_that_can_not_use_a_pattern_say_so(kwargs):
+    with pytest.raises(om.InvalidInputError, match="sparsity goes with plain steps"):
+        om.NumdiffOptions(sparsity=TRIDIAGONAL, **kwargs)
