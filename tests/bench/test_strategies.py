@@ -43,7 +43,7 @@ def test_every_strategy_gives_the_derivative_of_rosenbrock(name: str, kind: Kind
     found = make_strategy(name).derivative(ROSENBROCK, kind, ROSENBROCK.start)
     expected = JACOBIAN if kind is Kind.LEAST_SQUARES else GRADIENT
     assert found.shape == expected.shape
-    tolerance = {"forward": 1e-5, "backward": 1e-5, "calibrated": 1e-6}.get(name, 1e-8)
+    tolerance = {"forward": 1e-5, "backward": 1e-5, "calibrated": 1e-6, "sparse": 1e-5}.get(name, 1e-8)
     np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
 
 
