@@ -138,13 +138,16 @@ def minimize(
     )
     options = _checked(numdiff_options, NumdiffOptions, "numdiff_options", _DIFFERENCES)
     needs_differences = solver.needs_jac and functions.jac is None and functions.fun_and_jac is None
+    differences = (
+        Differences(functions.fun, evaluator, converter, flat_bounds, options)
+        if needs_differences and functions.fun is not None
+        else None
+    )
     objective = Objective(
         solver.kind,
         functions,
         evaluator,
-        Differences(functions.fun, evaluator, converter, flat_bounds, options)
-        if needs_differences and functions.fun is not None
-        else None,
+        differences,
         x0=converter.start,
         bounds=flat_bounds,
         converter=converter,
@@ -159,7 +162,7 @@ def minimize(
         params=converter.unflatten(converter.start if best is None else best),
         fun=float("nan") if best is None else float(sign * ledger.best_fun),
         status=status,
-        message=solved.message,
+        message="; ".join([solved.message, *(differences.notes if differences else [])]),
         algorithm=solver.name,
         direction=direction,
         start_params=converter.unflatten(converter.start),

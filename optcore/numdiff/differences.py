@@ -64,10 +64,13 @@ class Differences:
         self._bounds = bounds
         self._converter = converter
         self._recovers = options.on_failure != "raise" and options.method != "complex_step"
+        backend = get_backend(options.batch_evaluator, options.n_cores)
+        self._events: list[str] = getattr(getattr(backend, "__self__", None), "events", [])  # of the shared pool
+        self._n_events = len(self._events)
         self._caller = Caller(
             function,
             evaluator,
-            get_backend(options.batch_evaluator, options.n_cores),
+            backend,
             keep_errors=self._recovers and (standalone or evaluator.survives),
             is_complex=options.method == "complex_step",
         )
@@ -81,6 +84,11 @@ class Differences:
         self._estimates_noise = options.noise == "estimate" or (options.measures is not None and options.noise is None)
         self._sparse = SparsePart(options.sparsity, converter.n) if options.sparsity is not None else None
         self._schedule = _Schedule(options, None if standalone else evaluator) if options.measures else None
+
+    @property
+    def notes(self) -> list[str]:
+        """What happened to the workers since this object was made, one sentence each."""
+        return self._events[self._n_events :]
 
     def derivative(self, x: Vector, base: Any = None, *, ask_value: bool = False) -> Differenced | None:
         """The derivative at x, shape (n,), and the value there if it is known or asked for.

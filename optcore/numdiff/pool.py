@@ -118,6 +118,8 @@ class Pool:
         if n_workers < 1:
             raise InvalidInputError(f"n_workers must be at least 1, but is {n_workers!r}")
         self.n_workers = n_workers
+        #: What happened to workers, one sentence each.
+        self.events: list[str] = []
         self._shipments = Shipments()
         self._teams: list[Team] = []
         self._idle: list[Team] = []
@@ -132,8 +134,9 @@ class Pool:
         a `Shipment` to decide yourself when the function, with all that it refers to, is copied.
 
         Exceptions are data: an exception at one point is that point's `error`, with the worker's traceback as
-        a note. A point at which a worker dies has a RuntimeError that says so; a new worker takes over. Where
-        several calls travelled in one message, those whose outcome was lost with the worker are made again.
+        a note. Where a worker dies, a new one takes over and the point is evaluated again, once: if that one dies
+        too, the point has a RuntimeError that says so. Where several calls travelled in one message, those whose
+        outcome was lost with the worker are made again.
 
         Args:
             function: takes a vector of shape (n,), returns something that can be pickled.
@@ -159,7 +162,7 @@ class Pool:
     def _run(self, shipment: Shipment, points: NDArray[Any]) -> Iterator[Evaluated]:
         team = self._borrow()
         try:
-            yield from _Batch(team, shipment, points).outcomes()
+            yield from _Batch(team, shipment, points, self.events).outcomes()
         except (Exception, GeneratorExit):
             team.settle(_GRACE_SECONDS)
             raise
@@ -206,7 +209,9 @@ class Pool:
 class _Batch:
     """One call of `evaluate`: what is still to do, who does it, what came back."""
 
-    def __init__(self, team: Team, shipment: Shipment, points: NDArray[Any]) -> None:
+    def __init__(self, team: Team, shipment: Shipment, points: NDArray[Any], events: list[str]) -> None:
+        self._events = events
+        self._again: set[int] = set()  # points at which a worker died once
         self._team = team
         self._shipment = shipment
         self._points = points
@@ -289,14 +294,18 @@ class _Batch:
             self._failed_starts += 1
             if self._failed_starts > self._team.size:
                 raise RuntimeError(f"a worker process {end} before it was ready; what it printed says why")
-        if len(suspects) == 1:
-            self._deaths_in_a_row += 1
+        is_alone = len(suspects) == 1
+        self._deaths_in_a_row += is_alone
+        if is_alone and suspects[0] in self._again:
             self._fail(
                 suspects,
                 f"the worker process {end} while it evaluated this point; look for calls of os._exit, "
                 "crashes of compiled code, or a lack of memory",
             )
             suspects = []
+        elif suspects:
+            self._again.update(suspects if is_alone else ())
+            self._events.append(f"a worker process {end}; it was replaced and its point evaluated again")
         self._put_back(suspects + others)
         if self._deaths_in_a_row > 2 + self._team.size:
             self._fail(

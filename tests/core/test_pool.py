@@ -20,6 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import optcore as om
 from optcore.errors import InvalidInputError
 from optcore.numdiff._process import Process
 from optcore.numdiff.pool import Evaluated, Pool, Shipment, n_workers_from, shared_pool
@@ -456,6 +457,46 @@ def test_a_dead_worker_costs_one_point_and_is_replaced(pool, kill, words, second
     assert len(set(pids)) == 2
 
 
+@pytest.mark.parametrize("seconds", [0.0, 1e-3], ids=["chunks", "singles"])
+def test_a_point_whose_worker_is_killed_once_is_evaluated_again(pool, tmp_path, seconds):
+    flag = tmp_path / "killed"
+
+    def fatal_once(x):
+        if x[0] == 25 and not flag.exists():
+            flag.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(seconds)
+        return x[0]
+
+    values(pool.evaluate(fatal_once, np.zeros((9, 1))))
+    events = len(pool.events)
+    assert values(pool.evaluate(fatal_once, np.arange(40.0)[:, None])) == list(range(40))
+    assert flag.exists()
+    (event,) = pool.events[events:]
+    assert "SIGKILL" in event
+    assert "its point evaluated again" in event
+
+
+def test_a_worker_killed_in_the_middle_of_a_minimization_changes_nothing_but_the_message(tmp_path):
+    flag = tmp_path / "killed"
+
+    def rosenbrock(x):
+        if x[0] > 0 and not flag.exists():
+            flag.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return 100 * (x[1] - x[0] ** 2) ** 2 + (1 - x[0]) ** 2
+
+    start, options = np.array([-1.2, 1.0]), om.NumdiffOptions(n_cores=2)
+    hit = om.minimize(rosenbrock, start, "scipy_lbfgsb", numdiff_options=options)
+    assert flag.exists()
+    calm = om.minimize(rosenbrock, start, "scipy_lbfgsb", numdiff_options=options)
+    for name in ("task", "fun", "batch", "flat_params"):
+        np.testing.assert_array_equal(getattr(hit.history, name), getattr(calm.history, name))
+    assert hit.message.startswith(calm.message)
+    assert "SIGKILL; it was replaced and its point evaluated again" in hit.message
+    assert hit.success
+
+
 def test_a_function_that_always_kills_its_worker_ends_in_errors_not_in_endless_restarts(pool):
     outcomes = list(pool.evaluate(lambda x: os._exit(1), np.zeros((200, 1))))
     assert len(outcomes) == 200
@@ -569,8 +610,8 @@ def test_a_closed_pool_leaves_no_file_descriptors():
 
     before = descriptors()
     with Pool(2) as pool:
-        values(pool.evaluate(sum_of_squares, EYE))
         list(pool.evaluate(lambda x: os._exit(0), np.zeros((1, 1))))
+        values(pool.evaluate(sum_of_squares, EYE))
         assert descriptors() != before
     assert descriptors() == before
 
@@ -827,7 +868,7 @@ def test_what_the_function_prints_is_seen_even_if_its_worker_is_killed(tmp_path)
         """
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=20)
-    assert done.stdout == "before the end\n"
+    assert done.stdout == "before the end\n" * 2  # a point whose worker dies is evaluated again, once
 
 
 def test_a_worker_killed_while_it_starts_is_replaced(monkeypatch):
