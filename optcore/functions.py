@@ -154,6 +154,15 @@ class FlatFun(_Flat):
         """(output, value) from what the function answered at a real point."""
         return self._read_output(answer, is_complex=False)
 
+    def read_any(self, answer: Any, *, is_complex: bool) -> tuple[Any, float]:
+        """The same, of points that may be complex."""
+        return self._read_output(answer, is_complex=is_complex)
+
+    @property
+    def kwargs(self) -> dict[str, Any]:
+        """The further arguments of the user function."""
+        return self._kwargs
+
 
 class FlatJac(_Flat):
     """`jac`: x, shape (n,), to (derivative, NaN); shape (n,) for scalar functions, (m, n) otherwise."""

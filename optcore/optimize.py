@@ -20,6 +20,7 @@ from optcore.functions import FlatFun, FlatFunAndJac, FlatJac, by_kind
 from optcore.history import History, Memory
 from optcore.ledger import Keep, Ledger
 from optcore.marks import Kind
+from optcore.numdiff.batched import take_many
 from optcore.numdiff.derivative import Differences
 from optcore.numdiff.options import NumdiffOptions
 from optcore.objective import Functions, Objective
@@ -137,6 +138,8 @@ def minimize(
         error_handling=error_handling,
     )
     options = _checked(numdiff_options, NumdiffOptions, "numdiff_options", _DIFFERENCES)
+    if functions.fun is not None:
+        take_many(functions.fun, options, is_vector=converter.is_vector)
     needs_differences = solver.needs_jac and functions.jac is None and functions.fun_and_jac is None
     differences = (
         Differences(functions.fun, evaluator, converter, flat_bounds, options)

@@ -11,10 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optcore.errors import InvalidFunctionError, UserFunctionError
-from optcore.evaluator import Backend, Evaluator
+from optcore.evaluator import Evaluator
 from optcore.functions import FlatFun
 from optcore.history import FUN, NUMDIFF
 from optcore.marks import Kind
+from optcore.numdiff.backends import get_backend
+from optcore.numdiff.batched import together
+from optcore.numdiff.options import NumdiffOptions
 
 __all__ = ["Caller", "Calls"]
 
@@ -27,27 +30,30 @@ class Caller:
     Args:
         function: the user function.
         evaluator: makes and counts the calls.
-        backend: None calls here.
+        options: say where and how.
         keep_errors: an exception at a difference point is an outcome like NaN.
-        is_complex: the points are complex.
     """
 
-    def __init__(
-        self, function: FlatFun, evaluator: Evaluator, backend: Backend | None, *, keep_errors: bool, is_complex: bool
-    ) -> None:
+    def __init__(self, function: FlatFun, evaluator: Evaluator, options: NumdiffOptions, *, keep_errors: bool) -> None:
         self.function = function
         self._evaluator = evaluator
-        self._backend = backend
         self.keeps_errors = keep_errors
-        self._is_complex = is_complex
-        self._shipped: Any = function if backend is None else _Shipped(function)
-        self._serial = backend if backend is not None or is_complex else one_by_one
+        self._is_complex = options.method == "complex_step"
+        backend = (
+            together if options.batch_evaluator == "batch" else get_backend(options.batch_evaluator, options.n_cores)
+        )
+        #: Whether the function is called elsewhere: outputs come with what was learnt of them.
+        self._travels = backend is not None and not in_one_call
+        self._called: Any = _Shipped(function) if self._travels else function
+        self._backend = backend if backend is not None or self._is_complex else one_by_one
+        #: What happened to workers, one sentence each; grows.
+        self.events: list[str] = getattr(getattr(backend, "__self__", None), "events", [])  # of the shared pool
 
     def batch(self, points: NDArray[Any], tasks: list[int], *, keep_errors: bool = False) -> list[Any] | None:
         """Outputs at points of shape (k, n); None if one failed and failures are to be survived."""
         try:
             outputs = self._evaluator.batch(
-                self._shipped, points, tasks, self._serial, keep_errors=keep_errors or self.keeps_errors
+                self._called, points, tasks, self._backend, keep_errors=keep_errors or self.keeps_errors
             )
         except UserFunctionError as error:
             if not self._is_complex or not isinstance(error.__cause__, (TypeError, np.exceptions.ComplexWarning)):
@@ -56,8 +62,8 @@ class Caller:
                 f"complex_step needs a function that takes complex params, but {error}; "
                 "use numpy's functions instead of math's, or another method"
             ) from error
-        if outputs is not None and self._backend is not None:
-            outputs = [self._shipped.learn(output) for output in outputs]
+        if outputs is not None and self._travels:
+            outputs = [self._called.learn(output) for output in outputs]
         return outputs
 
 

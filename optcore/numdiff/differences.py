@@ -12,7 +12,7 @@ from optcore.errors import InvalidFunctionError, InvalidInputError
 from optcore.evaluator import Evaluator
 from optcore.functions import FlatFun
 from optcore.numdiff import adaptive, noise, rules
-from optcore.numdiff.backends import get_backend
+from optcore.numdiff.batched import take_many
 from optcore.numdiff.calibration import Calibration, calibrate
 from optcore.numdiff.calls import Caller, Calls
 from optcore.numdiff.holomorphy import check_point, refuse_if_not_holomorphic
@@ -64,16 +64,11 @@ class Differences:
         self._bounds = bounds
         self._converter = converter
         self._recovers = options.on_failure != "raise" and options.method != "complex_step"
-        backend = get_backend(options.batch_evaluator, options.n_cores)
-        self._events: list[str] = getattr(getattr(backend, "__self__", None), "events", [])  # of the shared pool
-        self._n_events = len(self._events)
+        take_many(function, options, is_vector=converter.is_vector)
         self._caller = Caller(
-            function,
-            evaluator,
-            backend,
-            keep_errors=self._recovers and (standalone or evaluator.survives),
-            is_complex=options.method == "complex_step",
+            function, evaluator, options, keep_errors=self._recovers and (standalone or evaluator.survives)
         )
+        self._n_events = len(self._caller.events)
         given = None if isinstance(options.step_size, str) else options.step_size
         self._step = _positive(converter, given, "step_size")
         self._typical = _positive(converter, options.typical_x, "typical_x")
@@ -88,7 +83,7 @@ class Differences:
     @property
     def notes(self) -> list[str]:
         """What happened to the workers since this object was made, one sentence each."""
-        return self._events[self._n_events :]
+        return self._caller.events[self._n_events :]
 
     def derivative(self, x: Vector, base: Any = None, *, ask_value: bool = False) -> Differenced | None:
         """The derivative at x, shape (n,), and the value there if it is known or asked for.

@@ -12,7 +12,7 @@ __all__ = ["Method", "NumdiffOptions"]
 
 Method = Literal["forward", "backward", "central", "complex_step", "richardson", "auto"]
 METHODS: tuple[str, ...] = get_args(Method)
-EVALUATORS = ("processes", "threads", "joblib", "serial")
+EVALUATORS = ("processes", "threads", "joblib", "serial", "batch")
 #: Ways to measure steps, and the methods that can use them.
 MEASURED = {
     "calibrated": ("forward", "backward", "central"),
@@ -56,7 +56,9 @@ class NumdiffOptions:
         n_cores: worker processes that evaluate the points of a derivative at the same time; -1 for all cores. Above
             1, workers are always used. It changes nothing but the time.
         batch_evaluator: "processes" (a pool that is started once and kept), "threads", "joblib" (whatever backend of
-            joblib is active), "serial", or a callable like map: (function, points) -> results in order.
+            joblib is active), "serial", "batch" (the function takes points of shape (k, n), returns k values or rows
+            of values, and gets a whole batch in one call; `jax.vmap` makes such a function), or a callable like map:
+            (function, points) -> results in order.
 
     Raises:
         UnknownNameError: method, batch_evaluator or another choice isn't known.

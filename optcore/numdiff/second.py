@@ -16,7 +16,7 @@ from optcore.functions import FlatFun
 from optcore.ledger import Ledger
 from optcore.marks import Kind
 from optcore.numdiff import adaptive
-from optcore.numdiff.backends import get_backend
+from optcore.numdiff.batched import take_many
 from optcore.numdiff.calls import Caller, Calls
 from optcore.numdiff.derivative import SLACK, NumericalDerivative, checked_options
 from optcore.numdiff.options import NumdiffOptions
@@ -157,8 +157,8 @@ class _Hessian:
         self._bounds = found
         function = FlatFun(func, Kind.SCALAR, kwargs or {}, converter, ResidualReader(converter))
         evaluator = Evaluator(Ledger(converter.n, keep="none"), converter.describe)
-        backend = get_backend(options.batch_evaluator, options.n_cores)
-        caller = Caller(function, evaluator, backend, keep_errors=options.on_failure != "raise", is_complex=False)
+        take_many(function, options, is_vector=converter.is_vector)
+        caller = Caller(function, evaluator, options, keep_errors=options.on_failure != "raise")
         self._calls = Calls(caller, self._x, None)
         self._known: dict[bytes, float] = {}
         self._scale, self._direction = self._scales()
