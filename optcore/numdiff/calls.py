@@ -39,9 +39,8 @@ class Caller:
         self._evaluator = evaluator
         self.keeps_errors = keep_errors
         self._is_complex = options.method == "complex_step"
-        backend = (
-            together if options.batch_evaluator == "batch" else get_backend(options.batch_evaluator, options.n_cores)
-        )
+        in_one_call = options.batch_evaluator == "batch"
+        backend = together if in_one_call else get_backend(options.batch_evaluator, options.n_cores)
         #: Whether the function is called elsewhere: outputs come with what was learnt of them.
         self._travels = backend is not None and not in_one_call
         self._called: Any = _Shipped(function) if self._travels else function
