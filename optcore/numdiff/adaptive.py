@@ -59,7 +59,7 @@ class Samples:
         side: shape (n,); 0: symmetric differences; 1 and -1: upper or lower side only.
         limit: shape (n,); no step is longer.
         floor: shape (n,); no step is shorter, since x + h would be rounded.
-        size: shape (n,); |x|. A function rounds its arguments too, when it scales them for instance.
+        size: shape (n,); |x|. A function rounds terms of its arguments too, which may cancel in the value.
     """
 
     h: Array
@@ -164,7 +164,7 @@ class Table(NamedTuple):
     level: Array  # of rounding or noise in a value
 
 
-def tabulate(samples: Samples, base: Vector, noise: Vector | None, eps: float) -> Table:
+def tabulate(samples: Samples, base: Vector, noise: Vector | None, eps: float, *, cautious: bool = True) -> Table:
     """Differences of the samples.
 
     Args:
@@ -172,6 +172,7 @@ def tabulate(samples: Samples, base: Vector, noise: Vector | None, eps: float) -
         base: value at x, shape (m,).
         noise: how far a value can be off beside rounding of values and arguments, shape (m,), or None.
         eps: relative rounding error.
+        cautious: whether the level is a bound, otherwise what is to be expected.
     """
     order = np.argsort(samples.h, axis=0)  # NaN comes last
     h = np.take_along_axis(samples.h, order, axis=0)
@@ -183,7 +184,11 @@ def tabulate(samples: Samples, base: Vector, noise: Vector | None, eps: float) -
         slope = np.where(side == 0, (up - down) / (2 * steps), np.where(side > 0, up - base, base - down) / steps)
         slope = np.where(np.isfinite(slope), slope, np.nan)
         size = np.fmax(np.abs(base), np.fmax(np.abs(up), np.abs(down)))
-        level = eps * (size + samples.size[:, None] * np.abs(slope))
+        level = eps * size
+        if cautious:
+            # Terms that cancel in the value are as large as |x_i df/dx_i|, and their rounding doesn't cancel.
+            tilt = np.nan_to_num(np.fmin.reduce(np.abs(slope), axis=0), nan=0.0, posinf=0.0)
+            level = level + eps * (samples.size[:, None] * tilt).sum(axis=0)
         if noise is not None:
             level = np.maximum(level, noise)
         bend = up - 2 * base + down
@@ -226,17 +231,24 @@ def extrapolate(h: Array, slopes: Array, noises: Array, symmetric: NDArray[np.bo
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         unknown = np.abs(column) + _contradiction(column, slopes, noises)
         candidates = [_smallest(h, column, unknown, spread)]
+        before: tuple[Array, Array, Array] | None = None
         for width in range(1, k):
             small, large = node[: k - width], node[width:]
             span = large - small
             extrapolated = (large * column[:-1] - small * column[1:]) / span
-            truncation = np.abs(extrapolated - column[:-1])
+            change = np.abs(extrapolated - column[:-1])
             spread = (large * spread[:-1] + small * spread[1:]) / span
             column = extrapolated
             gaps[: k - width] |= gaps_between[width - 1 :] if width > 1 else False
-            truncation = np.where(gaps[: k - width, :, None], np.inf, truncation)
-            truncation = truncation + _contradiction(extrapolated, slopes, noises)
-            candidates.append(_smallest(h[: k - width], extrapolated, truncation, spread))
+            change = np.where(gaps[: k - width, :, None], np.inf, change)
+            if before is not None:
+                # A change may be small by chance; the next one, which is known now, hardly is as well.
+                value, truncation, rounding = before
+                truncation[:-1] = np.where(np.isfinite(change), np.maximum(truncation[:-1], change), truncation[:-1])
+                candidates.append(_smallest(h[: len(value)], value, truncation, rounding))
+            before = extrapolated, change + _contradiction(extrapolated, slopes, noises), spread
+        if before is not None:
+            candidates.append(_smallest(h[:1], *before))
         value, truncation, rounding, step = (np.stack(parts) for parts in zip(*candidates, strict=True))
         best = np.argmin(truncation + rounding, axis=0)[None]
         value, truncation, rounding, step = (
@@ -336,25 +348,23 @@ def decide(samples: Samples, found: Estimate, before: Progress | None, tol: floa
         idle = np.where(gains.any(axis=1), 0, before.idle + 1)
         done = before.done
         least = np.minimum(error, before.error)
-    # The entry of a column that is worst, relative to its size, decides on the next step.
-    badness = np.where(settled, -1.0, np.where(found.rough, np.inf, error / np.where(size > 0, size, 1.0)))
-    at = np.arange(n), np.argmax(badness, axis=1)
-    truncation, rounding, size, rough = found.truncation[at], found.rounding[at], size[at], found.rough[at]
     with np.errstate(invalid="ignore"):
         shortest = np.fmin.reduce(samples.h, axis=0)
         longest = np.fmax.reduce(samples.h, axis=0)
-        coarse = ~np.isfinite(error[at]) | rough
-        grows = ~coarse & (rounding >= truncation)
-        coarse |= ~grows & (truncation > COARSE * size)
-        done = done | settled.all(axis=1) | (idle >= PATIENCE) | (grows & (longest >= samples.limit))
-        done |= len(samples.h) >= MAX_STEPS
+        # Entries of one column may want different things: longer steps against noise, shorter ones against truncation.
+        noisy = found.rounding >= found.truncation
+        too_long = ~np.isfinite(error) | found.rough | (~noisy & (found.truncation > COARSE * size))
+        coarse = (~settled & too_long).any(axis=1)
+        grows = (~settled & ~too_long & noisy).any(axis=1) & (longest < samples.limit)
+        shrinks = (~settled & ~too_long & ~noisy).any(axis=1)
+        done = done | (idle >= PATIENCE) | ~(coarse | grows | shrinks) | (len(samples.h) >= MAX_STEPS)
         longer = np.where(found.blank.all(axis=1), BLANK_GROWTH, GROWTH) * longest
-        first = np.where(grows, np.minimum(longer, samples.limit), np.where(coarse, shortest / 16, shortest / 2))
-        first[done | (first < samples.floor)] = np.nan
-        second = np.where(coarse, first / 2, np.nan)
-        second[second < samples.floor] = np.nan
-    steps = np.stack([first, second])
-    done = done | np.isnan(first)
+        first = np.where(coarse, shortest / 16, np.where(shrinks, shortest / 2, np.nan))
+        second = np.where(coarse, first / 2, np.where(grows, np.minimum(longer, samples.limit), np.nan))
+        steps = np.stack([first, second])
+        steps[:, done] = np.nan
+        steps[steps < samples.floor] = np.nan
+    done = done | np.isnan(steps).all(axis=0)
     return steps[~np.isnan(steps).all(axis=1)], Progress(done, idle, least)
 
 

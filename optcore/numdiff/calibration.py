@@ -88,7 +88,7 @@ def calibrate(x: Vector, samples: Samples, base: Vector, value: Array, noise: Ve
         noise: level of noise, shape (m,); None: rounding.
         eps: relative rounding error of the function's values.
     """
-    table = tabulate(samples, base, noise, eps)
+    table = tabulate(samples, base, noise, eps, cautious=False)
     h, slope = table.h, table.slope
     # Rounding is that of the values close to x.
     level = np.nan_to_num(np.fmin.reduce(table.level, axis=0), nan=0.0)
