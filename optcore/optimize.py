@@ -142,7 +142,7 @@ def minimize(
         take_many(functions.fun, options, is_vector=converter.is_vector)
     needs_differences = solver.needs_jac and functions.jac is None and functions.fun_and_jac is None
     differences = (
-        Differences(functions.fun, evaluator, converter, flat_bounds, options)
+        Differences(functions.fun, evaluator, converter, flat_bounds, options, sparse_output=solver.takes_sparse)
         if needs_differences and functions.fun is not None
         else None
     )

@@ -21,7 +21,7 @@ from optcore.numdiff.pattern import SparsePart
 from optcore.numdiff.recovery import Retries
 from optcore.numdiff.result import Differenced
 from optcore.numdiff.schemes import Plan, Steps, choose_steps, default_scale, plan_points, relative_step
-from optcore.numdiff.sparse import plan_colours
+from optcore.numdiff.sparse import Pattern, plan_colours
 from optcore.tree import Converter
 
 __all__ = ["Differences"]
@@ -197,9 +197,9 @@ class Differences:
             if not sparse.probe(x, calls):
                 return None
             done = self._plain(x, calls, self.options.method, None, ask_value=True)
-            if done is not None:
-                sparse.learn(done.derivative)
-            return done
+            if done is None:
+                return None
+            return self._shaped(done, sparse.learn(done.derivative))
         steps = self.steps(x, self.options.method)
         plan = plan_colours(x, steps, self._box(x), sparse.pattern)
         points, more = plan.points, ("", 0)
@@ -226,9 +226,16 @@ class Differences:
                 return self._compressed(x, calls, sparse, ask_value=ask_value)
         if self._recovers and not _is_finite(entries):
             calls.note_failures(plan.points, np.full(len(plan.points), -1), values[: len(plan.points)])
-            return self._recover(x, calls, steps, pattern.dense(entries))
+            done = self._recover(x, calls, steps, pattern.dense(entries))
+            return done and self._shaped(done, pattern)
         derivative = pattern.matrix(entries) if self._sparse_output else pattern.dense(entries)
         return Differenced(calls.base, derivative, steps, calls.n_evaluations, calls.n_rounds)
+
+    def _shaped(self, done: Differenced, pattern: Pattern) -> Differenced:
+        """A dense jacobian made sparse where that is wanted: solvers need all of them alike."""
+        if not self._sparse_output:
+            return done
+        return done._replace(derivative=pattern.matrix(done.derivative[pattern.rows, pattern.columns]))
 
     # extrapolated differences --------------------------------------------------------------------------------------
 

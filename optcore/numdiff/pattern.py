@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optcore.numdiff.calls import Calls
-from optcore.numdiff.sparse import Pattern, read_pattern
+from optcore.numdiff.sparse import Pattern, read_pattern, refuse_numbers
 
 __all__ = ["SparsePart"]
 
@@ -47,16 +47,18 @@ class SparsePart:
             values = calls.round(points, "probe", with_base=True, keep_errors=True)
         if values is None:
             return False
+        refuse_numbers(np.ndim(calls.base))
         seen = np.isnan(values.reshape(self._n, -1))
         seen[list(calls.raised)] = False
         self._seen = seen.T
         return True
 
-    def learn(self, jacobian: NDArray[np.float64]) -> None:
-        """Take a dense jacobian, shape (m, n), into account."""
+    def learn(self, jacobian: NDArray[np.float64]) -> Pattern:
+        """The pattern, now that a dense jacobian, shape (m, n), is known too."""
         assert self._seen is not None
-        self.pattern = read_pattern(self._seen | (np.atleast_2d(jacobian) != 0), self._n)
+        self.pattern = read_pattern(self._seen | (jacobian != 0), self._n)
         self._age = 0
+        return self.pattern
 
     def forget(self) -> None:
         """The pattern turned out to be wrong."""

@@ -22,7 +22,8 @@ from optcore.numdiff.derivative import SLACK, NumericalDerivative, checked_optio
 from optcore.numdiff.options import NumdiffOptions
 from optcore.numdiff.result import Failure, NumdiffResult
 from optcore.numdiff.schemes import EPS, default_scale
-from optcore.tree import Converter, ResidualReader
+from optcore.residuals import ResidualReader
+from optcore.tree import Converter
 
 __all__ = ["second_derivative"]
 

@@ -13,7 +13,7 @@ from optcore.bounds import FlatBounds
 from optcore.errors import InvalidInputError
 from optcore.numdiff.schemes import Steps
 
-__all__ = ["CompressedPlan", "Pattern", "colour", "plan_colours", "read_pattern"]
+__all__ = ["CompressedPlan", "Pattern", "colour", "plan_colours", "read_pattern", "refuse_numbers"]
 
 Vector = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -156,6 +156,15 @@ def _greedy(neighbours: list[set[int]], order: Iterable[int]) -> Indices:
     return np.array(colours, dtype=np.intp)
 
 
+def refuse_numbers(ndim: int) -> None:
+    """Raise where a function returns a number, of 0 dimensions."""
+    if ndim == 0:
+        raise InvalidInputError(
+            "sparsity is for functions with several values, whose jacobian is sparse, but the function returned a "
+            "number; leave sparsity out"
+        )
+
+
 @dataclass(frozen=True)
 class CompressedPlan:
     """Points that move all columns of a colour at once, and the formula for the entries.
@@ -188,10 +197,9 @@ class CompressedPlan:
             InvalidInputError: the function has another number of values than the pattern has rows.
         """
         m = self.pattern.shape[0]
+        refuse_numbers(values.ndim - 1)
         if values.shape[1:] != (m,):
-            raise InvalidInputError(
-                f"sparsity has {m} rows, but the function returned {values.shape[1] if values.ndim > 1 else 1} values"
-            )
+            raise InvalidInputError(f"sparsity has {m} rows, but the function returned {values.shape[1]} values")
         rows, columns = self.pattern.rows, self.pattern.columns
         colours = self.pattern.colours[columns]
         scheme, h = self.steps.scheme[columns], self.steps.h[columns]

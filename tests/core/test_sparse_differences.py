@@ -163,6 +163,7 @@ def test_a_pattern_is_found_at_the_first_derivative_and_used_from_then_on():
     gradient = om.NumericalDerivative(broyden, X, options=om.NumdiffOptions(sparsity="detect"))
     first = gradient(X)
     assert first.n_evaluations == {"probe": N, "base": 1, "differences": N}
+    assert isinstance(first.derivative, scipy.sparse.csr_array)
     second = gradient(X + 0.1)
     assert second.n_evaluations == {"base": 1, "differences": 3}
     np.testing.assert_allclose(second.derivative.toarray(), exact(broyden, X + 0.1), rtol=1e-6, atol=1e-6)
@@ -218,3 +219,9 @@ def test_patterns_that_do_not_fit_say_why(sparsity, message):
 def test_methods_that_can_not_use_a_pattern_say_so(kwargs):
     with pytest.raises(om.InvalidInputError, match="sparsity goes with plain steps"):
         om.NumdiffOptions(sparsity=TRIDIAGONAL, **kwargs)
+
+
+@pytest.mark.parametrize("sparsity", ["detect", np.eye(3)], ids=["detect", "given"])
+def test_functions_that_return_numbers_have_no_sparse_jacobian(sparsity):
+    with pytest.raises(om.InvalidInputError, match="sparsity is for functions with several values"):
+        om.first_derivative(lambda x: x @ x, np.ones(3), sparsity=sparsity)
