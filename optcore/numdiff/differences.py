@@ -20,6 +20,7 @@ from optcore.numdiff.options import NumdiffOptions
 from optcore.numdiff.pattern import SparsePart
 from optcore.numdiff.recovery import Retries
 from optcore.numdiff.result import Differenced
+from optcore.numdiff.schedule import Schedule
 from optcore.numdiff.schemes import Plan, Steps, choose_steps, default_scale, plan_points, relative_step
 from optcore.numdiff.sparse import Pattern, plan_colours
 from optcore.tree import Converter
@@ -78,7 +79,7 @@ class Differences:
         self._noise: Vector | None = None if isinstance(options.noise, str) else _level(options.noise)
         self._estimates_noise = options.noise == "estimate" or (options.measures is not None and options.noise is None)
         self._sparse = SparsePart(options.sparsity, converter.n) if options.sparsity is not None else None
-        self._schedule = _Schedule(options, None if standalone else evaluator) if options.measures else None
+        self._schedule = Schedule(options, None if standalone else evaluator) if options.measures else None
 
     @property
     def notes(self) -> list[str]:
@@ -365,7 +366,7 @@ class Differences:
 
     # measured steps ------------------------------------------------------------------------------------------------
 
-    def _measured(self, x: Vector, calls: Calls, schedule: _Schedule, *, ask_value: bool) -> Differenced | None:
+    def _measured(self, x: Vector, calls: Calls, schedule: Schedule, *, ask_value: bool) -> Differenced | None:
         if schedule.is_due(x):
             if self._estimates_noise:
                 self._noise = None
@@ -385,7 +386,7 @@ class Differences:
         )
         return done._replace(error=error, noise=level)
 
-    def _calibrated(self, x: Vector, calls: Calls, schedule: _Schedule) -> Differenced | None:
+    def _calibrated(self, x: Vector, calls: Calls, schedule: Schedule) -> Differenced | None:
         """An extrapolated derivative, which measures the steps of those that follow."""
         found = self._richardson(x, calls, "calibration")
         if found is None:
@@ -404,7 +405,7 @@ class Differences:
         schedule.renew(calibration, done.derivative)
         return done._replace(n_evaluations=calls.n_evaluations, n_rounds=calls.n_rounds, failures=tuple(calls.failures))
 
-    def _by_rule(self, x: Vector, calls: Calls, schedule: _Schedule) -> bool:
+    def _by_rule(self, x: Vector, calls: Calls, schedule: Schedule) -> bool:
         """Measure steps by the rules for noisy functions; whether nothing failed."""
         box = self._box(x)
         nowhere = np.empty((0, x.size))
@@ -437,81 +438,6 @@ class Differences:
         )
         schedule.renew(calibration, None)
         return True
-
-
-class _Schedule:
-    """When steps are measured, and which formula uses them."""
-
-    #: Derivatives in a row without a better point after which the steps are in doubt.
-    STALL = 4
-    #: How many times larger or smaller a param may become.
-    MOVE = 10.0
-    #: Estimated error relative to the gradient that is too much.
-    DOUBT = 0.1
-
-    def __init__(self, options: NumdiffOptions, evaluator: Evaluator | None) -> None:
-        self._auto = options.method == "auto"
-        self._every = options.recalibrate
-        self._evaluator = evaluator
-        self.method: str = "forward" if self._auto else options.method
-        self.calibration: Calibration | None = None
-        self._age = 0
-        self._stalled = 0
-        self._best = np.inf
-        self._size = np.inf  # of the gradient when it was last in doubt
-        self._doubt = False
-
-    def is_due(self, x: Vector) -> bool:
-        """Whether steps must be measured at x, shape (n,), before the derivative there."""
-        if self.calibration is None:
-            return True
-        self._age += 1
-        if self._every == "never":
-            return False
-        if self._every != "on_failure":
-            return self._age >= int(self._every)
-        self._watch()
-        scale, before = (np.maximum(np.abs(point), 0.1) for point in (x, self.calibration.x))
-        moved = (scale > self.MOVE * before) | (scale * self.MOVE < before)
-        return bool(self._doubt or moved.any())
-
-    def _watch(self) -> None:
-        """Count derivatives since the last better point."""
-        if self._evaluator is None:
-            return
-        best = self._evaluator.ledger.best_fun
-        self._stalled = 0 if best < self._best else self._stalled + 1
-        self._best = best
-        if self._stalled == self.STALL:
-            self._escalate()
-
-    def judge(self, x: Vector, derivative: Array, error: Array, bounds: FlatBounds) -> None:
-        """Compare the estimated error with the gradient, as far as the bounds let it count."""
-        if derivative.ndim == 1:
-            held = ((x <= bounds.lower) & (derivative > 0)) | ((x >= bounds.upper) & (derivative < 0))
-            free = ~held
-            size = float(np.max(np.abs(derivative), initial=0.0, where=free))
-            worst = float(np.max(error, initial=0.0, where=free))
-        else:
-            size, worst = float(np.linalg.norm(derivative)), float(np.linalg.norm(error))
-        if worst > self.DOUBT * size and size < self.DOUBT * self._size:
-            self._size = float(size)
-            self._escalate()
-
-    def _escalate(self) -> None:
-        """The steps are not good enough: a formula of higher order, then new steps."""
-        if self._auto and self.method == "forward":
-            self.method = "central"
-        else:
-            self._doubt = True
-
-    def renew(self, calibration: Calibration, derivative: Array | None) -> None:
-        """New steps."""
-        self.calibration = calibration
-        self._age = 0
-        self._doubt = False
-        if derivative is not None and not np.isfinite(self._size):
-            self._size = float(np.max(np.abs(derivative), initial=0.0)) / self.DOUBT
 
 
 def _ladder_points(

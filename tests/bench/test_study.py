@@ -23,8 +23,8 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     "problem without suite": ({"problems": "rosenbrock"}, ["'problems'", "did you mean 'more_wild/rosenbrock'?"]),
     "derivative": ({"derivatives": ["analytic", "foward"]}, ["'derivatives'", "'foward'", "did you mean 'forward'?"]),
     "planned derivative": (
-        {"derivatives": "richardson"},
-        ["'derivatives'", "unknown derivative strategy 'richardson'"],
+        {"derivatives": "hyper_dual"},
+        ["'derivatives'", "unknown derivative strategy 'hyper_dual'"],
     ),
     "option": (
         {"algorithms": {"algorithm": "scipy_lbfgsb", "options": {"convergence_ftol_re": 1e-9}}},
