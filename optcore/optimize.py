@@ -165,7 +165,7 @@ def minimize(
         params=converter.unflatten(converter.start if best is None else best),
         fun=float("nan") if best is None else float(sign * ledger.best_fun),
         status=status,
-        message="; ".join([solved.message, *(differences.notes if differences else [])]),
+        message="; ".join(filter(None, [solved.message, *(differences.notes if differences else [])])),
         algorithm=solver.name,
         direction=direction,
         start_params=converter.unflatten(converter.start),
