@@ -4,7 +4,10 @@ Run them with asv (see README), or one of them by hand:
 `python -c "from core import Overhead; o = Overhead(); o.setup('jac'); print(o.track_ratio_to_scipy('jac'))"`.
 """
 
+import subprocess
+import sys
 import time
+import tracemalloc
 from functools import partial
 
 import numpy as np
@@ -31,11 +34,17 @@ def seconds(call, number=5):
     return (time.perf_counter() - start) / number
 
 
-def ratio(ours, peers, repeats=REPEATS):
-    """Ratio of the fastest times, with the two taken in turn so that a drifting machine hits both."""
+def fastest(ours, peers, repeats=REPEATS):
+    """The fastest times of both, taken in turn so that a drifting machine hits both."""
     ours(), peers()
     times = [(seconds(ours), seconds(peers)) for _ in range(repeats)]
-    return min(a for a, _ in times) / min(b for _, b in times)
+    return min(a for a, _ in times), min(b for _, b in times)
+
+
+def ratio(ours, peers, repeats=REPEATS):
+    """Ratio of the fastest times."""
+    a, b = fastest(ours, peers, repeats)
+    return a / b
 
 
 class Overhead:
@@ -120,6 +129,130 @@ class Overhead:
 
     track_ratio_to_scipy.unit = "ratio"
     track_ratio_to_optimagic.unit = "ratio"
+
+
+class FixedCost:
+    """What minimize costs apart from evaluations: a function that is constant, so that the first gradient ends it."""
+
+    def setup(self):
+        """Pin the threads."""
+        self.limits = threadpool_limits(1)
+
+    def teardown(self):
+        """Give the threads back."""
+        self.limits.restore_original_limits()
+
+    def track_milliseconds_above_scipy(self):
+        """Time of om.minimize less that of scipy.optimize.minimize."""
+        zeros = np.zeros(START.size)
+        arguments = {"fun": lambda x: 0.5, "jac": lambda x: zeros}
+        ours, peers = fastest(
+            partial(om.minimize, params=START, algorithm="scipy_lbfgsb", **arguments),
+            partial(scipy.optimize.minimize, x0=START, method="L-BFGS-B", options=OPTIONS, **arguments),
+            repeats=300,
+        )
+        return 1e3 * (ours - peers)
+
+    track_milliseconds_above_scipy.unit = "ms"
+
+
+class DictOfArrays:
+    """L-BFGS-B on Rosenbrock with params in a dict of ten arrays of ten, fun and jac given, the full history kept."""
+
+    def setup(self):
+        """Pin the threads and build the two calls."""
+        self.limits = threadpool_limits(1)
+        self.x0 = np.tile([-1.2, 1.0], 50)
+        self.names = [f"p{i}" for i in range(10)]
+
+    def teardown(self):
+        """Give the threads back."""
+        self.limits.restore_original_limits()
+
+    def track_microseconds_per_evaluation_above_scipy(self):
+        """Time that an evaluation of fun and jac takes on top of bare scipy, joining and splitting by the user left out.
+
+        The user's functions join the arrays and split the gradient themselves, as they must anywhere.
+        """
+        names = self.names
+
+        def fun(p):
+            return scipy.optimize.rosen(np.concatenate([p[name] for name in names]))
+
+        def jac(p):
+            gradient = scipy.optimize.rosen_der(np.concatenate([p[name] for name in names]))
+            return dict(zip(names, np.split(gradient, 10), strict=True))
+
+        def as_dict(x):
+            return {name: x[10 * i : 10 * i + 10] for i, name in enumerate(names)}
+
+        def by_hand(x):
+            return np.concatenate(list(jac(as_dict(x)).values()))
+
+        budget = {"maxiter": 50}
+        evaluations = scipy.optimize.minimize(
+            lambda x: fun(as_dict(x)), self.x0, jac=by_hand, method="L-BFGS-B", options=OPTIONS | budget
+        ).nfev
+        ours, peers = fastest(
+            partial(om.minimize, fun, as_dict(self.x0), "scipy_lbfgsb", jac=jac, algo_options={"stopping_maxiter": 50}),
+            partial(
+                scipy.optimize.minimize,
+                lambda x: fun(as_dict(x)),
+                self.x0,
+                jac=by_hand,
+                method="L-BFGS-B",
+                options=OPTIONS | budget,
+            ),
+        )
+        return 1e6 * (ours - peers) / evaluations
+
+    track_microseconds_per_evaluation_above_scipy.unit = "us"
+
+
+class HistoryMemory:
+    """50,000 evaluations at n = 100."""
+
+    timeout = 300
+
+    def track_memory_over_raw_numbers(self):
+        """What stays in memory over the size of the numbers: value, two times, batch, task and the point of each row."""
+        n, k = 100, 50_000
+
+        def solver(fun, x0):
+            for i in range(1, k):
+                x0[0] = float(i)
+                fun(x0)
+            return x0
+
+        om.minimize(lambda x: 1.0, np.ones(n), lambda fun, x0: x0)  # imports what is imported late
+        tracemalloc.start()
+        try:
+            result = om.minimize(lambda x: 1.0 + x[0], np.ones(n), solver)
+            assert len(result.history) == k
+            kept, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        return kept / (k * (8 * n + 3 * 8 + 4 + 1))
+
+    track_memory_over_raw_numbers.unit = "ratio"
+
+
+class Import:
+    """`import optcore` in a fresh interpreter that has imported scipy.optimize."""
+
+    def track_milliseconds_above_scipy(self):
+        """The fastest of some interpreters."""
+        code = (
+            "import scipy.optimize, time; start = time.perf_counter(); import optcore; "
+            "print(time.perf_counter() - start)"
+        )
+        runs = [
+            float(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout)
+            for _ in range(7)
+        ]
+        return 1e3 * min(runs)
+
+    track_milliseconds_above_scipy.unit = "ms"
 
 
 class NumericalGradient:

@@ -318,7 +318,7 @@ def sphere(x):
          "unknown option of scipy_lbfgsb 'convergence_ftol'; did you mean 'convergence_ftol_rel'?"),
         ({"x0": 1}, ValueError, "minimize has no argument 'x0': the start is called params"),
         ({"method": "BFGS"}, ValueError, "minimize has no argument 'method': the solver is called algorithm"),
-        ({"constraints": ()}, ValueError, "minimize has no argument 'constraints': constraints are out of scope"),
+        ({"constraints": ()}, ValueError, "minimize has no argument 'constraints': fixed= holds params where they are"),
         ({"multistart": True}, ValueError, "minimize has no argument 'multistart': start from several points"),
         ({"logging": True}, ValueError, "minimize has no argument 'logging': every call is in result.history"),
         ({"tol": 1}, ValueError, "minimize has no argument 'tol': tolerances go into algo_options"),
