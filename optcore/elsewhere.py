@@ -23,7 +23,7 @@ _SCIPY = {
     "hess": _HESSIAN,
     "hessp": _HESSIAN,
     "callback": f"{_HISTORY}, and budget=om.Budget(...) ends a run",
-    "constraints": "fixed= holds params where they are; other constraints are out of scope (scipy and optimagic have them)",
+    "constraints": "fixed= holds params where they are; scipy.optimize.minimize and optimagic have other constraints",
     "jac_sparsity": "a jac may return scipy sparse arrays, which scipy_ls_trf and scipy_ls_dogbox keep sparse",
     "diff_step": "steps go into numdiff_options, for instance om.NumdiffOptions(step_size=1e-6)",
     "workers": "parallel derivatives go into numdiff_options, for instance om.NumdiffOptions(n_cores=4)",

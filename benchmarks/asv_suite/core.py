@@ -47,6 +47,11 @@ def ratio(ours, peers, repeats=REPEATS):
     return a / b
 
 
+def constant(_):
+    """A function that costs nothing."""
+    return 0.5
+
+
 class Overhead:
     """L-BFGS-B on Rosenbrock with n = 10 and an analytic gradient: fun, jac and the full history through minimize."""
 
@@ -145,7 +150,7 @@ class FixedCost:
     def track_milliseconds_above_scipy(self):
         """Time of om.minimize less that of scipy.optimize.minimize."""
         zeros = np.zeros(START.size)
-        arguments = {"fun": lambda x: 0.5, "jac": lambda x: zeros}
+        arguments = {"fun": constant, "jac": lambda _: zeros}
         ours, peers = fastest(
             partial(om.minimize, params=START, algorithm="scipy_lbfgsb", **arguments),
             partial(scipy.optimize.minimize, x0=START, method="L-BFGS-B", options=OPTIONS, **arguments),
@@ -170,7 +175,7 @@ class DictOfArrays:
         self.limits.restore_original_limits()
 
     def track_microseconds_per_evaluation_above_scipy(self):
-        """Time that an evaluation of fun and jac takes on top of bare scipy, joining and splitting by the user left out.
+        """Time that an evaluation of fun and jac takes on top of bare scipy, the user's own joining left out.
 
         The user's functions join the arrays and split the gradient themselves, as they must anywhere.
         """
@@ -215,7 +220,7 @@ class HistoryMemory:
     timeout = 300
 
     def track_memory_over_raw_numbers(self):
-        """What stays in memory over the size of the numbers: value, two times, batch, task and the point of each row."""
+        """What stays in memory over the size of the numbers: value, times, batch, task and point of each row."""
         n, k = 100, 50_000
 
         def solver(fun, x0):
@@ -224,7 +229,7 @@ class HistoryMemory:
                 fun(x0)
             return x0
 
-        om.minimize(lambda x: 1.0, np.ones(n), lambda fun, x0: x0)  # imports what is imported late
+        om.minimize(constant, np.ones(n), "scipy_neldermead")  # imports what is imported late
         tracemalloc.start()
         try:
             result = om.minimize(lambda x: 1.0 + x[0], np.ones(n), solver)
