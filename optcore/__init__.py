@@ -8,6 +8,7 @@ array([0., 0., 0., 0., 0.])
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from optcore import errors, marks, solvers
@@ -31,15 +32,16 @@ from optcore.marks import (
     LikelihoodFunctionValue,
     ScalarFunctionValue,
 )
-from optcore.numdiff.derivative import NumdiffResult, NumericalDerivative, first_derivative
 from optcore.numdiff.options import NumdiffOptions
-from optcore.numdiff.second import second_derivative
 from optcore.optimize import maximize, minimize
 from optcore.result import OptimizeResult
 from optcore.solvers import Algorithm, AllAlgorithms, SolverResult, register_algorithm
 
 if TYPE_CHECKING:
     from optcore.derivative_check import DerivativeCheck, check_derivative
+    from optcore.numdiff.derivative import NumericalDerivative, first_derivative
+    from optcore.numdiff.result import NumdiffResult
+    from optcore.numdiff.second import second_derivative
     from optcore.plots import criterion_plot, params_plot
 
 #: All algorithms; complete with Tab, or filter: `om.algos.filter(least_squares=True)`.
@@ -85,14 +87,25 @@ __all__ = [
 ]
 
 
+#: What is imported when it is asked for -> the module that has it.
+_LATER = {
+    "DerivativeCheck": "derivative_check",
+    "NumdiffResult": "numdiff.result",
+    "NumericalDerivative": "numdiff.derivative",
+    "check_derivative": "derivative_check",
+    "criterion_plot": "plots",
+    "first_derivative": "numdiff.derivative",
+    "params_plot": "plots",
+    "second_derivative": "numdiff.second",
+}
+
+
 def __getattr__(name: str) -> Any:
-    """Import plots and checks when they are asked for."""
-    if name in ("criterion_plot", "params_plot"):
-        from optcore import plots
-
-        return getattr(plots, name)
-    if name in ("check_derivative", "DerivativeCheck"):
-        from optcore import derivative_check
-
-        return getattr(derivative_check, name)
+    """Import plots, checks and numerical derivatives when they are asked for."""
+    if name in _LATER:
+        return getattr(import_module(f"optcore.{_LATER[name]}"), name)
     raise AttributeError(f"module 'optcore' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})

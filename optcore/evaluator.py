@@ -94,6 +94,7 @@ class FlatFunction(Protocol):
     task: int
     name: str
     kind: Kind
+    gradient_shape: tuple[int, ...] | None
 
     def __call__(self, x: NDArray[Any], /) -> tuple[Any, float]:
         """(output, scalar value)."""
@@ -120,6 +121,7 @@ class Evaluated(Protocol):
 Backend = Callable[[Callable[[NDArray[Any]], Any], NDArray[Any]], Iterator[Any]]
 
 
+_FLOAT64 = np.dtype(np.float64)
 #: So many rows are put into the books together.
 _SETTLE = 512
 
@@ -174,7 +176,9 @@ class Evaluator:
         clock, deadline, spend = perf_counter, self._deadline, self._spend
         answer, read = function.local_answer(may_change_x=may_change_x), function.read
         limit = None if task == JAC else self.max_evaluations
-        plain = np.float64 if task == FUN and function.kind is Kind.SCALAR else None
+        # What most functions answer needs no reading: a number of numpy's, or a gradient as it should be.
+        shape = function.gradient_shape if task == JAC else None
+        plain = np.ndarray if shape else np.float64 if task == FUN and function.kind is Kind.SCALAR else None
         nan = float("nan")
 
         def call(x: NDArray[np.float64], data: bytes) -> Any:
@@ -185,8 +189,12 @@ class Evaluator:
                 self._stop_seconds()
             try:
                 answered = answer(x)
-                if type(answered) is plain:
+                if type(answered) is not plain:
+                    output, value = read(answered)
+                elif shape is None:
                     output = value = float(answered)  # numpy's own floats are slow in all that follows
+                elif answered.dtype is _FLOAT64 and answered.shape == shape:
+                    output, value = answered, nan
                 else:
                     output, value = read(answered)
             except BaseException as error:  # noqa: BLE001  whatever a user function raises; it was called

@@ -76,7 +76,9 @@ class _Flat:
         #: Whether a value came in single precision: JAX without x64, for instance.
         self.is_single = False
         #: Of an answer that is the gradient and needs no conversion; None where there is no such answer.
-        self._gradient_shape = (converter.n,) if converter.is_vector and kind is Kind.SCALAR else None
+        self.gradient_shape: tuple[int, ...] | None = (
+            (converter.n,) if converter.is_vector and kind is Kind.SCALAR else None
+        )
 
     def __call__(self, x: NDArray[Any]) -> tuple[Any, float]:
         """(output, value) at x, shape (n,)."""
@@ -172,8 +174,6 @@ class FlatJac(_Flat):
 
     def read(self, answer: Any) -> tuple[Any, float]:
         """(derivative, NaN) from what the function answered."""
-        if type(answer) is np.ndarray and answer.dtype is _FLOAT64 and answer.shape == self._gradient_shape:
-            return answer, NAN  # the hot path
         return self._read_derivative(answer), NAN
 
     def _read_derivative(self, tree: Any, m: int | None = None) -> Jacobian:

@@ -114,15 +114,15 @@ class Ledger:
 
     def _count(self) -> None:
         """Count the rows that came in since the last time, and find the best of them."""
-        counts, sign, best = self._counts, self._sign, self._best_fun
-        for i in range(self._counted, len(self.pending)):
-            code, value, _, _, x = self.pending[i]
+        counts, sign, best, first = self._counts, self._sign, self._best_fun, self._counted
+        rows = self.pending[first:]
+        for i, (code, value, _, _, x) in enumerate(rows, first):
             task = code & _TASK
             counts[task] += 1
             if sign * value < best and task in _ASKED and self._is_feasible(code, x):
                 best, self._best = sign * value, x
                 self._improved.append(i)
-            self._counted = i + 1
+        self._counted = first + len(rows)
         self._best_fun = best
 
     def _is_feasible(self, code: int, x: bytes) -> bool:

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from time import perf_counter
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,6 @@ from optcore.functions import FlatFun, FlatFunAndJac, FlatJac, by_kind
 from optcore.history import History, Memory
 from optcore.ledger import Keep, Ledger
 from optcore.marks import Kind
-from optcore.numdiff.batched import take_many
-from optcore.numdiff.derivative import Differences
 from optcore.numdiff.options import NumdiffOptions
 from optcore.objective import Functions, Objective
 from optcore.provenance import Provenance
@@ -29,6 +27,9 @@ from optcore.residuals import ResidualReader
 from optcore.result import OptimizeResult
 from optcore.solvers.algorithm import Algorithm, SolverResult, make_algorithm
 from optcore.tree import Converter
+
+if TYPE_CHECKING:
+    from optcore.numdiff.differences import Differences
 
 __all__ = ["maximize", "minimize"]
 
@@ -138,14 +139,7 @@ def minimize(
         error_handling=error_handling,
     )
     options = _checked(numdiff_options, NumdiffOptions, "numdiff_options", _DIFFERENCES)
-    if functions.fun is not None:
-        take_many(functions.fun, options, is_vector=converter.is_vector)
-    needs_differences = solver.needs_jac and functions.jac is None and functions.fun_and_jac is None
-    differences = (
-        Differences(functions.fun, evaluator, converter, flat_bounds, options, sparse_output=solver.takes_sparse)
-        if needs_differences and functions.fun is not None
-        else None
-    )
+    differences = _make_differences(solver, functions, evaluator, converter, flat_bounds, options)
     objective = Objective(
         solver.kind,
         functions,
@@ -177,7 +171,7 @@ def minimize(
         n_numdiff_evals=counts["numdiff"],
         seconds=perf_counter() - started,
         history=History(ledger.rows, direction, converter),
-        provenance=Provenance(solver, options if needs_differences else None, budget, error_handling),
+        provenance=Provenance(solver, options if differences else None, budget, error_handling),
         claims={**solved.claims, "x": solved.x},
     )
 
@@ -254,6 +248,27 @@ def _read_functions(
         if both_kind
         else None,
     )
+
+
+def _make_differences(
+    solver: Algorithm,
+    functions: Functions,
+    evaluator: Evaluator,
+    converter: Converter,
+    bounds: FlatBounds,
+    options: NumdiffOptions,
+) -> Differences | None:
+    """What takes derivatives numerically, imported where the solver needs it."""
+    fun = functions.fun
+    if fun is not None and options.batch_evaluator == "batch":
+        from optcore.numdiff.batched import take_many
+
+        take_many(fun, options, is_vector=converter.is_vector)
+    if fun is None or not solver.needs_jac or functions.jac is not None or functions.fun_and_jac is not None:
+        return None
+    from optcore.numdiff.differences import Differences
+
+    return Differences(fun, evaluator, converter, bounds, options, sparse_output=solver.takes_sparse)
 
 
 def _make_ledger(collect: bool | Literal["best"] | Memory, n: int, sign: int, bounds: FlatBounds) -> Ledger:

@@ -70,6 +70,10 @@ def choose_steps(method: str, x: Vector, h: Vector, bounds: FlatBounds) -> Steps
     else:
         signed, scheme = _one_sided(h, up, down, prefer_up=method == "forward")
     taken = (x + signed) - x  # what the computer really adds
+    vanishes = (taken == 0) & ~fixed
+    if vanishes.any():  # half of a box may be nothing where all of it is one rounding error
+        signed, side = _one_sided(h, up, down, prefer_up=method != "backward")
+        taken, scheme = np.where(vanishes, (x + signed) - x, taken), np.where(vanishes, side, scheme)
     return Steps(np.where(fixed, 0.0, taken), np.where(fixed, "fixed", scheme))
 
 

@@ -173,6 +173,14 @@ def test_difference_points_never_leave_the_box_however_small(entries, method):
     np.testing.assert_allclose(result.derivative[wide], np.arange(1, x.size + 1)[wide], rtol=1e-2)
 
 
+@pytest.mark.parametrize(("lower", "upper"), [(0.5, np.nextafter(0.5, 1)), (np.nextafter(0.5, 0), 0.5)])
+@pytest.mark.parametrize("method", ["forward", "backward", "central", "richardson"])
+def test_a_box_of_one_rounding_error_has_a_derivative(lower, upper, method):
+    bounds = om.Bounds(np.array([lower]), np.array([upper]))
+    result = om.first_derivative(lambda x: float(x[0]), np.array([0.5]), bounds=bounds, method=method)
+    assert result.derivative[0] == pytest.approx(1.0)
+
+
 @pytest.mark.parametrize("algorithm", ["scipy_lbfgsb", "scipy_slsqp", "scipy_ls_trf", "nlopt_lbfgsb"])
 @pytest.mark.parametrize("method", ["forward", "backward", "central"])
 def test_no_evaluation_of_a_bounded_solver_and_its_derivatives_leaves_the_bounds(algorithm, method):
