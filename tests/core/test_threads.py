@@ -47,7 +47,8 @@ def test_a_solver_that_asks_in_threads_loses_no_call_and_no_point(given, max_eva
     assert len(calls) == result.n_fun_evals
     assert counts_of(result) == rows_of(result)
     if max_evaluations is None:
-        assert len(calls) == 401 + (0 if given else 800)
+        # Of eight points at work at a time four are remembered, so that a value may have to be taken anew.
+        assert len(calls) == 401 if given else 1201 <= len(calls) <= 1601
     else:
         assert len(calls) == max_evaluations
         assert result.status is om.Status.BUDGET_EVALUATIONS
