@@ -225,7 +225,7 @@ class HistoryMemory:
 
         def solver(fun, x0):
             for i in range(1, k):
-                x0[0] = float(i)
+                x0[0] = -float(i)  # a point of its own, and none is the start
                 fun(x0)
             return x0
 
