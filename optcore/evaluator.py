@@ -261,8 +261,7 @@ class Evaluator:
                 outputs.append(output)
                 if result.stop >= self._deadline:
                     self._stop_seconds()
-        if len(self.ledger.pending) >= _SETTLE:
-            self.ledger.settle()
+        self._settle_many()
         if allowed < k:
             self._stop_evaluations()
         return None if failed else outputs
@@ -284,14 +283,17 @@ class Evaluator:
             output, value = function(x)
         except BaseException as error:
             self.ledger.append((code | FAILED, float("nan"), start, perf_counter(), x.tobytes()))
-            if isinstance(error, InvalidFunctionError) or not isinstance(error, Exception):
+            if not _is_survivable(error):
                 raise
             self.last_failure = error
             return None
         self.ledger.append((code, value, start, perf_counter(), x.tobytes()))
+        self._settle_many()
+        return output
+
+    def _settle_many(self) -> None:
         if len(self.ledger.pending) >= _SETTLE:
             self.ledger.settle()
-        return output
 
     def _stop_evaluations(self) -> None:
         raise StopSolver(Status.BUDGET_EVALUATIONS, f"the budget of {self.max_evaluations} evaluations is spent")
@@ -300,9 +302,7 @@ class Evaluator:
         raise StopSolver(Status.BUDGET_SECONDS, f"the budget of {self.max_seconds:g} seconds is spent")
 
     def _failed(self, error: BaseException, name: str, x: NDArray[np.float64]) -> None:
-        if not isinstance(error, Exception):
-            raise error
-        if isinstance(error, InvalidFunctionError):
+        if not _is_survivable(error):
             raise error
         self.last_failure = error
         if self.survives:
@@ -319,6 +319,7 @@ class Evaluator:
 
 
 def _is_survivable(error: BaseException) -> TypeGuard[Exception]:
+    """Whether it is a failure at a point, not Ctrl-C and not an answer that can never be used."""
     return isinstance(error, Exception) and not isinstance(error, InvalidFunctionError)
 
 

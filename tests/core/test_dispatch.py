@@ -5,30 +5,11 @@ import pytest
 
 import optcore as om
 from tests.core.counting import Counted, counts_of
-
-START = np.array([1.0, 2.0])
-MATRIX = np.array([[2.0, 1.0], [0.0, 1.0], [1.0, -1.0]])
-
-#: Values and derivatives of one function in three kinds; the scalar ones are those of the least-squares ones.
-VALUES = {
-    "scalar": lambda x: (MATRIX @ x) @ (MATRIX @ x),
-    "least_squares": lambda x: MATRIX @ x,
-    "likelihood": lambda x: (MATRIX @ x) ** 2,
-}
-DERIVATIVES = {
-    "scalar": lambda x: 2 * MATRIX.T @ (MATRIX @ x),
-    "least_squares": lambda x: MATRIX.copy(),
-    "likelihood": lambda x: 2 * (MATRIX @ x)[:, None] * MATRIX,
-}
+from tests.core.three_kinds import DERIVATIVES, FUNCTIONS, START, VALUES
 
 
 def counted(role, kind):
-    functions = {
-        "fun": VALUES[kind],
-        "jac": DERIVATIVES[kind],
-        "fun_and_jac": lambda x: (VALUES[kind](x), DERIVATIVES[kind](x)),
-    }
-    return Counted(functions[role], kind)
+    return Counted(FUNCTIONS[role][kind], kind)
 
 
 def optimize(algorithm, given, **kwargs):

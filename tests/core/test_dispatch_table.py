@@ -17,30 +17,14 @@ import pytest
 
 import optcore as om
 from optcore.dispatch import ANSWERS, answer_to
+from tests.core.three_kinds import DERIVATIVES, FUNCTIONS, MATRIX, START, VALUES
 
-N, M = 2, 3
-START = np.array([1.0, 2.0])
+N = 2
 OTHER = np.array([0.5, -1.0])
-MATRIX = np.array([[2.0, 1.0], [0.0, 1.0], [1.0, -1.0]])
 KINDS = ("scalar", "least_squares", "likelihood")
 ROLES = ("fun", "jac", "fun_and_jac")
 SUBSETS = [kinds for k in range(4) for kinds in itertools.combinations(KINDS, k)]
 
-VALUES = {
-    "scalar": lambda x: float((MATRIX @ x) @ (MATRIX @ x)),
-    "least_squares": lambda x: MATRIX @ x,
-    "likelihood": lambda x: (MATRIX @ x) ** 2,
-}
-DERIVATIVES = {
-    "scalar": lambda x: 2 * MATRIX.T @ (MATRIX @ x),
-    "least_squares": lambda x: MATRIX.copy(),
-    "likelihood": lambda x: 2 * (MATRIX @ x)[:, None] * MATRIX,
-}
-FUNCTIONS = {
-    "fun": VALUES,
-    "jac": DERIVATIVES,
-    "fun_and_jac": {kind: lambda x, kind=kind: (VALUES[kind](x), DERIVATIVES[kind](x)) for kind in KINDS},
-}
 ANNOTATIONS = {
     "scalar": om.ScalarFunctionValue,
     "least_squares": om.LeastSquaresFunctionValue,
