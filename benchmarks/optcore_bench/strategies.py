@@ -238,7 +238,13 @@ def _double_precision(jax: Any) -> Callable[[], Any]:
 
 
 class Numerical(Strategy):
-    """Differences of the problem's function; options are those of `om.NumdiffOptions`."""
+    """Differences of the problem's function; options are those of `om.NumdiffOptions`.
+
+    Class attributes:
+        settled: options that the strategy chooses itself.
+    """
+
+    settled: ClassVar[tuple[str, ...]] = ("method",)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -250,8 +256,8 @@ class Numerical(Strategy):
 
     @classmethod
     def option_names(cls) -> list[str]:
-        """Those of NumdiffOptions, but for the method."""
-        return [option.name for option in fields(NumdiffOptions) if option.name != "method"]
+        """Those of NumdiffOptions, but for what the strategy settles."""
+        return [option.name for option in fields(NumdiffOptions) if option.name not in cls.settled]
 
     @property
     def numdiff_options(self) -> NumdiffOptions:
@@ -314,11 +320,7 @@ class Calibrated(Numerical):
 
     strategy = "calibrated"
     summary = "one extrapolated derivative measures the steps; then n + 1 evaluations (central: 2 n) a derivative"
-
-    @classmethod
-    def option_names(cls) -> list[str]:
-        """Those of NumdiffOptions, but for the steps."""
-        return [option.name for option in fields(NumdiffOptions) if option.name != "step_size"]
+    settled = ("step_size",)
 
     @property
     def numdiff_options(self) -> NumdiffOptions:
@@ -338,11 +340,7 @@ class Sparse(Numerical):
 
     strategy = "sparse"
     summary = "differences of a sparse jacobian: one evaluation for each colour of the problem's pattern, and one"
-
-    @classmethod
-    def option_names(cls) -> list[str]:
-        """Those of NumdiffOptions, but for the pattern."""
-        return [option.name for option in fields(NumdiffOptions) if option.name != "sparsity"]
+    settled = ("sparsity",)
 
     @property
     def numdiff_options(self) -> NumdiffOptions:
@@ -374,11 +372,7 @@ class Auto(Numerical):
 
     strategy = "auto"
     summary = "measured steps: forward differences, and central ones near the solution"
-
-    @classmethod
-    def option_names(cls) -> list[str]:
-        """Those of NumdiffOptions, but for method and steps."""
-        return [option.name for option in fields(NumdiffOptions) if option.name not in ("method", "step_size")]
+    settled = ("method", "step_size")
 
 
 _STRATEGIES: dict[str, type[Strategy]] = {
