@@ -37,8 +37,8 @@ References:
 
 from __future__ import annotations
 
-from optcore_problems.problem import LocalOptimum, Problem
+from optcore_problems.problem import Certified, LocalOptimum, Problem
 from optcore_problems.registry import get_problem, get_suite, list_suites
 from optcore_problems.suite import Suite
 
-__all__ = ["LocalOptimum", "Problem", "Suite", "get_problem", "get_suite", "list_suites"]
+__all__ = ["Certified", "LocalOptimum", "Problem", "Suite", "get_problem", "get_suite", "list_suites"]

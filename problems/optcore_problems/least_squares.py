@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -74,7 +74,9 @@ class LeastSquaresFunction(ABC):
     """A function of the sum-of-squares kind in one size; instances pickle by class and size.
 
     Residuals are written once, against an array namespace: no assignment to elements, no abs, norm, sign or
-    arctan2, so that complex numbers and JAX's tracers pass through.
+    arctan2, so that complex numbers and JAX's tracers pass through. Where `takes_columns`, they take many points
+    too, x of shape (n, k), a point a column, and return shape (m, k): entries x[i] are then vectors, constants of
+    shape (m,) go through `per_column`, and sums run over axis 0.
 
     Args:
         n: number of variables.
@@ -91,6 +93,12 @@ class LeastSquaresFunction(ABC):
     "Number of the function in More, Garbow & Hillstrom (1981)."
     residual_class: str
     "linear, zero_residual or nonzero_residual."
+    takes_columns: ClassVar[bool] = False
+    "Whether residuals takes many points at once."
+    remarks: ClassVar[tuple[str, ...]] = ()
+    "Where sources disagree about the function, its start or its minimum, a sentence each."
+    excludes: ClassVar[Mapping[str, str]] = {}
+    "Derivative strategies that the function can't be used with, and why."
 
     def __init__(self, n: int, m: int | None = None) -> None:
         self.n = n
@@ -114,9 +122,12 @@ class LeastSquaresFunction(ABC):
     def residuals(self, x: Any, xp: Any) -> Any:
         """Residuals at x, shape (n,), computed in the namespace xp: shape (m,)."""
 
-    @abstractmethod
     def jacobian(self, x: Vector) -> Matrix:
         """The jacobian of the residuals at a real x: a new array of shape (m, n)."""
+        if self.sparse_jacobian is None:
+            raise NotImplementedError(f"{type(self).__name__} must define jacobian or sparse_jacobian")
+        dense: Matrix = self.sparse_jacobian(x).toarray()
+        return dense
 
     def optimum(self) -> Optimum:
         """What is known about the minimum of this size."""
@@ -124,3 +135,6 @@ class LeastSquaresFunction(ABC):
 
     #: Pattern of the jacobian as a function without arguments; None for a dense jacobian.
     pattern: Callable[[], Any] | None = None
+
+    #: The jacobian of the residuals at a real x as a new scipy.sparse.csr_array; None for a dense jacobian.
+    sparse_jacobian: Callable[[Vector], Any] | None = None

@@ -11,8 +11,9 @@ import sys
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-__all__ = ["array_namespace", "is_jax_array"]
+__all__ = ["array_namespace", "is_jax_array", "per_column"]
 
 
 def is_jax_array(x: object) -> bool:
@@ -39,3 +40,24 @@ def array_namespace(x: object) -> Any:
     import jax.numpy as jnp
 
     return jnp
+
+
+def per_column(x: Any, constant: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A constant of a function, shape (m,), as it combines with entries of x.
+
+    Functions take one point, x of shape (n,), or many, x of shape (n, k), a point a column. An entry `x[0]` is then
+    a number or a vector of length k, and residuals have shape (m,) or (m, k).
+
+    Args:
+        x: the point or points.
+        constant: shape (m,).
+
+    Returns:
+        The constant itself, or a view of shape (m, 1).
+
+    >>> t = np.array([1.0, 2.0, 3.0])
+    >>> one, many = np.array([2.0, 5.0]), np.array([[2.0, 4.0], [5.0, 7.0]])
+    >>> [(per_column(x, t) * x[0] + x[1]).shape for x in (one, many)]
+    [(3,), (3, 2)]
+    """
+    return constant if x.ndim == 1 else constant[:, None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,11 +11,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from optcore.bounds import Bounds
+from optcore.bounds import Bounds, flatten_bounds
 from optcore.errors import InvalidInputError
+from optcore.tree import Converter
 from optcore_problems.namespace import array_namespace
 
-__all__ = ["LocalOptimum", "Problem"]
+__all__ = ["Certified", "LocalOptimum", "Problem"]
 
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
@@ -34,6 +36,23 @@ class LocalOptimum(NamedTuple):
     x: tuple[float, ...] | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Certified:
+    """Results of a fit that somebody vouches for, with all digits that they print.
+
+    Attributes:
+        params: estimates, shape (n,).
+        std: their standard deviations, shape (n,).
+        rss: residual sum of squares at the estimates.
+        source: who certifies it.
+    """
+
+    params: Vector
+    std: Vector
+    rss: float
+    source: str
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Problem:
     """A minimization problem with its standard start and its best known value.
@@ -43,7 +62,8 @@ class Problem:
     value and a gradient.
 
     `fun` and `residuals` take numpy vectors, real or complex, and JAX vectors, traced or not, and compute in
-    the library of their argument. What is out of a function's range is inf or NaN, without a warning.
+    the library of their argument; `fun_batch` and `residuals_batch` take many points, shape (k, n). What is out of
+    a function's range is inf or NaN, without a warning.
 
     Args:
         name: the name within the suite.
@@ -51,17 +71,24 @@ class Problem:
         start: the standard start, shape (n,); kept as a read-only float64 array.
         residuals_xp: `residuals_xp(x, xp)`, shape (m,), written against an array namespace. None for scalar
             problems.
-        jacobian_np: `jacobian_np(x)` for a real numpy x, shape (m, n).
+        jacobian_np: `jacobian_np(x)` for a real numpy x, shape (m, n): an array or a sparse one of scipy.
         fun_xp: `fun_xp(x, xp)`, a scalar; only for problems without residuals.
         gradient_np: `gradient_np(x)`, shape (n,); only for problems without residuals.
+        takes_columns: whether residuals_xp or fun_xp takes x of shape (n, k) too, a point a column, and returns
+            shape (m, k) or (k,).
         m: number of residuals, None where there are none.
-        bounds: om.Bounds, or None.
+        bounds: om.Bounds, scipy's Bounds or a list of pairs; kept as om.Bounds of two read-only arrays of shape
+            (n,). None without any.
         f_opt: the best known value, None where none is known.
         f_opt_source: where f_opt comes from: "exact", "closed form", "best known: ...", or "unknown".
         x_opt: a point with the value f_opt, None where it isn't known, not finite or not unique by nature.
         local_optima: other minima, those that are known to attract solvers.
         tags: what to filter by.
         reference: where the problem was published.
+        description: what the problem is: its formula, its minimum, what makes it hard.
+        remarks: where sources disagree about it, a sentence each.
+        excludes: derivative strategies by name that the problem can't be used with, and why.
+        certified: certified results of a fit, None where nobody certified any.
         version: changes whenever the problem's values do; results with different versions are not comparable.
         pattern: returns the sparsity pattern of the jacobian as a sparse matrix; None for dense jacobians.
 
@@ -84,11 +111,16 @@ class Problem:
     local_optima: tuple[LocalOptimum, ...] = ()
     tags: Mapping[str, Any] = field(default_factory=dict)
     reference: str = ""
+    description: str = field(default="", repr=False)
+    remarks: tuple[str, ...] = field(default=(), repr=False)
+    excludes: Mapping[str, str] = field(default_factory=dict, repr=False)
+    certified: Certified | None = field(default=None, repr=False)
     version: str = "1"
     residuals_xp: Callable[[Any, Any], Any] | None = field(default=None, repr=False)
     jacobian_np: Callable[[Vector], Matrix] | None = field(default=None, repr=False)
     fun_xp: Callable[[Any, Any], Any] | None = field(default=None, repr=False)
     gradient_np: Callable[[Vector], Vector] | None = field(default=None, repr=False)
+    takes_columns: bool = field(default=False, repr=False)
     pattern: Callable[[], Any] | None = field(default=None, repr=False)
     _shape: tuple[int, ...] = field(init=False, repr=False)
 
@@ -106,14 +138,30 @@ class Problem:
                 raise InvalidInputError(
                     f"problem {self.name!r}: x_opt has shape {self.x_opt.shape}, start {self.start.shape}"
                 )
+        if self.m is not None and self.m < 1:
+            raise InvalidInputError(f"problem {self.name!r}: m must be at least 1, not {self.m!r}")
+        object.__setattr__(self, "bounds", self._flat_bounds())
         object.__setattr__(self, "tags", dict(self.tags))
+        object.__setattr__(self, "excludes", dict(self.excludes))
+        object.__setattr__(self, "description", inspect.cleandoc(self.description))
         object.__setattr__(self, "_shape", self.start.shape)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        for vector in (self.start, self.x_opt):  # pickling forgets that an array is read-only
+        bounds = () if self.bounds is None else (self.bounds.lower, self.bounds.upper)
+        for vector in (self.start, self.x_opt, *bounds):  # pickling forgets that an array is read-only
             if vector is not None:
                 vector.flags.writeable = False
+
+    def _flat_bounds(self) -> Bounds | None:
+        if self.bounds is None:
+            return None
+        try:
+            flat = flatten_bounds(self.bounds, Converter(self.start), self.start)
+        except InvalidInputError as error:
+            raise InvalidInputError(f"problem {self.name!r}: {error}") from error
+        lower, upper = self._frozen("bounds.lower", flat.lower), self._frozen("bounds.upper", flat.upper)
+        return Bounds(lower, upper)
 
     def _frozen(self, what: str, values: ArrayLike) -> Vector:
         vector = np.array(values, dtype=np.float64)
@@ -154,6 +202,7 @@ class Problem:
             assert self.fun_xp is not None
             return self.fun_xp(x, xp)
         r = self.residuals_xp(x, xp)
+        self._check_residuals(r)
         return r @ r  # not vdot, which conjugates and so loses the complex step
 
     @_quiet
@@ -165,11 +214,61 @@ class Problem:
         """
         if self.residuals_xp is None:
             raise InvalidInputError(f"problem {self.full_name!r} has no residuals; use fun and gradient")
-        return self.residuals_xp(*self._read(x))
+        r = self.residuals_xp(*self._read(x))
+        self._check_residuals(r)
+        return r
+
+    @_quiet
+    def fun_batch(self, x: Any) -> Any:
+        """The values at many points at once.
+
+        Args:
+            x: a point a row, shape (k, n).
+
+        Returns:
+            Shape (k,). Without `takes_columns` the points are evaluated one after the other.
+
+        Raises:
+            InvalidInputError: x has the wrong shape or isn't numeric.
+        """
+        if self.residuals_xp is not None:
+            r = self.residuals_batch(x)
+            return (r * r).sum(axis=1)
+        assert self.fun_xp is not None
+        x, xp = self._read_rows(x)
+        if self.takes_columns:
+            return self.fun_xp(x.T, xp)
+        return xp.stack([self.fun_xp(row, xp) for row in x])
+
+    @_quiet
+    def residuals_batch(self, x: Any) -> Any:
+        """The residuals at many points at once.
+
+        Args:
+            x: a point a row, shape (k, n).
+
+        Returns:
+            Shape (k, m). Without `takes_columns` the points are evaluated one after the other.
+
+        Raises:
+            InvalidInputError: x has the wrong shape or isn't numeric, or the problem has no residuals.
+
+        >>> from optcore_problems import get_problem
+        >>> get_problem("more_wild/rosenbrock").residuals_batch([[1.0, 1.0], [0.0, 2.0]]).tolist()
+        [[0.0, 0.0], [20.0, 1.0]]
+        """
+        if self.residuals_xp is None:
+            raise InvalidInputError(f"problem {self.full_name!r} has no residuals; use fun_batch")
+        x, xp = self._read_rows(x)
+        if self.takes_columns:
+            return self.residuals_xp(x.T, xp).T
+        return xp.stack([self.residuals_xp(row, xp) for row in x])
 
     @_quiet
     def jacobian(self, x: ArrayLike) -> Matrix:
         """The jacobian of the residuals at a real x, shape (n,): a new array of shape (m, n), in closed form.
+
+        A `scipy.sparse.csr_array` for problems that are made for many variables.
 
         Raises:
             InvalidInputError: x has the wrong shape or isn't real, or the problem has no jacobian.
@@ -196,6 +295,22 @@ class Problem:
         gradient: Vector = self.residuals_xp(x, np) @ self.jacobian_np(x)
         gradient *= 2.0
         return gradient
+
+    def _check_residuals(self, r: Any) -> None:
+        if r.shape != (self.m,):
+            raise InvalidInputError(
+                f"problem {self.full_name!r} has m={self.m} residuals, but residuals_xp returned shape {tuple(r.shape)}"
+            )
+
+    def _read_rows(self, x: Any) -> tuple[Any, Any]:
+        """Many points, shape (k, n), and their namespace."""
+        xp = array_namespace(x)
+        x = self._as_numpy(x) if xp is np else x
+        if x.ndim != 2 or x.shape[1] != self.n:
+            raise InvalidInputError(
+                f"problem {self.full_name!r} takes points of shape (k, {self.n}), but they have {tuple(x.shape)}"
+            )
+        return x, xp
 
     def _read(self, x: Any) -> tuple[Any, Any]:
         """The vector and its namespace; what a solver passes takes the short way."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from functools import cache
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
 from optcore.errors import InvalidInputError, UnknownNameError, unknown_name
 from optcore_problems.problem import Problem
@@ -11,42 +14,69 @@ from optcore_problems.suite import Suite
 
 __all__ = ["get_problem", "get_suite", "list_suites"]
 
+#: The suites that ship, each a module with a function `build`.
+_SHIPPED = {"more_wild": "optcore_problems.more_wild"}
 
-def _more_wild() -> Suite:
-    from optcore_problems.more_wild import build
-
-    return build()
+#: Entry points of this group add suites: each names a function without arguments that returns a Suite, or a Suite.
+_GROUP = "optcore.suites"
 
 
-_BUILDERS: dict[str, Callable[[], Suite]] = {"more_wild": _more_wild}
+@cache
+def _installed() -> dict[str, EntryPoint]:
+    """Suites of other packages by name; those that ship can't be replaced."""
+    return {found.name: found for found in entry_points(group=_GROUP) if found.name not in _SHIPPED}
 
 
 def list_suites() -> list[str]:
-    """The names of all suites.
+    """The names of all suites: those that ship and those that other packages bring.
 
-    >>> list_suites()
-    ['more_wild']
+    >>> "more_wild" in list_suites()
+    True
     """
-    return sorted(_BUILDERS)
+    return sorted({*_SHIPPED, *_installed()})
 
 
 @cache
 def _build(name: str) -> Suite:
-    return _BUILDERS[name]()
+    if name in _SHIPPED:
+        shipped: Suite = import_module(_SHIPPED[name]).build()
+        return shipped
+    entry_point = _installed()[name]
+    loaded: Any = entry_point.load()
+    suite: Any = loaded() if callable(loaded) else loaded
+    if isinstance(suite, Suite) and suite.name == name:
+        return suite
+    raise InvalidInputError(
+        f"the entry point {name!r} of {_GROUP} must give a Suite of the name {name!r}, but {entry_point.value} gives "
+        f"{suite!r}"
+    )
 
 
-def get_suite(name: str) -> Suite:
+def get_suite(name: str, n: int | Sequence[int] | None = None) -> Suite:
     """The suite of that name, built at the first call.
+
+    Args:
+        name: the suite's name.
+        n: numbers of variables, for suites of scalable families; None for those that the suite holds.
 
     Raises:
         UnknownNameError: there is no such suite; the message suggests the nearest.
+        InvalidInputError: the suite comes in its own sizes only, or has no such size.
 
     >>> [p.name for p in get_suite("more_wild")][:3]
     ['linear_full_rank', 'linear_full_rank_x10', 'linear_rank1']
     """
-    if name not in _BUILDERS:
-        raise unknown_name("suite", name, _BUILDERS)
-    return _build(name)
+    if name not in _SHIPPED and name not in _installed():
+        raise unknown_name("suite", name, list_suites())
+    suite = _build(name)
+    if n is None:
+        return suite
+    if suite.resize is None:
+        raise InvalidInputError(
+            f"suite {name!r} comes in its own sizes only; n= is for suites of scalable families, and "
+            "get_problem(name, n=...) for single problems"
+        )
+    return suite.resize([n] if isinstance(n, int) else list(n))
 
 
 def get_problem(name: str, n: int | None = None, m: int | None = None) -> Problem:

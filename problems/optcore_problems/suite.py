@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -22,6 +22,8 @@ class Suite:
         problems: its problems; names are unique.
         description: what the suite is for, one sentence.
         reference: where it was published.
+        checked_against: the second source that its values were compared with.
+        resize: `resize(sizes)` returns the suite in other numbers of variables, for suites of scalable families.
         make: `make(name, n, m)` returns a problem of a size that the suite may not hold, see get_problem.
 
     >>> from optcore_problems import get_suite
@@ -36,6 +38,8 @@ class Suite:
     problems: tuple[Problem, ...]
     description: str = ""
     reference: str = ""
+    checked_against: str = ""
+    resize: Callable[[Sequence[int]], Suite] | None = field(default=None, repr=False)
     make: Callable[[str, int | None, int | None], Problem] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:

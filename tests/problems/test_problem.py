@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.optimize
 
+from optcore import Bounds
 from optcore.errors import InvalidInputError
 from optcore_problems import Problem, get_problem
-from optcore_problems.namespace import array_namespace
+from optcore_problems.namespace import array_namespace, per_column
 
 ROSENBROCK = get_problem("more_wild/rosenbrock")
 
@@ -131,11 +133,73 @@ def test_a_missing_jacobian_says_what_to_use_instead() -> None:
         ({"fun_xp": quartic, "start": [[1.0]]}, r"start must be a vector, not of shape \(1, 1\)"),
         ({"fun_xp": quartic, "start": []}, r"start must be a vector, not of shape \(0,\)"),
         ({"fun_xp": quartic, "x_opt": [1.0, 2.0, 3.0]}, r"x_opt has shape \(3,\), start \(2,\)"),
+        ({"residuals_xp": line, "m": 0}, "m must be at least 1, not 0"),
+        ({"fun_xp": quartic, "bounds": [(0, 1)]}, "problem 'mine': bounds.lower"),
+        ({"fun_xp": quartic, "bounds": [(0, 3), (3, 4)]}, r"'mine': the start of .* is 2.0, outside its bounds"),
+        (
+            {"fun_xp": quartic, "bounds": [(0, 3), (4, 3)]},
+            "bounds of .*: lower 4.0 must not be above upper 3.0",
+        ),
     ],
 )
 def test_a_problem_that_does_not_fit_together_is_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidInputError, match=message):
         Problem(**({"name": "mine", "start": [1.0, 2.0]} | arguments))
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        Bounds(lower=0.0, upper=[2.0, 3.0]),
+        scipy.optimize.Bounds([0.0, 0.0], [2.0, 3.0]),
+        [(0, 2), (0, 3)],
+        np.array([[0.0, 2.0], [0.0, 3.0]]),
+    ],
+    ids=["optcore", "scipy", "pairs", "array"],
+)
+def test_bounds_of_every_form_are_kept_as_two_vectors(bounds: Any) -> None:
+    problem = Problem(name="mine", start=[1.0, 2.0], fun_xp=quartic, bounds=bounds)
+    for kept in (problem, pickle.loads(pickle.dumps(problem)), dataclasses.replace(problem, start=[2.0, 2.0])):
+        assert kept.bounds is not None
+        np.testing.assert_array_equal(kept.bounds.lower, [0.0, 0.0])
+        np.testing.assert_array_equal(kept.bounds.upper, [2.0, 3.0])
+        assert not kept.bounds.lower.flags.writeable
+
+
+def test_residuals_of_another_number_than_m_are_named() -> None:
+    problem = Problem(name="mine", start=[1.0, 2.0], m=3, residuals_xp=line)
+    for method in (problem.fun, problem.residuals):
+        with pytest.raises(InvalidInputError, match=r"has m=3 residuals, but residuals_xp returned shape \(4,\)"):
+            method(problem.start)
+
+
+def sines(x: Any, xp: Any) -> Any:
+    return xp.concatenate([xp.sin(x), x[:1] * x[1:] * per_column(x, np.array([2.0]))])
+
+
+BATCHES = {
+    "columns": Problem(name="sines", start=[1.0, 2.0], m=3, residuals_xp=sines, takes_columns=True),
+    "one by one": NO_JACOBIAN,
+}
+
+
+@pytest.mark.parametrize("problem", BATCHES.values(), ids=BATCHES)
+@pytest.mark.parametrize("dtype", [float, complex, int])
+def test_many_points_give_what_one_at_a_time_gives(problem: Problem, dtype: type) -> None:
+    x = np.arange(8).reshape(4, 2).astype(dtype)
+    np.testing.assert_array_equal(problem.residuals_batch(x), [problem.residuals(row) for row in x])
+    np.testing.assert_allclose(problem.fun_batch(x), [problem.fun(row) for row in x], rtol=1e-15)
+    assert problem.residuals_batch(x).shape == (4, problem.m)
+
+
+def test_many_points_of_a_scalar_problem() -> None:
+    x = np.array([[1.0, 2.0], [3.0, 4.0], [0.0, 1.0]])
+    np.testing.assert_array_equal(SCALAR.fun_batch(x), [17.0, 337.0, 1.0])
+    with pytest.raises(InvalidInputError, match="'quartic' has no residuals; use fun_batch"):
+        SCALAR.residuals_batch(x)
+    for wrong in (np.zeros(2), np.zeros((2, 3))):
+        with pytest.raises(InvalidInputError, match=r"takes points of shape \(k, 2\)"):
+            SCALAR.fun_batch(wrong)
 
 
 def test_numpy_is_the_namespace_of_all_but_jax() -> None:

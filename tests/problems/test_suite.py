@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -73,6 +76,44 @@ def test_two_problems_of_one_name_are_refused() -> None:
 
 def test_a_suite_pickles() -> None:
     assert pickle.loads(pickle.dumps(SUITE)).names == SUITE.names
+
+
+def test_sizes_of_a_suite_without_families_are_refused() -> None:
+    with pytest.raises(InvalidInputError, match="suite 'more_wild' comes in its own sizes only"):
+        get_suite("more_wild", n=[10, 100])
+
+
+#: A package with an entry point, as an installer leaves it; the second one gives a suite of another name.
+ENTRY_POINTS = "[optcore.suites]\nmine = their_suites:make\nready = their_suites:READY\nwrong = their_suites:make\n"
+THEIRS = """
+from optcore_problems import Problem, Suite
+
+def bowl(x, xp):
+    return x @ x
+
+def make():
+    return Suite("mine", (Problem(name="bowl", start=[1.0, 2.0], fun_xp=bowl),))
+
+READY = Suite("ready", make().problems)
+"""
+
+
+def test_other_packages_bring_suites_by_entry_points(tmp_path: Path) -> None:
+    info = tmp_path / "theirs-1.0.dist-info"
+    info.mkdir()
+    (info / "entry_points.txt").write_text(ENTRY_POINTS)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
+    (tmp_path / "their_suites.py").write_text(THEIRS)
+    script = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+        "from optcore_problems import get_problem, get_suite, list_suites\n"
+        "assert {'mine', 'ready', 'more_wild'} <= set(list_suites())\n"
+        "assert get_problem('mine/bowl').f_start == get_suite('ready')['bowl'].f_start == 5.0\n"
+        "get_suite('wrong')"
+    )
+    done = subprocess.run([sys.executable, "-B", "-c", script], capture_output=True, text=True)
+    assert "the entry point 'wrong' of optcore.suites must give a Suite of the name 'wrong'" in done.stderr
+    assert "their_suites:make gives Suite('mine', 1 problems)" in done.stderr
 
 
 def test_list_suites_lists_what_get_suite_takes() -> None:
