@@ -129,6 +129,9 @@ def list_command(
     details: Annotated[
         bool, typer.Option("--details", help="Of algorithms: options, their meaning, references.")
     ] = False,
+    suite: Annotated[
+        str | None, typer.Option("--suite", "-s", help="Of problems: those of one suite.", show_default=False)
+    ] = None,
     json: Json = False,
 ) -> None:
     """List what there is to put into a study."""
@@ -136,12 +139,53 @@ def list_command(
         from optcore.errors import InvalidInputError
         from optcore_bench.cli.catalog import show_algorithms, show_catalog
 
+        if suite is not None and what is not Listable.PROBLEMS:
+            raise InvalidInputError(f"--suite goes with `optcore list problems`, not with {what.value}")
         if not (details or name):
-            show_catalog(what.value, as_json=json)
+            show_catalog(what.value, suite, as_json=json)
         elif what is Listable.ALGORITHMS:
             show_algorithms(name, as_json=json)
         else:
             raise InvalidInputError(f"only algorithms have details; `optcore list {what.value}` shows all there is")
+
+
+@app.command("check-problems")
+def check_problems_command(
+    problems: Annotated[
+        list[str] | None,
+        typer.Argument(help="Suites, or problems as 'suite/problem'. [default: all suites]", show_default=False),
+    ] = None,
+    *,
+    jax: Annotated[bool, typer.Option("--jax/--no-jax", help="Compare derivatives with JAX's too.")] = True,
+    store: Annotated[
+        list[Path] | None,
+        typer.Option("--store", help="Results whose lowest values f_opt must not be above.", show_default=False),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Check problems: values, derivatives, patterns and optima. Exit status 1 if something is wrong."""
+    with in_one_sentence():
+        from optcore_bench.cli.problems import check_problems
+
+        check_problems(problems or [], store or [], jax=jax, as_json=json)
+
+
+@app.command("show-problem")
+def show_problem_command(
+    problem: Annotated[str, typer.Argument(help="'suite/problem', as more_wild/meyer.", show_default=False)],
+    *,
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", help="Draw its landscape into this .html, .png, .svg or .pdf.", show_default=False),
+    ] = None,
+    open_plot: Annotated[bool, typer.Option("--open", help="Open the plot in a browser.")] = False,
+    json: Json = False,
+) -> None:
+    """Show what a problem is, its source, its optima, and a plot of it."""
+    with in_one_sentence():
+        from optcore_bench.cli.problems import show_problem
+
+        show_problem(problem, plot, open_plot=open_plot, as_json=json)
 
 
 @app.command("doctor")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -19,9 +19,13 @@ __all__ = ["show_algorithms", "show_catalog"]
 Rows = list[dict[str, Any]]
 
 
-def show_catalog(what: str, *, as_json: bool) -> None:
-    """Print suites, problems, algorithms, derivatives or studies."""
-    rows = _CATALOGS[what]()
+def show_catalog(what: str, suite: str | None = None, *, as_json: bool) -> None:
+    """Print suites, problems (of one suite where it is named), algorithms, derivatives or studies.
+
+    Raises:
+        UnknownNameError: there is no such suite; suggests the nearest.
+    """
+    rows = _CATALOGS[what]() if suite is None else _problems([suite])
     if as_json:
         typer.echo(json.dumps(rows))
     else:
@@ -86,7 +90,7 @@ def _suites() -> Rows:
     ]
 
 
-def _problems() -> Rows:
+def _problems(suites: Sequence[str] | None = None) -> Rows:
     from optcore_problems import get_suite, list_suites
 
     return [
@@ -98,7 +102,7 @@ def _problems() -> Rows:
             "f_opt": p.f_opt,
             "bounds": p.bounds is not None,
         }
-        for name in list_suites()
+        for name in (list_suites() if suites is None else suites)
         for p in get_suite(name)
     ]
 

@@ -1,0 +1,238 @@
+"""`optcore check-problems` and `optcore show-problem`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from optcore.errors import InvalidInputError
+from optcore.files import replacing
+from optcore_bench.cli.tables import print_table
+
+if TYPE_CHECKING:
+    from optcore_problems import Problem
+    from optcore_problems.checks import Check
+
+__all__ = ["check_problems", "show_problem"]
+
+WRONG = 1
+#: Formats of a picture by the ending of its file.
+_PICTURES = ("html", "png", "svg", "pdf")
+_SHOWN_ENTRIES = 12
+
+
+def check_problems(chosen: Sequence[str], stores: Sequence[Path], *, jax: bool, as_json: bool) -> None:
+    """Check problems and print a table, a row a problem, and a sentence for each thing that is wrong.
+
+    Args:
+        chosen: suites and problems; all suites where none is named.
+        stores: results whose lowest values are compared with f_opt.
+        jax: whether to compare with JAX's derivatives, where it is installed.
+        as_json: print JSON instead.
+
+    Raises:
+        typer.Exit: 1 where something is wrong.
+    """
+    from optcore_bench.selection import problem_entry
+    from optcore_problems import list_suites
+    from optcore_problems.checks import check_problem, has_failed
+
+    stored = _lowest(stores)
+    problems = [problem for name in chosen or list_suites() for problem in problem_entry(name).members()]
+    checked = []
+    for i, problem in enumerate(problems):
+        _progress(f"{i + 1}/{len(problems)} {problem.full_name}")
+        checked.append((problem, check_problem(problem, jax=jax, stored=stored)))
+    _progress("")
+    wrong = [problem for problem, checks in checked if has_failed(checks)]
+    if as_json:
+        rows = [{"problem": p.full_name, "checks": [dataclasses.asdict(c) for c in checks]} for p, checks in checked]
+        typer.echo(json.dumps(rows))
+    else:
+        print_table([_row(problem, checks) for problem, checks in checked])
+        for sentence in _complaints(checked):
+            typer.echo(sentence)
+        typer.echo(f"{len(checked)} problems, {len(wrong)} wrong")
+    if wrong:
+        raise typer.Exit(WRONG)
+
+
+def _lowest(stores: Sequence[Path]) -> dict[str, float]:
+    """The lowest value of each problem in some stores, by its full name."""
+    from optcore_bench.store import Results
+
+    lowest: dict[str, float] = {}
+    for store in stores:
+        runs = Results(store).runs
+        names = runs["suite"].where(runs["suite"] == "", runs["suite"] + "/") + runs["problem"]
+        for name, value in runs.groupby(names)["f_best"].min().dropna().items():
+            lowest[str(name)] = min(float(value), lowest.get(str(name), float("inf")))
+    return lowest
+
+
+def _progress(text: str) -> None:
+    """What is being checked, on one line of a terminal; nothing elsewhere."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\033[K{text}")
+        sys.stderr.flush()
+
+
+def _row(problem: Problem, checks: Iterable[Check]) -> dict[str, Any]:
+    from optcore_problems.checks import Verdict, has_failed
+
+    marks = {Verdict.OK: "ok", Verdict.SKIPPED: "-", Verdict.WRONG: "WRONG"}
+    by_name = {check.name: check for check in checks}
+    row: dict[str, Any] = {"problem": problem.full_name, "n": problem.n, "m": problem.m}
+    row |= {"f_start": _finite(lambda: problem.f_start), "f_opt": problem.f_opt}
+    for name, check in by_name.items():
+        has_error = check.verdict is Verdict.OK and name in ("complex step", "jax") and check.error is not None
+        row[name] = f"{check.error:.0e}" if has_error else marks[check.verdict]
+    row["verdict"] = "WRONG" if has_failed(list(by_name.values())) else "ok"
+    return row
+
+
+def _finite(value: Any) -> float | None:
+    """A number, or None where computing it raises: the check says so."""
+    try:
+        return float(value())
+    except Exception:  # noqa: BLE001  whatever a user's function raises
+        return None
+
+
+def _complaints(checked: Iterable[tuple[Problem, Iterable[Check]]]) -> Iterable[str]:
+    from optcore_problems.checks import Verdict
+
+    for problem, checks in checked:
+        for check in checks:
+            if check.verdict is Verdict.WRONG:
+                yield f"{problem.full_name}: {check.name}: {check.detail}"
+
+
+def show_problem(name: str, plot: Path | None, *, open_plot: bool, as_json: bool) -> None:
+    """Print what a problem is, where it comes from and what is known about its minimum; draw it where asked to."""
+    from optcore_bench.selection import problem_entry
+
+    problems = problem_entry(name).members()
+    if len(problems) != 1:
+        raise InvalidInputError(
+            f"{name!r} is a suite of {len(problems)} problems; name one of them as 'suite/problem', "
+            f"for example '{problems[0].full_name}', or list them: optcore list problems --suite {name}"
+        )
+    problem = problems[0]
+    kind = "" if plot is None else plot.suffix.lstrip(".").lower()
+    if plot is not None and kind not in _PICTURES:
+        raise InvalidInputError(f"--plot {str(plot)!r} ends with none of {', '.join('.' + k for k in _PICTURES)}")
+    facts = describe(problem)
+    if as_json:
+        typer.echo(json.dumps(facts))
+    else:
+        _print_facts(problem, facts)
+    if plot is None and open_plot:
+        plot, kind = Path(f"{problem.name}.html"), "html"
+    if plot is not None:
+        written = _draw(problem, plot.expanduser(), kind)
+        typer.echo(f"plot {written}", err=as_json)
+        if open_plot:
+            from optcore_bench.cli.report import open_in_browser
+
+            open_in_browser(written)
+
+
+def describe(problem: Problem) -> dict[str, Any]:
+    """All that a problem knows of itself, as plain values."""
+    has = problem.gradient_np is not None or problem.jacobian_np is not None
+    pattern = problem.sparsity
+    return {
+        "problem": problem.full_name,
+        "description": problem.description,
+        "n": problem.n,
+        "m": problem.m,
+        "start": problem.start.tolist(),
+        "f_start": problem.f_start,
+        "f_opt": problem.f_opt,
+        "f_opt_source": problem.f_opt_source,
+        "x_opt": None if problem.x_opt is None else problem.x_opt.tolist(),
+        "local_optima": [{"f": local.f, "x": local.x} for local in problem.local_optima],
+        "bounds": None if problem.bounds is None else [problem.bounds.lower.tolist(), problem.bounds.upper.tolist()],
+        "closed_form_derivative": has,
+        "excludes": dict(problem.excludes),
+        "pattern_entries": None if pattern is None else int(pattern.nnz),
+        "certified": None
+        if problem.certified is None
+        else {
+            "params": problem.certified.params.tolist(),
+            "std": problem.certified.std.tolist(),
+            "rss": problem.certified.rss,
+            "source": problem.certified.source,
+        },
+        "tags": {key: value for key, value in problem.tags.items() if isinstance(value, str | int | float)},
+        "reference": problem.reference,
+        "remarks": list(problem.remarks),
+        "version": problem.version,
+    }
+
+
+def _print_facts(problem: Problem, facts: Mapping[str, Any]) -> None:
+    typer.echo(problem.full_name)
+    if problem.description:
+        typer.echo("\n" + problem.description + "\n")
+    size = f"n = {problem.n}" + ("" if problem.m is None else f", m = {problem.m}")
+    source = f" ({problem.f_opt_source})" if problem.f_opt is not None else ""
+    lines = [
+        ("size", size),
+        ("start", f"{_vector(facts['start'])}, f = {problem.f_start:.15g}"),
+        ("best known", f"f = {_known(problem.f_opt)}{source}"),
+        ("at", "not known, not finite or not unique" if problem.x_opt is None else _vector(facts["x_opt"])),
+        *(
+            ("also", f"f = {local.f:.15g}" + ("" if local.x is None else f" at {_vector(local.x)}"))
+            for local in problem.local_optima
+        ),
+        ("bounds", _bounds(facts["bounds"])),
+        ("derivative", "closed form" if facts["closed_form_derivative"] else "none in closed form"),
+        *(("excluded", f"{strategy}: {reason}") for strategy, reason in problem.excludes.items()),
+        ("pattern", "dense" if facts["pattern_entries"] is None else f"{facts['pattern_entries']} entries"),
+    ]
+    if problem.certified is not None:
+        certified = problem.certified
+        lines += [
+            ("certified", f"{_vector(certified.params.tolist())} by {certified.source}"),
+            ("std", _vector(certified.std.tolist())),
+            ("rss", f"{certified.rss:.11g}"),
+        ]
+    lines += [("tags", ", ".join(f"{key} {value}" for key, value in facts["tags"].items()))]
+    lines += [("reference", problem.reference), *(("remark", remark) for remark in problem.remarks)]
+    for what, text in lines:
+        if text:
+            typer.echo(f"  {what:<11} {text}")
+
+
+def _known(value: float | None) -> str:
+    return "not known" if value is None else f"{value:.15g}"
+
+
+def _vector(values: Sequence[float]) -> str:
+    shown = ", ".join(f"{value:.11g}" for value in values[:_SHOWN_ENTRIES])
+    return f"({shown}{', ...' if len(values) > _SHOWN_ENTRIES else ''})"
+
+
+def _bounds(bounds: Any) -> str:
+    return "none" if bounds is None else f"lower {_vector(bounds[0])}, upper {_vector(bounds[1])}"
+
+
+def _draw(problem: Problem, path: Path, kind: str) -> Path:
+    from optcore.plots.figure import image_bytes
+    from optcore_bench.landscape import landscape
+
+    figure = landscape(problem).figure()
+    with replacing(path) as beside:
+        if kind == "html":
+            beside.write_text(figure.to_html(include_plotlyjs=True), encoding="utf-8")
+        else:
+            beside.write_bytes(image_bytes(figure, kind))
+    return path
