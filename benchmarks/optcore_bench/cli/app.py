@@ -188,6 +188,22 @@ def show_problem_command(
         show_problem(problem, plot, open_plot=open_plot, as_json=json)
 
 
+@app.command("bench-derivatives")
+def bench_derivatives_command(
+    folder: Annotated[Path, typer.Option("--out", help="Folder of the page.")] = Path("results/local/derivatives"),
+    *,
+    timings: Annotated[
+        bool, typer.Option("--timings/--no-timings", help="Measure workers too: two minutes on a quiet machine.")
+    ] = True,
+    json: Json = False,
+) -> None:
+    """Measure numerical derivatives: accuracy, cost, workers; write a page that says which method to take when."""
+    with in_one_sentence():
+        from optcore_bench.cli.derivatives import bench_derivatives
+
+        bench_derivatives(folder, timings=timings, as_json=json)
+
+
 @app.command("doctor")
 def doctor_command(*, json: Json = False) -> None:
     """Say what is installed, what is missing, and what that would unlock."""
