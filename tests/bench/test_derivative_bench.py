@@ -156,7 +156,7 @@ def test_the_page_holds_the_numbers(tables: Tables) -> None:
     for method in METHODS:
         assert f"{rows['logs', method]:.0e}" in text
     assert "| processes | 2 | 50% | 80% | 97% |" in text
-    assert "processes, 10 params: 0.428 ms" in text
+    assert "processes, 10 params: 0.427 ms" in text
     for name in ("accuracy", "noise", "efficiency", "break_even"):
         assert f"({name}.svg)" in text
 
