@@ -143,6 +143,11 @@ class Converter:
         return self.all_names if self._free is None else tuple(self.all_names[i] for i in self._free)
 
     @property
+    def free(self) -> NDArray[np.intp] | None:
+        """Positions of the free entries among all; None: all are."""
+        return self._free
+
+    @property
     def blocks(self) -> list[tuple[str, slice]]:
         """The name of each leaf, and where its free entries are in the flat vector."""
         slices = self.slices

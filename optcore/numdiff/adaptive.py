@@ -13,7 +13,7 @@ All steps are powers of two, so that x + h and the differences are as exact as t
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +60,8 @@ class Samples:
         limit: shape (n,); no step is longer.
         floor: shape (n,); no step is shorter, since x + h would be rounded.
         size: shape (n,); |x|. A function rounds terms of its arguments too, which may cancel in the value.
+        rows: which entries belong to the same one of the function's values, shape (n, m), -1 for repeated ones; None:
+            those with the same last index.
     """
 
     h: Array
@@ -69,6 +71,7 @@ class Samples:
     limit: Vector
     floor: Vector
     size: Vector
+    rows: NDArray[np.intp] | None = None
 
     def with_values(self, h: Array, up: Array, down: Array) -> Samples:
         """More steps, shapes (r, n) and (r, n, m)."""
@@ -188,11 +191,20 @@ def tabulate(samples: Samples, base: Vector, noise: Vector | None, eps: float, *
         if cautious:
             # Terms that cancel in the value are as large as |x_i df/dx_i|, and their rounding doesn't cancel.
             tilt = np.nan_to_num(np.fmin.reduce(np.abs(slope), axis=0), nan=0.0, posinf=0.0)
-            level = level + eps * (samples.size[:, None] * tilt).sum(axis=0)
+            level = level + eps * _by_value(samples.size[:, None] * tilt, samples.rows)
         if noise is not None:
             level = np.maximum(level, noise)
         bend = up - 2 * base + down
     return Table(h, slope, bend, level)
+
+
+def _by_value(terms: Array, rows: NDArray[np.intp] | None) -> Array:
+    """Terms, shape (n, m), summed over params for each of the function's values."""
+    if rows is None:
+        return np.asarray(terms.sum(axis=0))
+    sums: Any = np.bincount(rows.ravel() + 1, terms.ravel())
+    by_row: Array = np.asarray(sums)[np.maximum(rows, 0) + 1]
+    return by_row
 
 
 def estimate(samples: Samples, base: Vector, noise: Vector | None = None, eps: float = EPS) -> Estimate:

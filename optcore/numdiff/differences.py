@@ -1,12 +1,13 @@
 """Derivatives of a flat function by differences: what minimize and NumericalDerivative both use.
 
-Each way to take them is a strategy with one method: `PlainDifferences`, `CompressedDifferences`,
-`ExtrapolatedDifferences`, `MeasuredDifferences`. They share a `Subject`: the function, and what is known of it.
+Each way to take them is a strategy with one method: `PlainDifferences`, `ExtrapolatedDifferences`,
+`MeasuredDifferences`, and around these `DetectedPattern` and `TreePattern`, which find out what a jacobian looks like.
+They share a `Subject`: the function, and what is known of it, such as which params can be moved together.
 """
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,29 +17,22 @@ from optcore.evaluator import Evaluator
 from optcore.functions import FlatFun
 from optcore.numdiff.batched import take_many
 from optcore.numdiff.calls import Caller, Calls
-from optcore.numdiff.compressed import CompressedDifferences
+from optcore.numdiff.columns import Together
 from optcore.numdiff.extrapolated import ExtrapolatedDifferences
 from optcore.numdiff.measured import MeasuredDifferences
 from optcore.numdiff.options import NumdiffOptions
-from optcore.numdiff.pattern import SparsePart
+from optcore.numdiff.pattern import DetectedPattern, Strategy, TreePattern, is_tree
 from optcore.numdiff.plain import PlainDifferences
 from optcore.numdiff.result import Differenced
 from optcore.numdiff.sampling import Sampler
 from optcore.numdiff.schedule import Schedule
+from optcore.numdiff.sparse import read_pattern
 from optcore.numdiff.subject import Subject
 from optcore.tree import Converter
 
 __all__ = ["Differences"]
 
 Vector = NDArray[np.float64]
-
-
-class Strategy(Protocol):
-    """A way to take a derivative."""
-
-    def derivative(self, x: Vector, calls: Calls, *, ask_value: bool) -> Differenced | None:
-        """The derivative at x, shape (n,); None if a call failed and failures are to be survived."""
-        ...
 
 
 class Differences:
@@ -73,7 +67,9 @@ class Differences:
             function, evaluator, options, keep_errors=subject.recovers and (standalone or evaluator.survives)
         )
         self._n_events = len(self._caller.events)
-        self._strategy = _strategy(subject, bounds, None if standalone else evaluator, sparse_output=sparse_output)
+        self._subject = subject
+        self._sparse_output = sparse_output
+        self._strategy = _strategy(subject, bounds, None if standalone else evaluator)
 
     @property
     def notes(self) -> list[str]:
@@ -91,27 +87,37 @@ class Differences:
         Returns:
             None if a call failed and failures are to be survived.
         """
-        return self._strategy.derivative(x, Calls(self._caller, x, base), ask_value=ask_value)
+        done = self._strategy.derivative(x, Calls(self._caller, x, base), ask_value=ask_value)
+        columns = self._subject.columns
+        if done is None or not isinstance(columns, Together):
+            return done
+        shaped = columns.pattern.matrix if self._sparse_output else columns.pattern.dense
+        return done._replace(
+            derivative=shaped(done.derivative), error=None if done.error is None else shaped(done.error)
+        )
 
 
-def _strategy(subject: Subject, bounds: FlatBounds, watched: Evaluator | None, *, sparse_output: bool) -> Strategy:
+def _strategy(subject: Subject, bounds: FlatBounds, watched: Evaluator | None) -> Strategy:
     """What the options ask for.
 
     Args:
-        subject: the function and its options.
+        subject: the function and its options; learns the pattern of its jacobian, if there is one.
         bounds: the points stay within them.
         watched: says how far an optimization has come; None: there is none.
-        sparse_output: whether jacobians of a known pattern are sparse.
     """
-    options = subject.options
-    plain = PlainDifferences(subject)
-    if options.method == "richardson":
-        return ExtrapolatedDifferences(subject, Sampler(subject))
-    if options.sparsity is not None:
-        pattern = SparsePart(options.sparsity, subject.converter.n)
-        return CompressedDifferences(subject, pattern, plain, sparse_output=sparse_output)
-    if options.measures is None:
-        return plain
-    sampler = Sampler(subject)
+    options, converter = subject.options, subject.converter
+    plain, sampler = PlainDifferences(subject), Sampler(subject)
+    strategy: Strategy = plain
     extrapolation = ExtrapolatedDifferences(subject, sampler)
-    return MeasuredDifferences(subject, bounds, sampler, plain, extrapolation, Schedule(options, watched))
+    if options.method == "richardson":
+        strategy = extrapolation
+    elif options.measures is not None:
+        strategy = MeasuredDifferences(subject, bounds, sampler, plain, extrapolation, Schedule(options, watched))
+    if options.sparsity is None:
+        return strategy
+    if isinstance(options.sparsity, str):
+        return DetectedPattern(subject, plain, strategy)
+    if is_tree(options.sparsity):
+        return TreePattern(subject, options.sparsity, strategy)
+    subject.columns = Together(read_pattern(options.sparsity, converter.size, converter.free))
+    return strategy

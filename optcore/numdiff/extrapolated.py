@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -45,7 +46,9 @@ class ExtrapolatedDifferences:
     def take(self, x: Vector, calls: Calls, purpose: str) -> Extrapolated | None:
         """The derivative and its samples; None if a call failed."""
         subject = self._subject
-        samples, ladder = adaptive.start(x, subject.box(x), self._first_steps(x))
+        columns = subject.columns
+        samples, ladder = adaptive.start(x, subject.room(x), self._first_steps(x))
+        samples = replace(samples, rows=columns.rows)
         progress: adaptive.Progress | None = None
         found: adaptive.Estimate | None = None
         while found is None or len(ladder):
@@ -53,12 +56,12 @@ class ExtrapolatedDifferences:
             if more is None:
                 return None
             samples = adaptive.turn(more)
-            level = None if subject.noise is None else SPREAD * subject.noise
-            found = adaptive.estimate(samples, np.atleast_1d(calls.base), level, subject.eps)
+            level = None if subject.noise is None else SPREAD * columns.spread(subject.noise)
+            found = adaptive.estimate(samples, columns.spread(np.atleast_1d(calls.base)), level, subject.eps)
             ladder, progress = adaptive.decide(samples, found, progress, subject.options.tol)
             if not is_finite(calls.base):
                 break
-        return Extrapolated(self._differenced(x, calls, samples, found), samples, found)
+        return Extrapolated(self._differenced(calls, samples, found), samples, found)
 
     def _first_steps(self, x: Vector) -> Vector | None:
         """Where the user says something about the scale of params, that; NaN elsewhere."""
@@ -70,7 +73,7 @@ class ExtrapolatedDifferences:
             first = np.where(np.isnan(first), adaptive.FIRST_STEP * typical, first)
         return first
 
-    def _differenced(self, x: Vector, calls: Calls, samples: adaptive.Samples, found: adaptive.Estimate) -> Differenced:
+    def _differenced(self, calls: Calls, samples: adaptive.Samples, found: adaptive.Estimate) -> Differenced:
         is_fixed = np.asarray(np.isnan(samples.h).all(axis=0))
         value = np.where(is_fixed[:, None], 0.0, found.value)
         error = np.where(is_fixed[:, None], 0.0, found.error)
@@ -78,14 +81,14 @@ class ExtrapolatedDifferences:
         scheme = np.where(is_fixed, "fixed", names[samples.side])
         scheme = np.where(np.isnan(value).any(axis=1), "failed", scheme)
         step = np.fmin.reduce(found.step, axis=1) * np.where(samples.side < 0, -1.0, 1.0)
-        shape = np.shape(calls.base)
+        gather, shape = self._subject.columns.gather, np.shape(calls.base)
         return Differenced(
             calls.base,
-            value.T.reshape(*shape, x.size),
+            gather(value, shape),
             Steps(np.where(is_fixed, 0.0, step), scheme),
             calls.n_evaluations,
             calls.n_rounds,
-            error=error.T.reshape(*shape, x.size),
+            error=gather(error, shape),
             noise=self._subject.noise_of(calls),
             failures=tuple(calls.failures),
         )

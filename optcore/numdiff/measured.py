@@ -48,11 +48,12 @@ class MeasuredDifferences:
         self._plain = plain
         self._extrapolation = extrapolation
         self._schedule = schedule
+        self._columns = subject.columns  # what steps were measured with
 
     def derivative(self, x: Vector, calls: Calls, *, ask_value: bool) -> Differenced | None:
         """With the steps that there are; where there are none, or they are in doubt, they are measured first."""
         schedule, subject = self._schedule, self._subject
-        if schedule.is_due(x):
+        if schedule.is_due(x) or self._columns is not subject.columns:
             if self._sampler.estimates_noise:
                 subject.noise = None
             if subject.options.measures == "calibrated":
@@ -64,8 +65,11 @@ class MeasuredDifferences:
         done = self._plain.take(x, calls, schedule.method, calibration.step(schedule.method), ask_value=ask_value)
         if done is None:
             return None
-        error = calibration.error(done.steps.scheme, done.steps.h).T.reshape(done.derivative.shape)
-        schedule.judge(x, done.derivative, error, self._bounds)
+        columns = subject.columns
+        error = columns.gather(calibration.error(done.steps.scheme, done.steps.h), np.shape(done.output))
+        # A gradient is judged as far as the bounds let it count, the entries of a jacobian together.
+        found = done.derivative if columns.rows is None else done.derivative[None]
+        schedule.judge(x, found, error.reshape(found.shape), self._bounds)
         return done._replace(error=error, noise=subject.noise_of(calls))
 
     def _calibrated(self, x: Vector, calls: Calls) -> Differenced | None:
@@ -77,14 +81,16 @@ class MeasuredDifferences:
         done, samples, best = found
         if not is_finite(calls.base):
             return done
-        base = np.atleast_1d(calls.base)
-        calibration = calibrate(x, samples, base, best.value, subject.noise, subject.eps)
+        base = subject.columns.spread(np.atleast_1d(calls.base))
+        noise = None if subject.noise is None else subject.columns.spread(subject.noise)
+        calibration = calibrate(x, samples, base, best.value, noise, subject.eps)
         while len(ladder := calibration.unclear(samples)):
             more = self._sampler.ladder(x, calls, samples, ladder, "calibration")
             if more is None:
                 return None
             samples = more
-            calibration = calibrate(x, samples, base, best.value, subject.noise, subject.eps)
+            calibration = calibrate(x, samples, base, best.value, noise, subject.eps)
+        self._columns = subject.columns
         self._schedule.renew(calibration, done.derivative)
         return done._replace(n_evaluations=calls.n_evaluations, n_rounds=calls.n_rounds, failures=tuple(calls.failures))
 
@@ -97,13 +103,14 @@ class MeasuredDifferences:
                 return False
         elif calls.base is None and calls.round(nowhere, "calibration", with_base=True) is None:
             return False
-        base, box = np.atleast_1d(calls.base), subject.box(x)
+        columns, room = subject.columns, subject.room(x)
+        base = columns.spread(np.atleast_1d(calls.base))
         assert subject.noise is not None
-        level = np.broadcast_to(subject.noise, base.shape)
+        level = np.broadcast_to(columns.spread(subject.noise), base.shape)
         search = (
-            rules.more_wild(x, base, level, box)
+            rules.more_wild(x, base, level, room)
             if subject.options.measures == "more_wild"
-            else rules.shi(x, base, level, box, central=schedule.method == "central")
+            else rules.shi(x, base, level, room, central=schedule.method == "central")
         )
         try:
             coordinate, shift = next(search)
@@ -111,13 +118,14 @@ class MeasuredDifferences:
                 values = self._sampler.shifted(x, calls, coordinate, shift, "calibration")
                 if values is None:
                     return False
-                coordinate, shift = search.send(values.reshape(len(values), -1))
+                coordinate, shift = search.send(values)
         except StopIteration as stop:
             h: Vector = stop.value
         size = np.where(h > 0, h, 1.0)[:, None]
         # At the steps of the rules truncation and noise are of the same size.
         calibration = Calibration(
-            x.copy(), h, h, 4 * level / size**2, 3 * level / size**3, np.broadcast_to(level, (x.size, level.size))
+            x.copy(), h, h, 4 * level / size**2, 3 * level / size**3, np.broadcast_to(level, (x.size, level.shape[-1]))
         )
+        self._columns = columns
         schedule.renew(calibration, None)
         return True

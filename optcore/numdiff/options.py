@@ -129,11 +129,6 @@ class NumdiffOptions:
             return
         if isinstance(self.sparsity, str) and self.sparsity != "detect":
             raise InvalidInputError(f"sparsity must be a matrix, 'detect' or None, but is {self.sparsity!r}")
-        if self.method in ("richardson", "auto") or self.measures is not None:
-            raise InvalidInputError(
-                "sparsity goes with plain steps: method 'forward', 'backward', 'central' or 'complex_step', and no "
-                "measured steps"
-            )
 
     @property
     def measures(self) -> str | None:

@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optcore.numdiff.calls import Calls
+from optcore.numdiff.columns import Columns
 from optcore.numdiff.holomorphy import check_point, refuse_if_not_holomorphic
 from optcore.numdiff.recovery import Retries
 from optcore.numdiff.result import Differenced
-from optcore.numdiff.schemes import Plan, Steps, plan_points
+from optcore.numdiff.schemes import Steps
 from optcore.numdiff.subject import Subject
 
 __all__ = ["PlainDifferences", "is_finite"]
@@ -21,11 +22,11 @@ Array = NDArray[np.float64]
 
 
 class PlainDifferences:
-    """Each param is moved by itself, by a known step."""
+    """One batch of points for known steps."""
 
     def __init__(self, subject: Subject) -> None:
         self._subject = subject
-        self.is_checked = subject.options.method != "complex_step"
+        self._is_checked = subject.options.method != "complex_step"
 
     def derivative(self, x: Vector, calls: Calls, *, ask_value: bool) -> Differenced | None:
         """By the method and the steps of the options."""
@@ -35,52 +36,59 @@ class PlainDifferences:
         self, x: Vector, calls: Calls, method: str, measured: Vector | None, *, ask_value: bool
     ) -> Differenced | None:
         """By any method of one round; with measured steps, shape (n,), where they are given."""
-        subject = self._subject
-        steps, box = subject.steps(x, method, measured), subject.box(x)
-        plan = plan_points(x, steps, box)
+        subject, columns = self._subject, self._subject.columns
+        steps, room = subject.steps(x, method, measured), subject.room(x)
+        plan = columns.plan(x, steps, room)
         points, more = plan.points, ("", 0)
-        if not self.is_checked:
-            check = check_point(x, subject.scale(x), box, subject.eps)
+        if not self._is_checked:
+            check = check_point(x, subject.scale(x), room, subject.eps)
             points, more = np.concatenate([points, check[None]]), ("check", 1)
-        with_base = ask_value or plan.needs_base or not self.is_checked
+        with_base = ask_value or plan.needs_base or not self._is_checked
         values = calls.round(points, "differences", with_base=with_base, more=more)
         if values is None:
             return None
         if subject.notice_precision():
             # Steps for double precision vanish in its rounding. Once is enough to learn that.
             return self.take(x, calls, method, measured, ask_value=ask_value)
-        derivative = _assemble(plan, values[: len(plan.points)], calls.base)
-        if not self.is_checked:
-            refuse_if_not_holomorphic(check.real - x, calls.base, values[-1], derivative, subject.eps)
-            self.is_checked = True
+        derivative = _assemble(columns, plan, values[: len(plan.points)], calls.base)
+        if not self._is_checked:
+            matrix = columns.matrix(derivative)
+            refuse_if_not_holomorphic(check.real - x, calls.base, values[-1], matrix, subject.eps)
+            self._is_checked = True
         if subject.recovers and not is_finite(derivative):
-            calls.note_failures(plan.points, plan.coordinate, values)
-            return self.recover(x, calls, steps, derivative)
+            calls.note_failures(plan.points, plan.coordinate, values[: len(plan.points)])
+            return self._recover(x, calls, steps, derivative)
         return Differenced(calls.base, derivative, steps, calls.n_evaluations, calls.n_rounds)
 
-    def recover(self, x: Vector, calls: Calls, steps: Steps, derivative: Array) -> Differenced | None:
-        """Take the columns that are not finite from other points, as far as there are any."""
-        columns = np.atleast_2d(derivative)
-        bad = np.flatnonzero(~np.isfinite(columns).all(axis=0))
+    def _recover(self, x: Vector, calls: Calls, steps: Steps, derivative: Array) -> Differenced | None:
+        """Take the columns that are not finite from other points, as far as there are any.
+
+        Columns that were moved together are first tried together, then one by one: any of them may be to blame.
+        """
+        columns: Columns | None = self._subject.columns
+        assert columns is not None
+        room = self._subject.room(x)
         h, scheme = steps.h.copy(), steps.scheme.astype("<U10")
-        box = self._subject.box(x)
-        retries = Retries(x, steps, bad, box)
-        is_open = set(map(int, bad))
-        while is_open and is_finite(calls.base) and (attempt := retries.next(is_open)) is not None:
-            plan = plan_points(x, attempt, box)
-            values = calls.round(plan.points, "differences", with_base=plan.needs_base)
-            if values is None:
-                return None
-            calls.note_failures(plan.points, plan.coordinate, values)
-            again = np.atleast_2d(_assemble(plan, values, calls.base))
-            tried = np.flatnonzero(attempt.h)
-            good = tried[np.isfinite(again[:, tried]).all(axis=0)]
-            columns[:, good], h[good], scheme[good] = again[:, good], attempt.h[good], attempt.scheme[good]
-            is_open -= set(map(int, good))
+        is_open = set(map(int, columns.bad(derivative)))
+        again = False
+        while columns is not None and is_open:
+            retries = Retries(x, steps, sorted(is_open), room, again=again)
+            while is_open and is_finite(calls.base) and (attempt := retries.next(is_open)) is not None:
+                plan = columns.plan(x, attempt, room)
+                values = calls.round(plan.points, "differences", with_base=plan.needs_base)
+                if values is None:
+                    return None
+                calls.note_failures(plan.points, plan.coordinate, values)
+                found = _assemble(columns, plan, values, calls.base)
+                good = np.setdiff1d(np.flatnonzero(attempt.h), columns.bad(found))
+                columns.put(derivative, found, good)
+                h[good], scheme[good] = attempt.h[good], attempt.scheme[good]
+                is_open -= set(map(int, good))
+            columns, again = columns.alone(), True
         scheme[list(is_open)] = "failed"
         return Differenced(
             calls.base,
-            columns.reshape(derivative.shape),
+            derivative,
             Steps(h, scheme),
             calls.n_evaluations,
             calls.n_rounds,
@@ -88,12 +96,10 @@ class PlainDifferences:
         )
 
 
-def _assemble(plan: Plan, values: NDArray[Any], base: Any) -> Array:
-    if not len(values):  # every coordinate is fixed
-        return np.zeros((*np.shape(base), plan.base_weight.size))
+def _assemble(columns: Columns, plan: Any, values: NDArray[Any], base: Any) -> Array:
     if values.dtype.kind == "c":
-        return plan.derivative(values.imag, None if base is None else np.real(base))
-    return plan.derivative(values, base)
+        return columns.derivative(plan, values.imag, None if base is None else np.real(base))
+    return columns.derivative(plan, values, base)
 
 
 def is_finite(values: Any) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from optcore.bounds import FlatBounds
 from optcore.numdiff.schemes import Steps
 
-__all__ = ["attempts", "fits"]
+__all__ = ["Retries", "attempts", "fits"]
 
 Vector = NDArray[np.float64]
 
@@ -28,8 +28,8 @@ _ALTERNATIVES = {
 }
 
 
-def attempts(scheme: str, h: float) -> Iterator[tuple[str, float]]:
-    """Formulas and signed steps to try instead of `scheme` with step h, in order.
+def attempts(scheme: str, h: float, *, again: bool = False) -> Iterator[tuple[str, float]]:
+    """Formulas and signed steps to try instead of `scheme` with step h, in order; with `again` that comes first.
 
     >>> [(name, step) for name, step in attempts("forward", 1.0)]
     [('backward', -1.0), ('forward', 0.125), ('backward', -0.125), ('forward', 0.015625), ('backward', -0.015625)]
@@ -37,7 +37,7 @@ def attempts(scheme: str, h: float) -> Iterator[tuple[str, float]]:
     for shrink in range(N_SIZES):
         size = abs(h) * SHRINK**shrink
         for name in _ALTERNATIVES[scheme]:
-            if shrink or name != scheme:
+            if again or shrink or name != scheme:
                 yield name, -size if name.startswith("backward") else size
 
 
@@ -55,12 +55,13 @@ class Retries:
         steps: what failed.
         bad: coordinates that failed.
         bounds: no point leaves them.
+        again: what failed is tried once more: then other params were moved too.
     """
 
-    def __init__(self, x: Vector, steps: Steps, bad: NDArray[np.intp], bounds: FlatBounds) -> None:
+    def __init__(self, x: Vector, steps: Steps, bad: Sequence[int], bounds: FlatBounds, *, again: bool) -> None:
         self._x = x
         self._up, self._down = bounds.upper - x, x - bounds.lower
-        self._left = {int(i): attempts(str(steps.scheme[i]), float(steps.h[i])) for i in bad}
+        self._left = {i: attempts(str(steps.scheme[i]), float(steps.h[i]), again=again) for i in bad}
 
     def next(self, open_coordinates: set[int]) -> Steps | None:
         """One attempt for each coordinate that has one left; the others are fixed. None: there are none."""

@@ -47,12 +47,13 @@ def shi(x: Vector, base: Vector, noise: Vector, bounds: FlatBounds, *, central: 
     """Steps of forward or central differences by bisection on the ratio of truncation to noise.
 
     Forward: r(h) = |f(x + 4h) - 4 f(x + h) + 3 f(x)| / (8 noise); central: r(h) = |f(x + 3h) - 3 f(x + h) +
-    3 f(x - h) - f(x - 3h)| / (8 noise); accepted between 1.5 and 6. Several values: the harmonic mean of the ratios.
+    3 f(x - h) - f(x - 3h)| / (8 noise); accepted between 1.5 and 6. Several values: the root of the mean square
+    of the ratios of those that a param enters.
 
     Args:
         x: shape (n,).
-        base: value there, shape (m,).
-        noise: level of noise, shape (m,); above 0.
+        base: value there, shape (m,), or (n, m) where params enter different values.
+        noise: level of noise, like base; above 0.
         bounds: no point leaves them; where central steps don't fit, the forward rule decides.
         central: whether steps of central differences are wanted.
 
@@ -64,6 +65,7 @@ def shi(x: Vector, base: Vector, noise: Vector, bounds: FlatBounds, *, central: 
     """
     n = x.size
     sigma = float(np.exp(np.mean(np.log(noise))))
+    base, noise = (np.broadcast_to(each, (n, each.shape[-1])) for each in (base, noise))
     up, down = bounds.upper - x, x - bounds.lower
     sign = np.where(up >= down, 1.0, -1.0)
     reach, factor = (3.0, 3.0) if central else (4.0, 4.0)
@@ -85,9 +87,12 @@ def shi(x: Vector, base: Vector, noise: Vector, bounds: FlatBounds, *, central: 
             combined = f[2] - 3 * f[0] + 3 * f[1] - f[3]
         else:
             f = yield from asked.get(i, np.stack([sign[i] * h, 4 * sign[i] * h]))
-            combined = f[1] - 4 * f[0] + 3 * base
+            combined = f[1] - 4 * f[0] + 3 * base[i]
         with np.errstate(all="ignore"):
-            ratio = 1 / np.mean(1 / (np.abs(combined) / (8 * noise)), axis=1)
+            # Values that a param doesn't enter have nothing to say.
+            enters = (f != base[i]).any(axis=0)
+            squares = np.sum((combined / (8 * noise[i])) ** 2, axis=1, where=enters)
+            ratio = np.sqrt(squares / np.maximum(enters.sum(axis=1), 1))
         broken = ~np.isfinite(f).all(axis=(0, 2))
         ratio = np.where(broken, np.inf, ratio)
         short, long = ratio < LOW, ratio > HIGH
@@ -110,8 +115,8 @@ def more_wild(x: Vector, base: Vector, noise: Vector, bounds: FlatBounds) -> Sea
 
     Args:
         x: shape (n,).
-        base: value there, shape (m,); the entry with the largest second difference decides.
-        noise: level of noise, shape (m,); above 0.
+        base: value there, shape (m,) or (n, m); the entry with the largest second difference decides.
+        noise: level of noise, like base; above 0.
         bounds: no point leaves them.
 
     Returns:
@@ -126,20 +131,22 @@ def more_wild(x: Vector, base: Vector, noise: Vector, bounds: FlatBounds) -> Sea
     cap = np.maximum(up, down) / 2
     asked = _Asked()
     sigma = float(np.max(noise))
+    base, noise = (np.broadcast_to(each, (n, each.shape[-1])) for each in (base, noise))
 
     def curvature(i: NDArray[np.intp], h: Vector) -> Generator[Request, Array, tuple[Vector, Any]]:
         two_sided = (h <= up[i]) & (h <= down[i])
         f = yield from asked.get(i, np.stack([sign[i] * h, np.where(two_sided, -sign[i] * h, 2 * sign[i] * h)]))
         first, second = f
-        middle = np.where(two_sided[:, None], base, first)
-        ends = np.where(two_sided[:, None], first, base)
+        origin = base[i]
+        middle = np.where(two_sided[:, None], origin, first)
+        ends = np.where(two_sided[:, None], first, origin)
         delta = np.abs(ends - 2 * middle + second)
         delta = np.where(np.isfinite(delta), delta, np.inf)
-        at = np.arange(len(i)), np.argmax(delta / noise, axis=1)
+        at = np.arange(len(i)), np.argmax(delta / noise[i], axis=1)
         size = np.maximum(np.abs(first[at]), np.abs(second[at]))
-        change = np.maximum(np.abs(first[at] - base[at[1]]), np.abs(second[at] - base[at[1]]))
-        clear = delta[at] >= 100 * noise[at[1]]
-        near = change <= 0.1 * np.maximum(np.abs(base[at[1]]), size)
+        change = np.maximum(np.abs(first[at] - origin[at]), np.abs(second[at] - origin[at]))
+        clear = delta[at] >= 100 * noise[i][at]
+        near = change <= 0.1 * np.maximum(np.abs(origin[at]), size)
         return delta[at] / h**2, clear & near
 
     free = np.flatnonzero(cap > 0)

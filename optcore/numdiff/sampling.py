@@ -43,19 +43,23 @@ class Sampler:
         if values is None:
             return None
         if calls.failures and not subject.recovers:
-            coordinate, _, reason = calls.failures[0]
-            raise InvalidFunctionError(
-                f"the function gave {reason} where {subject.converter.names[coordinate]!r} was moved for the numerical "
-                "derivative; on_failure='recover' looks for other points"
-            )
+            self._refuse(calls)
         if subject.function.is_single:
             subject.eps = max(subject.eps, EPS_SINGLE)
-        m = max(1, np.size(calls.base))
-        up = np.full((*ladder.shape, m), np.nan)
+        up = np.full((*ladder.shape, values.shape[1]), np.nan)
         down = up.copy()
         for half, k in ((up, np.flatnonzero(side == 1)), (down, np.flatnonzero(side == -1))):
-            half[row[k], column[k]] = values.reshape(len(values), -1)[k] if len(k) else 0.0
+            half[row[k], column[k]] = values[k]
         return samples.with_values(ladder, up, down)
+
+    def _refuse(self, calls: Calls) -> None:
+        coordinate, _, reason = calls.failures[0]
+        names = self._subject.converter.names
+        moved = f"{names[coordinate]!r} was" if coordinate >= 0 else "the params of one colour were"
+        raise InvalidFunctionError(
+            f"the function gave {reason} where {moved} moved for the numerical derivative; on_failure='recover' looks "
+            "for other points"
+        )
 
     def shifted(
         self,
@@ -67,20 +71,33 @@ class Sampler:
         *,
         first: bool = False,
     ) -> Array | None:
-        """Values at x + shift e_i, shape (k, ...); in the first round those that tell the noise come along."""
-        box = self._subject.box(x)
-        points = np.tile(x, (len(coordinate), 1))
-        points[np.arange(len(coordinate)), coordinate] += shift
-        points = np.clip(points, box.lower, box.upper)
-        if first and self.estimates_noise and self._subject.noise is None:
+        """Values at x + shift e_i, as far as i enters them, shape (r, d).
+
+        Args:
+            x: shape (n,).
+            calls: makes them.
+            coordinate: shape (r,).
+            shift: shape (r,).
+            purpose: of the calls.
+            first: in the first round of a derivative points come along that tell the noise.
+
+        Returns:
+            None if a call failed and failures are to be survived.
+        """
+        subject, box = self._subject, self._subject.box(x)
+        moves = subject.columns.moves(x, coordinate, shift)
+        points = np.clip(moves.points, box.lower, box.upper)
+        if first and self.estimates_noise and subject.noise is None:
             values = self.search_noise(x, calls, points, purpose)
         else:
             values = calls.round(points, purpose, with_base=first)
         if values is None:
             return None
-        k = len(coordinate)
-        calls.note_failures(points, coordinate, values[:k])
-        return np.asarray(values[:k], dtype=np.float64)
+        k = len(points)
+        if not k:  # every param is fixed
+            return np.empty((0, max(1, np.size(calls.base))))
+        calls.note_failures(points, moves.coordinate, values[:k])
+        return subject.columns.read(moves, np.asarray(values[:k], dtype=np.float64))
 
     def search_noise(self, x: Vector, calls: Calls, others: Array, purpose: str) -> NDArray[Any] | None:
         """Estimate the noise; its first round has other points with it, whose values are returned."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import functools
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,21 +11,22 @@ from numpy.typing import NDArray
 
 from optcore.bounds import FlatBounds
 from optcore.errors import InvalidInputError
+from optcore.numdiff.colouring import colour
 from optcore.numdiff.schemes import Steps
 
-__all__ = ["CompressedPlan", "Pattern", "colour", "plan_colours", "read_pattern", "refuse_numbers"]
+__all__ = ["CompressedPlan", "Pattern", "plan_colours", "read_pattern", "refuse_numbers"]
 
 Vector = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pattern:
     """Where a jacobian may differ from zero.
 
     Attributes:
-        rows: row of each entry, shape (nnz,).
-        columns: column of each entry, shape (nnz,).
+        rows: row of each entry, shape (nnz,); those of a column follow each other.
+        columns: column of each entry, shape (nnz,), increasing.
         shape: (m, n).
         colours: shape (n,); columns of one colour share no row.
     """
@@ -52,108 +53,62 @@ class Pattern:
         """How many columns of different colour there are: evaluations of one round."""
         return int(self.colours.max(initial=-1)) + 1
 
+    @functools.cached_property
+    def counts(self) -> Indices:
+        """Number of entries of each column, shape (n,)."""
+        return np.bincount(self.columns, minlength=self.shape[1])
 
-def read_pattern(given: Any, n: int) -> Pattern:
+    @functools.cached_property
+    def places(self) -> Indices:
+        """Where in its column each entry is, shape (nnz,)."""
+        return np.arange(len(self.columns)) - (np.cumsum(self.counts) - self.counts)[self.columns]
+
+    @functools.cached_property
+    def slots(self) -> Indices:
+        """The rows of each column, shape (n, d), repeated where a column has fewer than d; 0 where it has none."""
+        first = np.cumsum(self.counts) - self.counts
+        index = first[:, None] + np.arange(max(1, self.counts.max(initial=0))) % np.maximum(self.counts, 1)[:, None]
+        padded = np.append(self.rows, 0)
+        return np.where(self.counts[:, None] > 0, padded[np.minimum(index, len(self.rows))], 0)
+
+    def one_by_one(self) -> Pattern:
+        """The same with a colour for each column."""
+        return replace(self, colours=np.arange(self.shape[1]))
+
+
+def read_pattern(given: Any, n: int, free: Indices | None = None) -> Pattern:
     """A pattern from a scipy sparse matrix or an array, by what differs from zero.
 
     Args:
         given: shape (m, n).
-        n: number of params.
+        n: number of params, those that are fixed included.
+        free: positions of those that are not, to which the pattern is restricted; None: all.
 
     Raises:
         InvalidInputError: it isn't a matrix with n columns.
     """
     shape = np.shape(given)
     if len(shape) != 2 or shape[1] != n:
+        of_these = "" if free is None else f", of which {n - len(free)} are fixed: their columns are left out here"
+        advice = "; it looks transposed" if len(shape) == 2 and shape[0] == n else ""
         raise InvalidInputError(
             f"sparsity must be a matrix with one column for each of the {n} params, 'detect' or None, but has the "
-            f"shape {shape}"
+            f"shape {shape}{of_these}{advice}"
         )
+    m = int(shape[0])
     if hasattr(given, "tocoo"):
         coordinates = given.tocoo()
         used = coordinates.data != 0
-        rows, columns = coordinates.row[used], coordinates.col[used]
+        rows, columns = coordinates.row[used].astype(np.int64), coordinates.col[used].astype(np.int64)
     else:
         rows, columns = np.nonzero(np.asarray(given))
-    entries = np.unique(np.stack([columns, rows]).astype(np.intp), axis=1)
-    return Pattern(entries[1], entries[0], (int(shape[0]), n), colour(entries[1], entries[0], n))
-
-
-def colour(rows: Indices, columns: Indices, n: int) -> Indices:
-    """Colours of columns such that columns of one colour share no row.
-
-    Greedy, in three orders (as they come, most neighbours first, fewest last), of which the best is taken. See
-    Curtis, Powell & Reid (1974) for the idea, Coleman & More (1983), SIAM J. Numer. Anal. 20(1), for the orders.
-
-    Args:
-        rows: row of each entry, shape (nnz,).
-        columns: column of each entry, shape (nnz,).
-        n: number of columns.
-
-    Returns:
-        Shape (n,), counted from 0.
-
-    >>> colour(np.array([0, 0, 1, 1, 2]), np.array([0, 1, 1, 2, 2]), 3).tolist()
-    [0, 1, 0]
-    """
-    neighbours = _neighbours(rows, columns, n)
-    degree = [len(others) for others in neighbours]
-    orders = [
-        range(n),
-        sorted(range(n), key=lambda i: -degree[i]),
-        _smallest_last(neighbours, degree),
-    ]
-    return min((_greedy(neighbours, order) for order in orders), key=lambda colours: colours.max(initial=0))
-
-
-def _neighbours(rows: Indices, columns: Indices, n: int) -> list[set[int]]:
-    """For each column those that share a row with it."""
-    in_row: dict[int, list[int]] = {}
-    for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
-        in_row.setdefault(row, []).append(column)
-    neighbours: list[set[int]] = [set() for _ in range(n)]
-    for together in in_row.values():
-        for column in together:
-            neighbours[column].update(together)
-    for column, others in enumerate(neighbours):
-        others.discard(column)
-    return neighbours
-
-
-def _smallest_last(neighbours: list[set[int]], degree: list[int]) -> list[int]:
-    """Remove the column with the fewest neighbours left, again and again; the last removed comes first."""
-    left = degree.copy()
-    buckets: list[set[int]] = [set() for _ in range(max(left, default=0) + 1)]
-    for column, size in enumerate(left):
-        buckets[size].add(column)
-    order: list[int] = []
-    removed = [False] * len(left)
-    lowest = 0
-    while len(order) < len(left):
-        while not buckets[lowest]:
-            lowest += 1
-        column = min(buckets[lowest])  # whichever, but always the same
-        buckets[lowest].remove(column)
-        removed[column] = True
-        order.append(column)
-        for other in neighbours[column]:
-            if not removed[other]:
-                buckets[left[other]].remove(other)
-                left[other] -= 1
-                buckets[left[other]].add(other)
-        lowest = max(lowest - 1, 0)
-    return order[::-1]
-
-
-def _greedy(neighbours: list[set[int]], order: Iterable[int]) -> Indices:
-    colours = [-1] * len(neighbours)
-    for column in order:
-        taken = {colours[other] for other in neighbours[column]}
-        chosen = 0
-        while chosen in taken:
-            chosen += 1
-        colours[column] = chosen
-    return np.array(colours, dtype=np.intp)
+    if free is not None:
+        position = np.full(n, -1)
+        position[free] = np.arange(len(free))
+        kept = position[columns] >= 0
+        rows, columns, n = rows[kept], position[columns[kept]], len(free)
+    columns, rows = np.divmod(np.unique(columns * max(m, 1) + rows), max(m, 1))
+    return Pattern(rows, columns, (m, n), colour(rows, columns, n))
 
 
 def refuse_numbers(ndim: int) -> None:
@@ -170,15 +125,20 @@ class CompressedPlan:
     """Points that move all columns of a colour at once, and the formula for the entries.
 
     Attributes:
-        points: shape (k, n); first one for each colour, then, for second-order formulas, a second one for each.
+        points: shape (k, n); first one for each colour of which a column is moved, then, for second-order formulas, a
+            second one for each.
+        coordinate: shape (k,): the column that a point moves; -1 where there are several.
         pattern: the entries.
         steps: of the columns.
+        first: shape (n,): the first point of each column.
         span: distance of the two points of central differences, shape (n,).
     """
 
     points: NDArray[Any]
+    coordinate: Indices
     pattern: Pattern
     steps: Steps
+    first: Indices
     span: Vector
 
     @property
@@ -186,39 +146,45 @@ class CompressedPlan:
         """Whether the value at x is part of the formula."""
         return bool(np.isin(self.steps.scheme, ("forward", "backward", "forward_3", "backward_3")).any())
 
-    def entries(self, values: NDArray[Any], base: Any) -> Vector:
+    def derivative(self, values: NDArray[Any], base: Any) -> Vector:
         """The entries of the jacobian, shape (nnz,).
 
         Args:
-            values: shape (k, m); complex for complex steps.
-            base: shape (m,).
+            values: shape (k, m); the imaginary parts for complex steps.
+            base: shape (m,), or None where it isn't needed.
 
         Raises:
             InvalidInputError: the function has another number of values than the pattern has rows.
         """
-        m = self.pattern.shape[0]
-        refuse_numbers(values.ndim - 1)
-        if values.shape[1:] != (m,):
-            raise InvalidInputError(f"sparsity has {m} rows, but the function returned {values.shape[1]} values")
+        check_rows(self.pattern, values if base is None else np.asarray(base)[None])
         rows, columns = self.pattern.rows, self.pattern.columns
-        colours = self.pattern.colours[columns]
-        scheme, h = self.steps.scheme[columns], self.steps.h[columns]
+        if not len(values):
+            return np.zeros(len(rows))
+        half = len(values) - 1 if len(values) == 1 else self.first.max() + 1
+        scheme, h, at = self.steps.scheme[columns], self.steps.h[columns], self.first[columns]
         safe = np.where(h == 0, 1.0, h)
-        first = values[colours, rows]
+        value = values[at, rows]
         with np.errstate(invalid="ignore"):
-            if values.dtype.kind == "c":
-                entries = first.imag / safe
+            if (self.steps.scheme == "complex_step").any():
+                entries = value / safe
             else:
-                origin = np.zeros(m) if base is None else np.asarray(base)
-                second = (
-                    values[colours + self.pattern.n_colours, rows] if len(values) > self.pattern.n_colours else first
-                )
-                three = (2.0 * (first - origin[rows]) - 0.5 * (second - origin[rows])) / safe
-                one = (first - origin[rows]) / safe
-                central = (first - second) / self.span[columns]
-                is_three = np.char.endswith(scheme, "_3")
-                entries = np.where(scheme == "central", central, np.where(is_three, three, one))
+                origin = 0.0 if base is None else np.asarray(base)[rows]
+                second = values[at + half, rows] if len(values) > half else value
+                three = (2.0 * (value - origin) - 0.5 * (second - origin)) / safe
+                central = (value - second) / self.span[columns]
+                is_three = (scheme == "forward_3") | (scheme == "backward_3")
+                entries = np.where(scheme == "central", central, np.where(is_three, three, (value - origin) / safe))
         return np.where(h == 0, 0.0, entries)
+
+
+def check_rows(pattern: Pattern, values: NDArray[Any]) -> None:
+    """Raise where the function, of values of shape (k, ...), has another number of them than the pattern has rows."""
+    if not len(values):
+        return
+    refuse_numbers(values.ndim - 1)
+    m = pattern.shape[0]
+    if values.shape[1:] != (m,):
+        raise InvalidInputError(f"sparsity has {m} rows, but the function returned {values.shape[1]} values")
 
 
 def plan_colours(x: Vector, steps: Steps, bounds: FlatBounds, pattern: Pattern) -> CompressedPlan:
@@ -226,24 +192,30 @@ def plan_colours(x: Vector, steps: Steps, bounds: FlatBounds, pattern: Pattern) 
 
     Args:
         x: shape (n,).
-        steps: what the columns would be moved by one by one.
+        steps: what the columns would be moved by one by one; colours of which none is moved have no points.
         bounds: no point leaves them.
         pattern: the pattern and its colours.
     """
     scheme, h = steps.scheme, steps.h
     is_complex = bool((scheme == "complex_step").any())
-    own = np.arange(x.size)
-    points: NDArray[Any] = np.tile(x.astype(np.complex128 if is_complex else np.float64), (pattern.n_colours, 1))
+    moved = np.flatnonzero(h)
+    used, row = np.unique(pattern.colours[moved], return_inverse=True)
+    k = len(used)
+    first = np.zeros(x.size, dtype=np.intp)
+    first[moved] = row
+    alone = np.where(np.bincount(row, minlength=k) == 1, np.bincount(row, moved, minlength=k).astype(np.intp), -1)
+    points: NDArray[Any] = np.tile(x.astype(np.complex128 if is_complex else np.float64), (k, 1))
     if is_complex:
-        points[pattern.colours, own] += 1j * h
-        return CompressedPlan(points, pattern, steps, np.ones(x.size))
-    points[pattern.colours, own] += h
+        points[row, moved] += 1j * h[moved]
+        return CompressedPlan(points, alone, pattern, steps, first, np.ones(x.size))
+    points[row, moved] += h[moved]
     blocks = [points]
-    central, three = scheme == "central", np.char.endswith(scheme, "_3")
+    central, three = scheme == "central", (scheme == "forward_3") | (scheme == "backward_3")
     if central.any() or three.any():
-        second = np.tile(x, (pattern.n_colours, 1))
-        second[pattern.colours, own] += np.where(central, -h, np.where(three, 2 * h, 0.0))
+        second = np.tile(x, (k, 1))
+        second[row, moved] += np.where(central, -h, np.where(three, 2 * h, 0.0))[moved]
         blocks.append(second)
+        alone = np.concatenate([alone, alone])
     stacked = np.clip(np.concatenate(blocks), bounds.lower, bounds.upper)
     span = np.where(central, (x + h) - (x - h), 1.0)
-    return CompressedPlan(stacked, pattern, steps, np.where(span == 0, 1.0, span))
+    return CompressedPlan(stacked, alone, pattern, steps, first, np.where(span == 0, 1.0, span))

@@ -11,6 +11,7 @@ from optcore.bounds import FlatBounds
 from optcore.errors import InvalidInputError
 from optcore.functions import FlatFun
 from optcore.numdiff.calls import Calls
+from optcore.numdiff.columns import Columns, Singly
 from optcore.numdiff.options import NumdiffOptions
 from optcore.numdiff.schemes import Steps, choose_steps, default_scale, relative_step
 from optcore.tree import Converter
@@ -35,6 +36,7 @@ class Subject:
         noise: level of noise, shape (1,) or (m,); None: rounding, or not yet known.
         first_step: absolute steps that were asked for, shape (n,), NaN for those that were not; None: none was.
         typical: typical size of params, likewise.
+        columns: how params are moved.
     """
 
     def __init__(self, function: FlatFun, converter: Converter, bounds: FlatBounds, options: NumdiffOptions) -> None:
@@ -49,6 +51,7 @@ class Subject:
         given = None if isinstance(options.step_size, str) else options.step_size
         self.first_step = _positive(converter, given, "step_size")
         self.typical = _positive(converter, options.typical_x, "typical_x")
+        self.columns: Columns = Singly()
         self._factor = converter.flatten_partial(options.scaling_factor, default=1.0, what="scaling_factor")
 
     def box(self, x: Vector) -> FlatBounds:
@@ -57,6 +60,10 @@ class Subject:
         if not bounds.any or bounds.contain(x):
             return bounds
         return FlatBounds(np.minimum(bounds.lower, x), np.maximum(bounds.upper, x))
+
+    def room(self, x: Vector) -> FlatBounds:
+        """The same for points of differences, without those that can't tell anything."""
+        return self.columns.room(x, self.box(x))
 
     def scale(self, x: Vector) -> Vector:
         """The size of params that default steps are relative to, shape (n,)."""
@@ -71,7 +78,7 @@ class Subject:
             h = relative_step(method, self.eps) * self._factor * self.scale(x)
             if self.first_step is not None:
                 h = np.where(np.isnan(self.first_step), h, self.first_step)
-        steps = choose_steps(method, x, h, self.box(x))
+        steps = choose_steps(method, x, h, self.room(x))
         if not steps.h.all():
             self._refuse_vanishing(x, h, steps)
         return steps

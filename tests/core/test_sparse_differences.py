@@ -6,7 +6,8 @@ import scipy.optimize
 import scipy.sparse
 
 import optcore as om
-from optcore.numdiff.sparse import colour, read_pattern
+from optcore.numdiff.colouring import colour
+from optcore.numdiff.sparse import read_pattern
 from tests.core.counting import Counted
 from tests.core.derivative_suite import exact
 
@@ -156,6 +157,123 @@ def test_minimize_uses_colours_and_gets_the_same_result(n_cores):
     assert sparse.fun < 1e-15
 
 
+# rounds --------------------------------------------------------------------------------------------------------------
+
+#: Methods of several rounds: norm-wise error that they reach on this function, and whether their error is a bound.
+ROUNDS = {
+    "richardson": ({"method": "richardson"}, 1e-12, True),
+    "richardson at a noise": ({"method": "richardson", "noise": 1e-10}, 1e-8, True),
+    "richardson, noise estimated": ({"method": "richardson", "noise": "estimate"}, 1e-12, True),
+    "auto": ({"method": "auto"}, 1e-6, False),
+    "calibrated": ({"step_size": "calibrated"}, 1e-6, False),
+    "calibrated backward": ({"method": "backward", "step_size": "calibrated"}, 1e-6, False),
+    "calibrated central": ({"method": "central", "step_size": "calibrated"}, 1e-9, False),
+    "noise": ({"noise": 1e-14}, 1e-6, False),
+    "noise estimated": ({"method": "central", "noise": "estimate"}, 1e-9, False),
+    "shi": ({"step_size": "shi"}, 1e-6, False),
+    "shi central": ({"method": "central", "step_size": "shi"}, 1e-9, False),
+    "more_wild": ({"step_size": "more_wild"}, 1e-6, False),
+}
+
+
+@pytest.mark.parametrize("name", ROUNDS)
+def test_methods_of_several_rounds_cost_colours_times_rounds_and_keep_their_bounds(name):
+    """Tridiagonal: no round of these has more than four steps a param, symmetric: 8 points a colour and the noise."""
+    kwargs, tol, is_bound = ROUNDS[name]
+    counted = Counted(wavy)
+    gradient = om.NumericalDerivative(counted.call, X, options=om.NumdiffOptions(sparsity=TRIDIAGONAL, **kwargs))
+    for k, x in enumerate([X, 1.01 * X + 0.01]):
+        before = len(counted)
+        found = gradient(x)
+        assert sum(found.n_evaluations.values()) == len(counted) - before <= found.n_rounds * 8 * 3 + 1 + 24
+        truth = exact(wavy, x)
+        assert found.derivative.nnz == TRIDIAGONAL.nnz
+        wrong = np.abs(found.derivative.toarray() - truth)
+        assert wrong.max() <= tol * np.abs(truth).max()
+        if is_bound:
+            assert (wrong <= found.error.toarray()).all()
+            assert found.error.nnz == TRIDIAGONAL.nnz
+        elif kwargs.get("step_size") != "shi":  # where one ratio serves several values
+            entries = TRIDIAGONAL.toarray() > 0
+            assert np.mean(wrong[entries] <= found.error.toarray()[entries]) > 0.95
+        if k and not is_bound:  # the steps are kept
+            assert sum(found.n_evaluations.values()) == (6 + 1 if "central" in name or name == "noise estimated" else 4)
+
+
+def wavy(x):
+    """Values with different curvatures, sizes and cancellation; tridiagonal."""
+    padded = np.concatenate([x[:1] * 0, x, x[:1] * 0])
+    scale = 10.0 ** np.linspace(-2, 3, x.size)
+    return np.sin(x) * scale + np.exp(padded[:-2]) * x - 3.0 * padded[2:] ** 3 + 1e3
+
+
+@pytest.mark.parametrize(
+    "kwargs", [{"method": "richardson"}, {"step_size": "calibrated", "method": "central"}], ids=str
+)
+def test_several_rounds_give_with_a_pattern_what_they_give_without(kwargs):
+    """Steps are chosen by what a column moves, so that they may differ a little where zeros are no entries."""
+    sparse = om.first_derivative(wavy, X, sparsity=TRIDIAGONAL, **kwargs)
+    dense = om.first_derivative(wavy, X, **kwargs)
+    scale = np.abs(dense.derivative).max(axis=1, keepdims=True)
+    assert (np.abs(sparse.derivative.toarray() - dense.derivative) <= 1e-11 * scale).all()
+    assert sum(sparse.n_evaluations.values()) < sum(dense.n_evaluations.values()) / 4
+
+
+@pytest.mark.parametrize(
+    "kwargs", [{"method": "richardson"}, {"step_size": "calibrated"}, {"step_size": "shi"}], ids=str
+)
+def test_several_rounds_stay_within_bounds_and_leave_fixed_and_idle_columns_out(kwargs):
+    lower, upper = np.full(N, -2.0), np.full(N, 2.0)
+    lower[::3], upper[1::3] = X[::3], X[1::3]
+    lower[5] = upper[5] = X[5]
+    pattern = TRIDIAGONAL.tolil()
+    pattern[:, 10] = 0
+
+    def within(x):
+        assert (lower <= x).all()
+        assert (x <= upper).all()
+        assert x[10] == X[10]
+        return wavy(x)
+
+    found = om.first_derivative(within, X, bounds=om.Bounds(lower, upper), sparsity=pattern, **kwargs)
+    truth = exact(wavy, X)
+    truth[:, [5, 10]] = 0
+    np.testing.assert_allclose(found.derivative.toarray(), truth, rtol=2e-5, atol=2e-5)
+    assert found.scheme["5"] == found.scheme["10"] == "fixed"
+
+
+@pytest.mark.parametrize("kwargs", [{"method": "richardson"}, {"step_size": "calibrated"}], ids=str)
+def test_extrapolation_goes_around_points_without_a_value(kwargs):
+    def fun(x):
+        if x[3] > X[3]:
+            raise ValueError("beyond")
+        return wavy(x)
+
+    found = om.first_derivative(fun, X, sparsity=TRIDIAGONAL, **kwargs)
+    np.testing.assert_allclose(found.derivative.toarray(), exact(wavy, X), rtol=1e-7, atol=1e-7)
+    assert {failure.leaf for failure in found.failures} == {""}  # several were moved
+    with pytest.raises(om.UserFunctionError, match="beyond"):
+        om.first_derivative(fun, X, sparsity=TRIDIAGONAL, **kwargs, on_failure="raise")
+
+
+def test_params_of_one_colour_that_need_different_sides_are_tried_one_by_one():
+    """3 and 6 are of one colour: no point with both moved to one side, or beyond both, has a value."""
+
+    def fun(x):
+        if x[3] > X[3] or x[6] < X[6]:
+            raise ValueError("outside")
+        return broyden(x)
+
+    found = om.first_derivative(fun, X, sparsity=TRIDIAGONAL)
+    np.testing.assert_allclose(found.derivative.toarray(), exact(broyden, X), rtol=1e-6, atol=1e-6)
+    assert (found.scheme["3"], found.scheme["6"]) == ("backward", "forward")
+    marked = om.first_derivative(
+        lambda x: broyden(x) if x[3] == X[3] else broyden(x) * np.nan, X, sparsity=TRIDIAGONAL, on_failure="mark"
+    )
+    assert [name for name, scheme in marked.scheme.items() if scheme == "failed"] == ["3"]
+    assert np.isnan(marked.derivative[2:5, 3]).all()
+
+
 # found patterns ------------------------------------------------------------------------------------------------------
 
 
@@ -213,12 +331,6 @@ def test_a_pattern_that_turns_out_wrong_is_found_again():
 def test_patterns_that_do_not_fit_say_why(sparsity, message):
     with pytest.raises(om.InvalidInputError, match=message):
         om.first_derivative(broyden, X, sparsity=sparsity)
-
-
-@pytest.mark.parametrize("kwargs", [{"method": "richardson"}, {"method": "auto"}, {"step_size": "calibrated"}])
-def test_methods_that_can_not_use_a_pattern_say_so(kwargs):
-    with pytest.raises(om.InvalidInputError, match="sparsity goes with plain steps"):
-        om.NumdiffOptions(sparsity=TRIDIAGONAL, **kwargs)
 
 
 @pytest.mark.parametrize("sparsity", ["detect", np.eye(3)], ids=["detect", "given"])
