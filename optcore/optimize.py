@@ -268,7 +268,8 @@ def _make_differences(
         return None
     from optcore.numdiff.differences import Differences
 
-    return Differences(fun, evaluator, converter, bounds, options, sparse_output=solver.takes_sparse)
+    keeps_sparse = solver.takes_sparse or solver.kind is Kind.SCALAR  # which gets r'J
+    return Differences(fun, evaluator, converter, bounds, options, sparse_output=keeps_sparse)
 
 
 def _make_ledger(collect: bool | Literal["best"] | Memory, n: int, sign: int, bounds: FlatBounds) -> Ledger:

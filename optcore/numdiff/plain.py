@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from optcore.numdiff.calls import Calls
 from optcore.numdiff.columns import Columns
-from optcore.numdiff.holomorphy import check_point, refuse_if_not_holomorphic
+from optcore.numdiff.holomorphy import HolomorphyCheck
 from optcore.numdiff.recovery import Retries
 from optcore.numdiff.result import Differenced
 from optcore.numdiff.schemes import Steps
@@ -26,7 +26,7 @@ class PlainDifferences:
 
     def __init__(self, subject: Subject) -> None:
         self._subject = subject
-        self._is_checked = subject.options.method != "complex_step"
+        self._check = HolomorphyCheck() if subject.options.method == "complex_step" else None
 
     def derivative(self, x: Vector, calls: Calls, *, ask_value: bool) -> Differenced | None:
         """By the method and the steps of the options."""
@@ -40,10 +40,11 @@ class PlainDifferences:
         steps, room = subject.steps(x, method, measured), subject.room(x)
         plan = columns.plan(x, steps, room)
         points, more = plan.points, ("", 0)
-        if not self._is_checked:
-            check = check_point(x, subject.scale(x), room, subject.eps)
-            points, more = np.concatenate([points, check[None]]), ("check", 1)
-        with_base = ask_value or plan.needs_base or not self._is_checked
+        check = self._check if self._check is not None and self._check.is_due else None
+        if check is not None:
+            beside = check.point(x, subject.scale(x), room, subject.eps)
+            points, more = np.concatenate([points, beside[None]]), ("check", 1)
+        with_base = ask_value or plan.needs_base or check is not None
         values = calls.round(points, "differences", with_base=with_base, more=more)
         if values is None:
             return None
@@ -51,10 +52,10 @@ class PlainDifferences:
             # Steps for double precision vanish in its rounding. Once is enough to learn that.
             return self.take(x, calls, method, measured, ask_value=ask_value)
         derivative = _assemble(columns, plan, values[: len(plan.points)], calls.base)
-        if not self._is_checked:
-            matrix = columns.matrix(derivative)
-            refuse_if_not_holomorphic(check.real - x, calls.base, values[-1], matrix, subject.eps)
-            self._is_checked = True
+        if check is not None and not check.passes(
+            x, calls, beside, values[-1], columns.matrix(derivative), room, subject.eps
+        ):
+            return None
         if subject.recovers and not is_finite(derivative):
             calls.note_failures(plan.points, plan.coordinate, values[: len(plan.points)])
             return self._recover(x, calls, steps, derivative)
@@ -97,7 +98,7 @@ class PlainDifferences:
 
 
 def _assemble(columns: Columns, plan: Any, values: NDArray[Any], base: Any) -> Array:
-    if values.dtype.kind == "c":
+    if plan.points.dtype.kind == "c":  # values may be real, of functions that drop the imaginary part
         return columns.derivative(plan, values.imag, None if base is None else np.real(base))
     return columns.derivative(plan, values, base)
 

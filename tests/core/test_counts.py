@@ -103,8 +103,6 @@ NEARNESS = {"nlopt_ags": 0.1, "nlopt_esch": 0.03, "scipy_brute": 6.1 / 11 / 2}
 
 @each_pair
 def test_reaches_the_optimum_and_its_value_is_that_of_its_params(algorithm, source):
-    if (algorithm, source) == ("iminuit_migrad", "complex_step"):
-        pytest.skip("its first gradient is asked for at the optimum, where no difference can confirm a complex step")
     max_evaluations, options = PATIENCE.get(algorithm, (250, {}))
     given, result = run(
         algorithm, source, ellipsoid=True, budget=om.Budget(max_evaluations=max_evaluations), algo_options=options
