@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 import inspect
 import sys
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
@@ -36,7 +36,7 @@ def traced_pattern(function: FlatFun, converter: Converter, x: NDArray[np.float6
         differentiation, TMLR; asdex implements it for JAX.
     """
     params = converter.unflatten(x)
-    if "jax" not in sys.modules or importlib.util.find_spec("asdex") is None:
+    if "jax" not in sys.modules or find_spec("asdex") is None:
         return None
     import jax
     import jax.numpy as jnp

@@ -7,7 +7,7 @@ import scipy.sparse
 
 import optcore as om
 from optcore.numdiff.colouring import colour
-from optcore.numdiff.sparse import read_pattern
+from optcore.numdiff.sparse import Pattern, read_pattern
 from tests.core.counting import Counted
 from tests.core.derivative_suite import exact
 
@@ -272,6 +272,135 @@ def test_params_of_one_colour_that_need_different_sides_are_tried_one_by_one():
     )
     assert [name for name, scheme in marked.scheme.items() if scheme == "failed"] == ["3"]
     assert np.isnan(marked.derivative[2:5, 3]).all()
+
+
+# in an optimization ---------------------------------------------------------------------------------------------------
+
+HUGE = 2000
+
+
+def test_two_thousand_params_go_into_a_sparse_solver_as_a_sparse_matrix(monkeypatch):
+    seen = []
+    real = scipy.optimize.least_squares
+
+    def least_squares(fun, x0, jac, **options):
+        def watched(x):
+            seen.append(jac(x))
+            return seen[-1]
+
+        return real(fun, x0, jac=watched, **options)
+
+    monkeypatch.setattr(scipy.optimize, "least_squares", least_squares)
+    monkeypatch.setattr(Pattern, "dense", None)  # nothing of shape (m, n) is made
+    counted = Counted(broyden)
+    result = om.minimize(
+        om.mark.least_squares(counted.call),
+        np.full(HUGE, -1.0),
+        "scipy_ls_trf",
+        numdiff_options=om.NumdiffOptions(sparsity=tridiagonal(HUGE)),
+    )
+    assert all(isinstance(given, scipy.sparse.csr_array) for given in seen)
+    assert result.fun < 1e-15
+    assert len(counted) == result.n_fun_evals <= 4 * len(seen) + 4
+
+
+@pytest.mark.parametrize("mark", [om.mark.least_squares, om.mark.likelihood], ids=["least_squares", "likelihood"])
+@pytest.mark.parametrize("algorithm", ["scipy_lbfgsb", "scipy_bfgs", "scipy_slsqp"])
+def test_the_gradient_of_a_sum_of_terms_costs_colours_and_one_where_the_terms_are_known(mark, algorithm, monkeypatch):
+    """Chained Rosenbrock: terms of two neighbours each have two colours, however many params there are."""
+    monkeypatch.setattr(Pattern, "dense", None)
+    n = 20
+    pairs = scipy.sparse.diags_array([np.ones(n - 1), np.ones(n - 1)], offsets=[0, 1], shape=(n - 1, n))
+    pattern = scipy.sparse.vstack([pairs, pairs]) if mark is om.mark.least_squares else pairs
+
+    def terms(x):
+        first, second = 10 * (x[1:] - x[:-1] ** 2), 1 - x[:-1]
+        return np.concatenate([first, second]) if mark is om.mark.least_squares else first**2 + second**2
+
+    start = np.linspace(0.5, 1.5, n)
+    counted = Counted(terms)
+    sparse, dense = (
+        om.minimize(mark(fun), start, algorithm, numdiff_options=om.NumdiffOptions(sparsity=given))
+        for fun, given in ((counted.call, pattern), (terms, None))
+    )
+    assert len(counted) == sparse.n_fun_evals
+    n_gradients = sparse.n_numdiff_evals // 2
+    assert sparse.n_numdiff_evals == 2 * n_gradients
+    assert sparse.n_numdiff_evals * 5 < dense.n_numdiff_evals
+    assert sparse.fun == pytest.approx(dense.fun, abs=1e-6)
+    exact_gradient = scipy.optimize.rosen_der(start)
+    found = om.first_derivative(terms, start, sparsity=pattern).derivative
+    chained = 2 * terms(start) @ found if mark is om.mark.least_squares else found.sum(axis=0)
+    np.testing.assert_allclose(chained, exact_gradient, rtol=1e-5)
+
+
+@pytest.mark.parametrize("form", ["matrix", "tree", "detect"])
+def test_a_pattern_covers_all_params_and_those_that_are_fixed_are_left_out(form):
+    """Without every third param the others of a tridiagonal jacobian need two colours."""
+    blocks = {"a": TRIDIAGONAL.tocsc()[:, :10], "b": TRIDIAGONAL.tocsc()[:, 10:]}
+    sparsity = {"matrix": TRIDIAGONAL, "tree": blocks, "detect": "detect"}[form]
+    counted = Counted(lambda p: broyden(np.concatenate([p["a"], p["b"]])))
+    start = {"a": np.full(10, -1.0), "b": np.full(20, -1.0)}
+    fixed = {"a": np.arange(10) % 3 == 0, "b": np.arange(10, 30) % 3 == 0}
+    results = [
+        om.minimize(
+            om.mark.least_squares(counted.call),
+            start,
+            "scipy_ls_trf",
+            fixed=fixed,
+            numdiff_options=om.NumdiffOptions(sparsity=given),
+        )
+        for given in (sparsity, None)
+    ]
+    np.testing.assert_allclose(results[0].params["b"], results[1].params["b"], atol=1e-6)
+    np.testing.assert_array_equal(results[0].params["a"][::3], -1)
+    # Two colours (the value is known already); what a pattern is found with is NaN in each of 20, and a jacobian of 20.
+    batches = np.bincount(results[0].history.batch)
+    jacobians = batches[batches > 1].tolist()
+    assert jacobians[:2] == ([20, 20] if form == "detect" else [2, 2])
+    assert set(jacobians[2:]) == {2}
+
+
+# trees of blocks -----------------------------------------------------------------------------------------------------
+
+TREE = {"a": np.array([1.0, 2.0, 3.0]), "b": 4.0}
+
+
+def tree_fun(p):
+    return {"r": p["a"] ** 2, "q": p["a"][:2] * p["b"], "s": p["b"] ** 3}
+
+
+TREE_PATTERN = {
+    "r": {"a": scipy.sparse.eye_array(3), "b": np.zeros(3)},
+    "q": {"a": np.eye(3)[:2], "b": np.ones(2)},
+    "s": {"a": np.zeros(3), "b": 1.0},
+}
+
+
+@pytest.mark.parametrize("method", ["forward", "richardson"])
+def test_a_pattern_may_be_a_tree_like_the_derivative(method):
+    gradient = om.NumericalDerivative(tree_fun, TREE, options=om.NumdiffOptions(method, sparsity=TREE_PATTERN))
+    dense = om.first_derivative(tree_fun, TREE, method=method).derivative
+    gradient(TREE)
+    found = gradient(TREE)
+    if method == "forward":
+        assert found.n_evaluations == {"base": 1, "differences": 2}
+    for name in ("r", "q", "s"):
+        for leaf in ("a", "b"):
+            np.testing.assert_allclose(found.derivative[name][leaf], dense[name][leaf], rtol=1e-6)
+
+
+def test_a_tree_that_does_not_look_like_the_derivative_names_the_block():
+    wrong = TREE_PATTERN | {"q": {"a": np.eye(3), "b": np.ones(2)}}
+    with pytest.raises(
+        om.InvalidInputError, match=r"sparsity must look like the derivative, .* residual 'q'.*\(3, 3\)"
+    ):
+        om.first_derivative(tree_fun, TREE, sparsity=wrong)
+    missing = {"r": TREE_PATTERN["r"], "s": TREE_PATTERN["s"]}
+    with pytest.raises(om.InvalidInputError, match=r"sparsity must look like the derivative, .*'q'"):
+        om.first_derivative(tree_fun, TREE, sparsity=missing)
+    with pytest.raises(om.InvalidInputError, match="sparsity is for functions with several values"):
+        om.first_derivative(lambda p: p["b"], TREE, sparsity=TREE_PATTERN)
 
 
 # found patterns ------------------------------------------------------------------------------------------------------
