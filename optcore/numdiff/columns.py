@@ -220,4 +220,4 @@ class Together:
 
     def matrix(self, derivative: Array) -> Any:
         """A csr_array of shape (m, n)."""
-        return self.pattern.matrix(derivative)
+        return self.pattern.whole(derivative)

@@ -26,7 +26,7 @@ from optcore.numdiff.plain import PlainDifferences
 from optcore.numdiff.result import Differenced
 from optcore.numdiff.sampling import Sampler
 from optcore.numdiff.schedule import Schedule
-from optcore.numdiff.sparse import read_pattern
+from optcore.numdiff.sparse import Pattern, read_pattern
 from optcore.numdiff.subject import Subject
 from optcore.tree import Converter
 
@@ -119,5 +119,8 @@ def _strategy(subject: Subject, bounds: FlatBounds, watched: Evaluator | None) -
         return DetectedPattern(subject, plain, strategy)
     if is_tree(options.sparsity):
         return TreePattern(subject, options.sparsity, strategy)
+    if isinstance(options.sparsity, Pattern):  # of second derivatives, which read it themselves
+        subject.columns = Together(options.sparsity)
+        return strategy
     subject.columns = Together(read_pattern(options.sparsity, converter.size, converter.free))
     return strategy

@@ -18,10 +18,11 @@ from optcore.marks import Kind
 from optcore.numdiff import adaptive
 from optcore.numdiff.batched import take_many
 from optcore.numdiff.calls import Caller, Calls
-from optcore.numdiff.derivative import SLACK, NumericalDerivative, checked_options
+from optcore.numdiff.derivative import SLACK, checked_options
 from optcore.numdiff.options import NumdiffOptions
 from optcore.numdiff.result import Failure, NumdiffResult
 from optcore.numdiff.schemes import EPS, default_scale
+from optcore.numdiff.symmetric import HessianPattern, of_gradients
 from optcore.residuals import ResidualReader
 from optcore.tree import Converter
 
@@ -64,11 +65,17 @@ def second_derivative(
         func_kwargs: further keyword arguments of func and jac.
         options: `om.NumdiffOptions`; None means method="central" here. Of values: "central" (2 n^2 + 1 evaluations),
             "forward" and "backward" (1 + n + n (n + 1) / 2), and "richardson", extrapolated, with error bounds.
+            `sparsity` is that of the second derivative, shape (n, n) or a tree like it; one triangle is enough. Of
+            values pairs that it leaves out cost nothing: each number that a function returns can tell one entry.
+            Gradients tell a column each, and columns are moved together as for first derivatives; since the matrix is
+            symmetric, entries that overlap in one column are read in the other one (star colouring): an arrow needs 2
+            points, whatever its size, a tridiagonal one 3.
         **numdiff_options: fields of NumdiffOptions, instead of or on top of `options`.
 
     Returns:
-        `derivative` is a tree of params whose leaves are trees of params, as `jax.hessian` gives it; `step` and
-        `scheme` are those of the diagonal.
+        `derivative` is a tree of params whose leaves are trees of params, as `jax.hessian` gives it, or a
+        `scipy.sparse.csr_array` where the sparsity is known and params are a vector; `step` and `scheme` are those of
+        the diagonal.
 
     Raises:
         InvalidInputError: options that don't go with second derivatives.
@@ -89,30 +96,8 @@ def second_derivative(
     start = NumdiffOptions(method="central") if options is None else checked_options(options)
     combined = replace(start, **numdiff_options)
     if jac is not None:
-        return _of_gradients(jac, params, bounds, combined, func_kwargs)
+        return of_gradients(jac, params, bounds, combined, func_kwargs)
     return _Hessian(func, params, bounds, combined, func_kwargs).result()
-
-
-def _of_gradients(
-    jac: Callable[..., Any],
-    params: Any,
-    bounds: Any,
-    options: NumdiffOptions,
-    kwargs: Mapping[str, Any] | None,
-) -> NumdiffResult:
-    converter = Converter(params)
-    found = NumericalDerivative(jac, params, bounds=bounds, options=options, func_kwargs=kwargs)(params)
-    reader = ResidualReader(converter)
-    reader.residuals(found.func_value, "jac")
-    gradient = converter.gradient(found.func_value, "jac")
-    assert gradient.shape == (converter.n,)
-    rows = reader.jacobian(found.derivative, "jac")
-    symmetric = (rows + rows.T) / 2
-    error = None
-    if found.error is not None:
-        bound = reader.jacobian(found.error, "jac")
-        error = reader.tree_of((bound + bound.T) / 2 + np.abs(rows - rows.T) / 2)
-    return replace(found, derivative=reader.tree_of(symmetric), error=error, func_value=None)
 
 
 @dataclass(frozen=True)
@@ -153,6 +138,7 @@ class _Hessian:
         _check(func, options)
         self._options = options
         self._converter = converter = Converter(params)
+        self._pattern = None if options.sparsity is None else HessianPattern.read(options.sparsity, converter)
         found = flatten_bounds(bounds, converter, converter.start, slack=SLACK)
         self._x = np.clip(converter.start, found.lower, found.upper)
         self._bounds = found
@@ -198,10 +184,7 @@ class _Hessian:
         n = self._x.size
         pairs, t = self._pairs()
         value, error, step = self._plain(pairs, t) if self._options.method != "richardson" else self._adapted(pairs, t)
-        hessian, bound, steps = np.zeros((n, n)), np.zeros((n, n)), np.zeros(n)
-        for target, found in ((hessian, value), (bound, error)):
-            target[pairs.i, pairs.j] = found
-            target[pairs.j, pairs.i] = found
+        steps = np.zeros(n)
         diagonal = pairs.i == pairs.j
         steps[pairs.i[diagonal]] = step[diagonal] * self._scale[pairs.i[diagonal]]
         names = self._converter.names
@@ -220,17 +203,15 @@ class _Hessian:
                 f"function gave {reasons or 'values that are too large'} around params; bounds= keep the points inside "
                 "the domain, method='richardson' looks for other points, on_failure='mark' leaves the entry out"
             )
-        reader = ResidualReader(self._converter)
-        reader.residuals(self._converter.tree_of(self._x), "params")
         calls = self._calls
         return NumdiffResult(
-            derivative=reader.tree_of(np.where(np.isfinite(hessian), hessian, np.nan)),
+            derivative=self._shaped(pairs, np.where(np.isfinite(value), value, np.nan)),
             func_value=calls.base,
             step=self._converter.tree_of(steps),
             scheme=dict(zip(names, map(str, scheme), strict=True)),
             n_evaluations=calls.n_evaluations,
             n_rounds=calls.n_rounds,
-            error=reader.tree_of(bound) if self._options.method == "richardson" else None,
+            error=self._shaped(pairs, error) if self._options.method == "richardson" else None,
             noise=self._options.noise if isinstance(self._options.noise, float) else None,
             failures=tuple(
                 Failure(names[i] if i >= 0 else "", self._converter.unflatten(point), reason)
@@ -238,12 +219,29 @@ class _Hessian:
             ),
         )
 
+    def _shaped(self, pairs: _Pairs, found: Vector) -> Any:
+        """What belongs to pairs as a tree of trees, or a sparse matrix."""
+        n, off = self._x.size, pairs.i != pairs.j
+        entries = np.concatenate([found, found[off]])
+        rows, columns = np.concatenate([pairs.i, pairs.j[off]]), np.concatenate([pairs.j, pairs.i[off]])
+        if self._pattern is not None and self._converter.is_vector:
+            return HessianPattern(rows, columns, n).matrix(entries)
+        reader = ResidualReader(self._converter)
+        reader.residuals(self._converter.tree_of(self._x), "params")
+        return reader.tree_of(HessianPattern(rows, columns, n).dense(entries))
+
     def _pairs(self) -> tuple[_Pairs, Vector]:
         """The pairs of params that are free, and the first step of each relative to the scales."""
         x, bounds, scale = self._x, self._bounds, self._scale
-        free = np.flatnonzero(bounds.lower < bounds.upper)
-        rows, columns = np.triu_indices(len(free))
-        i, j = free[rows], free[columns]
+        is_free = bounds.lower < bounds.upper
+        if self._pattern is None:
+            free = np.flatnonzero(is_free)
+            rows, columns = np.triu_indices(len(free))
+            i, j = free[rows], free[columns]
+        else:
+            upper = (self._pattern.rows <= self._pattern.columns) & is_free[self._pattern.rows]
+            upper &= is_free[self._pattern.columns]
+            i, j = self._pattern.rows[upper], self._pattern.columns[upper]
         up, down = (bounds.upper - x) / scale, (x - bounds.lower) / scale
         narrow, wide = np.minimum(up, down), np.maximum(up, down) / 2
         method = self._options.method
@@ -351,6 +349,11 @@ def _check(func: Any, options: NumdiffOptions) -> None:
         raise InvalidInputError(
             f"second derivatives of values are taken by {', '.join(METHODS)}, but method is {options.method!r}; with "
             "jac= every method can be used"
+        )
+    if isinstance(options.sparsity, str):
+        raise InvalidInputError(
+            "the pattern of second derivatives of values must be given, as a matrix of shape (n, n): "
+            f"sparsity={options.sparsity!r} goes with first derivatives, and with second ones where jac= is given"
         )
     if options.measures is not None and options.noise is None:
         raise InvalidInputError(

@@ -28,13 +28,15 @@ class Pattern:
         rows: row of each entry, shape (nnz,); those of a column follow each other.
         columns: column of each entry, shape (nnz,), increasing.
         shape: (m, n).
-        colours: shape (n,); columns of one colour share no row.
+        colours: shape (n,); columns of one colour share no row with an entry.
+        mirrored: the matrix is symmetric, and has each entry across the diagonal, too.
     """
 
     rows: Indices
     columns: Indices
     shape: tuple[int, int]
     colours: Indices
+    mirrored: bool = False
 
     def matrix(self, entries: Vector) -> Any:
         """The entries, shape (nnz,), as a `scipy.sparse.csr_array` of shape (m, n)."""
@@ -47,6 +49,15 @@ class Pattern:
         array = np.zeros(self.shape)
         array[self.rows, self.columns] = entries
         return array
+
+    def whole(self, entries: Vector) -> Any:
+        """The same as `matrix`, with the entries across the diagonal where these are not among them."""
+        if not self.mirrored:
+            return self.matrix(entries)
+        n = self.shape[1]
+        alone = ~np.isin(self.columns * n + self.rows, self.rows * n + self.columns)
+        rows, columns = np.append(self.rows, self.columns[alone]), np.append(self.columns, self.rows[alone])
+        return replace(self, rows=rows, columns=columns).matrix(np.append(entries, entries[alone]))
 
     @property
     def n_colours(self) -> int:
