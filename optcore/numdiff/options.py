@@ -50,9 +50,15 @@ class NumdiffOptions:
             entry is NaN and its scheme "failed"; "raise": an error at once. In minimize an exception is an error at
             once unless error_handling="continue".
         sparsity: where the jacobian of a function with several values may differ from zero: a sparse matrix or an
-            array of shape (m, n). Params that share no row are moved together: as many points as there are colours,
-            not n. "detect" finds the pattern at the first derivative, and checks it at every tenth. Of "forward",
-            "backward", "central" and "complex_step" with plain steps.
+            array of shape (m, n), n with the params that are fixed, or a tree of blocks like the derivative. Params
+            that share no row are moved together: as many points a round as there are colours, not n, with any method.
+            "detect" finds the pattern out before the first derivative: functions of JAX are traced by asdex, where that
+            is installed; into others NaN is put, which takes n calls, and n more for one jacobian. A pattern that was
+            found is compared with a real difference of all params at every tenth derivative, a traced one at the first
+            too, and found again where it is wrong. A function that returns one number has nothing that could be told
+            apart when several params are moved, even if it is a sum of terms of a few params each: return the terms,
+            marked with `om.mark.likelihood` (or residuals with `om.mark.least_squares`), and any scalar solver gets the
+            gradient of the sum for colours + 1 calls. For `om.second_derivative` the pattern is that of the Hessian.
         n_cores: worker processes that evaluate the points of a derivative at the same time; -1 for all cores. Above
             1, workers are always used. It changes nothing but the time.
         batch_evaluator: "processes" (a pool that is started once and kept), "threads", "joblib" (whatever backend of

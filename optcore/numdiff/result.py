@@ -52,14 +52,15 @@ class NumdiffResult:
             smallest step that went into the entry (the smallest of a column for functions with several values).
         scheme: for each name of a param the formula: "forward", "backward", "central", "forward_3", "backward_3"
             (three points on one side), "complex_step", "richardson", "richardson_forward", "richardson_backward"
-            (extrapolated from one side), "fixed" (lower == upper) or "failed".
-        error: estimated error, like derivative. A bound for "richardson"; what curvature and noise make expect for
-            measured steps; None for plain steps, which don't give one.
+            (extrapolated from one side), "fixed" (lower == upper, or no value depends on it by the sparsity) or
+            "failed".
+        error: estimated error, like derivative (sparse where that is). A bound for "richardson"; what curvature and
+            noise make expect for measured steps; None for plain steps, which don't give one.
         noise: level of noise that the steps were chosen for, a number (for functions with several values an array in
             their order); None where none was assumed.
         failures: points that could not be evaluated and were done without: (leaf, point, reason).
-        n_evaluations: calls of the function by purpose: "base", "differences", "calibration", "noise", and "check"
-            where a complex step was compared with a real difference, which happens once.
+        n_evaluations: calls of the function by purpose: "base", "differences", "calibration", "noise", "probe" (for the
+            pattern of a jacobian), and "check" where a complex step or a pattern was compared with a real difference.
         n_rounds: number of batches, one after the other.
     """
 

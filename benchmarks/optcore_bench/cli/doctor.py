@@ -18,6 +18,7 @@ __all__ = ["doctor"]
 #: Import name, the extra that installs it, and what it unlocks.
 OPTIONAL = (
     ("jax", "jax", "the derivative strategy 'jax'"),
+    ("asdex", "asdex", 'sparsity="detect" of functions of JAX without a call'),
     ("nlopt", "nlopt", "the algorithms nlopt_*"),
     ("dfols", "dfols", "the algorithm nag_dfols"),
     ("pybobyqa", "pybobyqa", "the algorithm nag_pybobyqa"),
