@@ -69,6 +69,16 @@ class NumdiffOptions:
     Raises:
         UnknownNameError: method, batch_evaluator or another choice isn't known.
         InvalidInputError: n_cores, steps, factors or noise are out of range, or don't go together.
+
+    >>> import numpy as np
+    >>> import optcore as om
+    >>> from scipy.sparse import diags_array
+    >>> pairs = diags_array([np.ones(49), np.ones(49)], offsets=[0, 1], shape=(49, 50))
+    >>> terms = om.mark.likelihood(lambda x: -((x[1:] - x[:-1] ** 2) ** 2) - (1 - x[:-1]) ** 2)
+    >>> options = om.NumdiffOptions(sparsity=pairs)
+    >>> result = om.maximize(terms, np.full(50, 0.9), "scipy_lbfgsb", numdiff_options=options)
+    >>> max(np.bincount(result.history.batch))  # calls for a value and a gradient of 50 params
+    np.int64(3)
     """
 
     method: Method = "forward"
