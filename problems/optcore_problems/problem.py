@@ -45,12 +45,47 @@ class Certified:
         std: their standard deviations, shape (n,).
         rss: residual sum of squares at the estimates.
         source: who certifies it.
+        n_digits: the significant digits that are printed; more can't be confirmed.
     """
 
     params: Vector
     std: Vector
     rss: float
     source: str
+    n_digits: int = 11
+
+    def digits(self, params: ArrayLike) -> float:
+        """How many leading digits of the estimates are right: the log relative error of the worst one.
+
+        For an estimate b and its certified value c this is -log10(|b - c| / |c|), or -log10(|b|) where c is 0; at
+        most `n_digits`, at least 0, and 0 where b is infinite or NaN.
+
+        Args:
+            params: estimates in the order of `Certified.params`, shape (n,).
+
+        Raises:
+            InvalidInputError: params has another shape or isn't numeric.
+
+        References:
+            McCullough (1998), Assessing the reliability of statistical software: part I, Amer. Statist. 52(4),
+            358-366.
+
+        >>> fit = Certified(np.array([200.0, -0.5]), np.array([1.0, 0.1]), 3.0, "an example")
+        >>> fit.digits([200.0, -0.5]), round(fit.digits([200.2, -0.5]), 3), fit.digits([200.0, 7.0])
+        (11.0, 3.0, 0.0)
+        """
+        try:
+            estimates = np.asarray(params, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise InvalidInputError(f"digits takes a vector of {self.params.size} numbers, not {params!r}") from error
+        if estimates.shape != self.params.shape:
+            raise InvalidInputError(
+                f"digits takes estimates of shape {self.params.shape}, but they have {estimates.shape}"
+            )
+        with np.errstate(all="ignore"):
+            deviation = np.abs(estimates - self.params) / np.where(self.params == 0.0, 1.0, np.abs(self.params))
+            right = -np.log10(deviation.max())
+        return float(np.clip(right, 0.0, self.n_digits)) if np.isfinite(estimates).all() else 0.0
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

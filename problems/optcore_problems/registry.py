@@ -15,7 +15,10 @@ from optcore_problems.suite import Suite
 __all__ = ["get_problem", "get_suite", "list_suites"]
 
 #: The suites that ship, each a module with a function `build`.
-_SHIPPED = {"more_wild": "optcore_problems.more_wild"}
+_SHIPPED = {
+    "more_wild": "optcore_problems.more_wild",
+    "nist_strd": "optcore_problems.nist_strd",
+}
 
 #: Entry points of this group add suites: each names a function without arguments that returns a Suite, or a Suite.
 _GROUP = "optcore.suites"
