@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from optcore_bench.convergence import convergence
     from optcore_bench.costs import VirtualClock, accuracy_table, cost_table, summary_table
+    from optcore_bench.digits import digits_table
     from optcore_bench.figures import accuracy_profile_plot, data_profile_plot, performance_profile_plot
     from optcore_bench.report import write_report
     from optcore_bench.runner import run_study
@@ -26,6 +27,7 @@ _HOMES = {
     "convergence": "convergence",
     "cost_table": "costs",
     "data_profile_plot": "figures",
+    "digits_table": "digits",
     "load_study": "study",
     "performance_profile_plot": "figures",
     "run_study": "runner",
@@ -42,6 +44,7 @@ __all__ = [
     "convergence",
     "cost_table",
     "data_profile_plot",
+    "digits_table",
     "load_study",
     "performance_profile_plot",
     "run_study",

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import typer
 
 from optcore.errors import unknown_name
@@ -34,7 +35,7 @@ def show(store: Path, problem: str | None, algorithm: str | None, *, as_json: bo
     """Print a summary by solver, or single runs."""
     results = Results(store)
     single = problem is not None or algorithm is not None
-    rows = _single_runs(results.runs, problem, algorithm) if single else _summary(results)
+    rows = _single_runs(results, problem, algorithm) if single else _summary(results)
     if as_json:
         typer.echo(json.dumps(rows, default=str))
         return
@@ -50,8 +51,9 @@ def _summary(results: Results) -> list[dict[str, Any]]:
     if results.runs.empty or (results.runs["status"] == "not_applicable").all():
         return []
     from optcore_bench.costs import summary_table, tau_label
+    from optcore_bench.digits import median_digits
 
-    table = summary_table(results, taus=_TAUS)
+    table, digits = summary_table(results, taus=_TAUS), median_digits(results)
     rows = []
     for solver, row in table.iterrows():
         shown: dict[str, Any] = {"solver": solver, "problems": int(row["problems"])}
@@ -59,11 +61,16 @@ def _summary(results: Results) -> list[dict[str, Any]]:
             shown[f"solved {tau:g}"] = int(row[f"solved_{tau_label(tau)}"])
         shown["median evaluations 1e-05"] = _number(row[f"median_cost_{tau_label(1e-5)}"])
         shown["derivative error"] = _number(row["derivative_error"])
+        if not digits.empty:
+            shown["median digits"] = _number(digits.get(solver, np.nan))
         rows.append(shown)
     return rows
 
 
-def _single_runs(runs: Any, problem: str | None, algorithm: str | None) -> list[dict[str, Any]]:
+def _single_runs(results: Results, problem: str | None, algorithm: str | None) -> list[dict[str, Any]]:
+    from optcore_bench.digits import digits_table
+
+    runs = results.runs
     if problem is not None:
         full = runs["suite"] + "/" + runs["problem"]
         if not ((runs["problem"] == problem) | (full == problem)).any():
@@ -74,7 +81,12 @@ def _single_runs(runs: Any, problem: str | None, algorithm: str | None) -> list[
             raise unknown_name("algorithm of this store", algorithm, set(runs["algorithm"]))
         runs = runs[runs["algorithm"] == algorithm]
     runs = runs.assign(evaluations=runs["n_fun_evals"] + runs["n_fun_and_jac_evals"])
-    return [{name: _number(row[name]) for name in _RUN_COLUMNS} for _, row in runs.iterrows()]
+    digits = digits_table(results).set_index("run_id")["digits"]
+    columns = list(_RUN_COLUMNS)
+    if runs["run_id"].isin(digits.index).any():
+        runs = runs.assign(digits=runs["run_id"].map(digits))
+        columns.insert(columns.index("message"), "digits")
+    return [{name: _number(row[name]) for name in columns} for _, row in runs.iterrows()]
 
 
 def _number(value: Any) -> Any:

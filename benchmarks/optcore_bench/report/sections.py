@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from optcore_bench.costs import JacCost, cost_table, improved, summary_table, tau_label
+from optcore_bench.digits import median_digits
 from optcore_bench.evaluations import Evaluations
 from optcore_bench.figures import solver_styles
 from optcore_bench.report.markup import (
@@ -30,8 +31,9 @@ __all__ = ["filled", "nothing_to_show", "study_name"]
 FAILED = ("error", "timeout", "crashed", "interrupted")
 #: More rows than this are counted, not shown.
 MOST_ROWS = 500
-#: Improvements that are smaller than this, relative to the value, are rounding.
-ROUNDING = 1e-12
+#: Improvements that are smaller than this, relative to the value, are rounding; and those of a sum of squares that
+#: come from residuals known to this many eps of the residuals at the start.
+ROUNDING, ROUNDING_OF_RESIDUALS = 1e-12, 8
 
 DEFINITIONS = (
     (
@@ -42,6 +44,11 @@ DEFINITIONS = (
     ),
     ("batches", "Groups of calls that could run at the same time: the cost where there are cores enough."),
     ("simplex gradients", "Evaluations divided by n + 1, which is what one forward difference costs."),
+    (
+        "digits",
+        "Right leading digits of the worst parameter at a run's best point, for problems whose solution somebody "
+        "certifies; the median over these problems.",
+    ),
     ("not solved", "Infinitely expensive: it stays in every denominator, whatever the reason."),
 )
 
@@ -64,7 +71,13 @@ def filled(results: Any, evaluations: Evaluations, taus: Sequence[float], data: 
         "tau_options": _options([(tau_label(t), tau_label(t)) for t in taus], tau_label(default)),
         "cost_options": _options([(c["key"], c["title"]) for c in data["costs"]], "jac0"),
         "caveats": _caveats(costs),
-        "summary": _summary(evaluations, taus, default, measured=any(c["key"] == "measured" for c in data["costs"])),
+        "summary": _summary(
+            evaluations,
+            taus,
+            default,
+            measured=any(c["key"] == "measured" for c in data["costs"]),
+            digits=median_digits(results),
+        ),
         "failures": _failures(evaluations),
         "not_applicable": _not_applicable(evaluations),
         "improved": _improved(evaluations, default),
@@ -147,7 +160,9 @@ def _caveats(costs: pd.DataFrame) -> str:
     return element("span", *notes)
 
 
-def _summary(evaluations: Evaluations, taus: Sequence[float], default: float, *, measured: bool) -> Raw:
+def _summary(
+    evaluations: Evaluations, taus: Sequence[float], default: float, *, measured: bool, digits: pd.Series
+) -> Raw:
     free = summary_table(evaluations, taus)
     prices: tuple[JacCost, ...] = (0, "measured", "n")
     label = tau_label(default)
@@ -172,12 +187,16 @@ def _summary(evaluations: Evaluations, taus: Sequence[float], default: float, *,
                 *(number(medians[price][solver], "{:,.6g}") for price in prices),
                 number(failed[solver]),
                 number(row["derivative_error"], "{:.1e}" if row["derivative_error"] else "{:g}"),
+                *(() if digits.empty else (number(digits.get(solver, np.nan), "{:.1f}"),)),
             ]
         )
-    return table(_summary_head(taus, label, int(free["problems"].iloc[0]), prices), rows)
+    further = ("failed runs", "derivative error", *(() if digits.empty else ("median digits",)))
+    return table(_summary_head(taus, label, int(free["problems"].iloc[0]), prices, further), rows)
 
 
-def _summary_head(taus: Sequence[float], label: str, problems: int, prices: Sequence[JacCost]) -> str:
+def _summary_head(
+    taus: Sequence[float], label: str, problems: int, prices: Sequence[JacCost], further: Sequence[str]
+) -> str:
     cost = Raw(f"median cost, tau {label}<br><small>evaluations; a jacobian counts</small>")
     upper = element(
         "tr",
@@ -185,8 +204,7 @@ def _summary_head(taus: Sequence[float], label: str, problems: int, prices: Sequ
         sort_heading("derivative", rowspan=2, class_="left"),
         element("th", f"solved of {problems} at tau", colspan=len(taus)),
         element("th", cost, colspan=len(prices)),
-        sort_heading("failed runs", rowspan=2),
-        sort_heading("derivative error", rowspan=2),
+        *(sort_heading(name, rowspan=2) for name in further),
     )
     return upper + element("tr", *(sort_heading(str(name)) for name in (*map(tau_label, taus), *prices)))
 
@@ -239,7 +257,9 @@ def _not_applicable(evaluations: Evaluations) -> str:
 
 def _improved(evaluations: Evaluations, tau: float) -> str:
     better = improved(evaluations, tau)
-    by_rounding = better["gain"] <= ROUNDING * better["f_opt"].abs()
+    start = better["row"].map(evaluations.runs.groupby("row")["f_start"].first()).abs()
+    of_residuals = ROUNDING_OF_RESIDUALS * np.finfo(float).eps * np.sqrt(better["f_opt"].abs() * start)
+    by_rounding = better["gain"] <= ROUNDING * better["f_opt"].abs() + of_residuals.fillna(0.0)
     real = better[~by_rounding]
     count = int(by_rounding.sum())
     rest = f" {_count(count, 'problem differs', 'problems differ')} by rounding only." if count else ""
