@@ -41,8 +41,8 @@ class Certified:
     """Results of a fit that somebody vouches for, with all digits that they print.
 
     Attributes:
-        params: estimates, shape (n,).
-        std: their standard deviations, shape (n,).
+        params: estimates, shape (n,); kept as a read-only float64 array.
+        std: their standard deviations, shape (n,); kept likewise.
         rss: residual sum of squares at the estimates.
         source: who certifies it.
         n_digits: the significant digits that are printed; more can't be confirmed.
@@ -53,6 +53,20 @@ class Certified:
     rss: float
     source: str
     n_digits: int = 11
+
+    def __post_init__(self) -> None:
+        for name in ("params", "std"):
+            vector = np.array(getattr(self, name), dtype=np.float64)
+            vector.flags.writeable = False
+            object.__setattr__(self, name, vector)
+        if self.params.ndim != 1 or self.std.shape != self.params.shape:
+            raise InvalidInputError(
+                "certified params and std must be vectors of one length, but have the shapes "
+                f"{self.params.shape} and {self.std.shape}"
+            )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Certified, (self.params, self.std, self.rss, self.source, self.n_digits)
 
     def digits(self, params: ArrayLike) -> float:
         """How many leading digits of the estimates are right: the log relative error of the worst one.

@@ -243,6 +243,17 @@ def test_certified_standard_deviations_follow_from_the_jacobian(problem: Problem
 
 
 @per_dataset
+def test_the_residual_standard_deviation_and_its_degrees_of_freedom_are_those_of_the_file(problem: Problem) -> None:
+    text = (files("optcore_problems.nist_strd") / "files" / f"{problem.tags['dataset']}.dat").read_text()
+    printed = {name: value for name, _, value in (line.partition(":") for line in text.splitlines()[40:60])}
+    freedom = problem.m - problem.n
+    assert float(f"{np.sqrt(problem.f_opt / freedom):.10e}") == float(printed["Residual Standard Deviation"])
+    is_misprint = problem.tags["dataset"] == "Rat43"
+    assert int(printed["Degrees of Freedom"]) == (9 if is_misprint else freedom)
+    assert is_misprint == any("degrees of freedom" in remark for remark in problem.remarks)
+
+
+@per_dataset
 def test_the_minimum_is_the_certified_one_with_more_digits(problem: Problem) -> None:
     certified, dataset = problem.certified, problem.tags["dataset"]
     assert float(f"{problem.f_opt:.10e}") == certified.rss
@@ -447,3 +458,12 @@ def test_digits_are_those_of_the_worst_parameter(params: list[float], digits: fl
 def test_digits_of_what_is_no_estimate_are_refused(params: Any, message: str) -> None:
     with pytest.raises(InvalidInputError, match=message):
         CERTIFIED.digits(params)
+
+
+def test_what_is_certified_cannot_be_changed() -> None:
+    for certified in (CERTIFIED, pickle.loads(pickle.dumps(CERTIFIED)), SUITE["nelson_start1"].certified):
+        for vector in (certified.params, certified.std):
+            with pytest.raises(ValueError, match="read-only"):
+                vector[0] = 1.0
+    with pytest.raises(InvalidInputError, match=r"one length, but have the shapes \(3,\) and \(2,\)"):
+        Certified(np.ones(3), np.ones(2), 1.0, "a test")

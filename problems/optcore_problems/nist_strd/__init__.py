@@ -46,7 +46,7 @@ _REMARKS = {
         "known to about 10 digits.",
     ),
     "MGH09": (
-        "The functions kowalik_osborne of More, Garbow & Hillstrom (1981), with residuals of the other sign; start2 is "
+        "The function kowalik_osborne of More, Garbow & Hillstrom (1981), with residuals of the other sign; start2 is "
         "the start that they print, start1 is farther away.",
     ),
     "MGH10": (
@@ -56,6 +56,9 @@ _REMARKS = {
     "MGH17": (
         "The function osborne_1 of More, Garbow & Hillstrom (1981), with residuals of the other sign; start2 is the "
         "start that they print, start1 is farther away.",
+    ),
+    "Rat43": (
+        "NIST's file prints 9 degrees of freedom; its standard deviations are those of 15 - 4 = 11, which is right.",
     ),
     "Roszman1": ("NIST's file says iodine in its description, sulfur in its reference.",),
 }
