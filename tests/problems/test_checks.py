@@ -134,6 +134,11 @@ LIES: dict[str, tuple[Problem, dict[str, Any], str, str]] = {
         {"certified": Certified(BARD.x_opt, BARD.x_opt, 8.2148773066e-3 * (1 + 1e-8), "nobody")},  # type: ignore[arg-type]
         "certified", "certified 0.00821487738",
     ),
+    "an optimum that isn't the certified one": (
+        BARD,
+        {"certified": Certified(BARD.x_opt * (1 + 1e-8), BARD.x_opt, 8.2148773066e-3, "nobody")},  # type: ignore[operator, arg-type]
+        "certified", "x_opt has 8.0 of the certified digits",
+    ),
     "an optimum outside the bounds": (BOWL, {"x_opt": [1.0, 1.0]}, "optimum", "x_opt is outside the bounds"),
     "a slope at the optimum": (BOWL, {"x_opt": [2.0, 1.5], "f_opt": 1.25}, "gradient", "entry 1 at x_opt"),
     "infinite at the start": (BARD, {"residuals_xp": shifted(BARD.residuals_xp, np.inf)}, "start", "is inf"),  # type: ignore[arg-type]

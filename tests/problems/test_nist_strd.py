@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 import optcore as om
 from optcore.errors import InvalidInputError
 from optcore_problems import Certified, Problem, get_problem, get_suite
+from optcore_problems.checks import Verdict, check_problem
 from optcore_problems.nist_strd.dataset import observations
 from tests.problems.reference_values import second_point
 
@@ -263,6 +264,11 @@ def test_the_minimum_is_the_certified_one_with_more_digits(problem: Problem) -> 
     np.testing.assert_allclose(problem.fun(problem.x_opt), problem.f_opt, rtol=rtol)
     size = 2.0 * np.abs(problem.residuals(problem.x_opt)) @ np.abs(problem.jacobian(problem.x_opt))
     assert np.all(np.abs(problem.gradient(problem.x_opt)) <= rtol * size)
+
+
+def test_certified_digits_that_are_too_few_for_the_sum_of_squares_are_no_fault_of_the_problem() -> None:
+    for problem in (SUITE["lanczos1_start1"], SUITE["lanczos2_start1"]):
+        assert not [check for check in check_problem(problem, jax=False) if check.verdict is Verdict.WRONG]
 
 
 def solve(problem: Problem) -> om.OptimizeResult:
