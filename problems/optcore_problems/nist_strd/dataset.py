@@ -20,7 +20,7 @@ Vector = NDArray[np.float64]
 _HEADER_LINES = 60
 _LABEL = re.compile(r"([A-Z][A-Za-z ]*):\s*(.*)")
 _PARAMETER = re.compile(r"\s*b\d\s*=" + 4 * r"\s+(\S+)")
-_SOURCE = "certified by NIST with 11 digits"
+_SOURCE = "NIST, with 11 digits"
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +73,7 @@ class Dataset:
             starts=(first, second),
             certified=Certified(params, std, float(sections["Residual Sum of Squares"][0]), _SOURCE),
             description="\n".join([*_paragraph(sections["Description"]), "", *(line for line in formula if line)]),
-            reference=" ".join(_paragraph(sections["Reference"])),
+            reference=" ".join(" ".join(sections["Reference"]).split()),
         )
 
 
