@@ -161,6 +161,11 @@ class FlatFun(_Flat):
         return self._read_output(answer, is_complex=is_complex)
 
     @property
+    def takes_vectors(self) -> bool:
+        """Whether the user function gets a vector as it is."""
+        return self._converter.is_vector
+
+    @property
     def kwargs(self) -> dict[str, Any]:
         """The further arguments of the user function."""
         return self._kwargs

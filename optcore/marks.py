@@ -73,7 +73,7 @@ def _mark(function: F, kind: Kind) -> F:
     def marked(*args: Any, **kwargs: Any) -> Any:
         return function(*args, **kwargs)
 
-    setattr(marked, _ATTRIBUTE, kind)
+    setattr(marked, _ATTRIBUTE, kind.value)  # plain, so that a mark doesn't make workers import this package
     return typing.cast("F", marked)
 
 

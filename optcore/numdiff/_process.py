@@ -102,9 +102,9 @@ class Process:
         self._send(wire.FUNCTION, shipment.key, shipment.blob)
         self._loaded[shipment.key] = weakref.ref(shipment)
 
-    def give(self, shipment: Shipment, points: NDArray[Any], indices: range) -> bool:
+    def give(self, shipment: Shipment, points: NDArray[Any], indices: range, timeout: float | None) -> bool:
         """Have a slice of the points evaluated; False if the worker has died before."""
-        head = wire.SLICE.pack(indices.start, len(indices), points.shape[1], points.dtype.kind == "c")
+        head = wire.SLICE.pack(indices.start, len(indices), points.shape[1], points.dtype.kind == "c", timeout or 0.0)
         self._send(wire.POINTS, shipment.key, head + points[indices.start : indices.stop].tobytes())
         if not self.is_broken:
             self.assigned.extend(indices)
@@ -170,11 +170,25 @@ class Process:
             self.process.wait()
         self._release()
 
+    @property
+    def is_timed_out(self) -> bool:
+        """Whether a call took so long that the worker was ended."""
+        return self.process.returncode == -signal.SIGALRM
+
+    def last_words(self) -> str:
+        """Where a call was that took too long: the user's frames, the innermost last."""
+        lines = self._received.decode(errors="replace").splitlines()
+        return "\n".join(line for line in lines[::-1] if line.startswith("  File ") and wire.__file__ not in line)
+
     def post_mortem(self) -> str:
         """How the worker ended, in words."""
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(timeout=1)
         code = self.process.returncode
+        if code is not None:
+            # What it started still runs. As long as that does, its group's number is no other's.
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.process.pid, signal.SIGKILL)
         self.kill()
         if code is None:
             return "closed its connection"

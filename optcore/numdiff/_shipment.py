@@ -38,13 +38,19 @@ class Shipment:
     def __init__(self, function: Callable[[NDArray[Any]], Any]) -> None:
         self.function = function
         self.key = next(_keys)
+        #: Mean duration of a call, and how far durations are from it; None as long as nothing is known.
         self.seconds: float | None = None
+        self.spread = 0.0
         self.blob = pickled(function)
         self._by_value: set[str] = set()
 
     def timed(self, seconds: float) -> None:
-        """Take the duration of one call into account (an exponentially weighted mean)."""
-        self.seconds = seconds if self.seconds is None else 0.7 * self.seconds + 0.3 * seconds
+        """Take the duration of one call into account (exponentially weighted means)."""
+        if self.seconds is None:
+            self.seconds = seconds
+        else:
+            self.spread = 0.7 * self.spread + 0.3 * abs(seconds - self.seconds)
+            self.seconds = 0.7 * self.seconds + 0.3 * seconds
 
     def repair(self, error: BaseException | None) -> None:
         """Pickle again after a worker could not load the function, if that can help.
@@ -77,6 +83,7 @@ class Shipment:
 
 
 def _name(function: object) -> str:
+    function = getattr(function, "user_function", getattr(function, "func", function))
     return repr(getattr(function, "__qualname__", None) or type(function).__qualname__)
 
 
@@ -98,7 +105,7 @@ def _culprits(function: Any) -> Iterator[tuple[str, str]]:
     """Names and types of what a function refers to and can't be pickled."""
     from optcore import pickling
 
-    for name, value in _referred(function):
+    for name, value in _referred(getattr(function, "user_function", function)):
         try:
             pickling.dumps(value)
         except Exception:  # noqa: BLE001  an object's own methods may raise anything

@@ -7,6 +7,7 @@ Importing the package here would multiply the time that a cold start takes.
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import pickle
 import signal
@@ -23,8 +24,8 @@ from typing import IO, Any
 TASK = struct.Struct("=BQQ")
 SETTINGS, FUNCTION, POINTS, FORGET = range(4)
 #: What follows the header of POINTS: index of the first point, number of points, their length, are they
-#: complex.
-SLICE = struct.Struct("=QQQB")
+#: complex, seconds that a call may take (0: any number).
+SLICE = struct.Struct("=QQQBd")
 
 #: Worker to parent: kind, index of the point, start, stop (perf_counter), bytes that follow.
 RECORD = struct.Struct("=BQddQ")
@@ -160,6 +161,7 @@ class _Server:
         self._reader = reader
         self._functions: dict[int, Callable[[Any], Any]] = {}
         self._is_ready = False
+        self._has_alarm = False
 
     def run(self) -> None:
         while True:
@@ -200,22 +202,37 @@ class _Server:
         function = self._functions.get(key)
         if function is None:  # it could not be loaded, and the parent knows
             return
-        first, count, n, is_complex = SLICE.unpack_from(body)
+        first, count, n, is_complex, timeout = SLICE.unpack_from(body)
         dtype = np.complex128 if is_complex else np.float64
         # A copy: aligned, and the function may write to it.
         points = np.frombuffer(body, dtype, offset=SLICE.size).reshape(count, n).copy()
         pieces: list[bytes] = []
         flushed = perf_counter()
+        if timeout:
+            self._prepare_for_the_alarm()
         for index, x in enumerate(points, first):
+            if timeout:
+                signal.setitimer(signal.ITIMER_REAL, timeout)
             kind, payload, start, stop = call(function, x)
+            if timeout:
+                signal.setitimer(signal.ITIMER_REAL, 0.0)
             pieces.append(RECORD.pack(kind, index, start, stop, len(payload)))
             pieces.append(payload)
-            if stop - flushed > _FLUSH_SECONDS:
+            # What the alarm finds unsent would be lost, and then it weren't clear which point it ended.
+            if timeout or stop - flushed > _FLUSH_SECONDS:
                 self._connection.sendall(b"".join(pieces))
                 pieces.clear()
                 flushed = stop
         if pieces:
             self._connection.sendall(b"".join(pieces))
+
+    def _prepare_for_the_alarm(self) -> None:
+        """Have SIGALRM end this process wherever it is, in compiled code too, and first say to the parent where."""
+        if not self._has_alarm:
+            self._has_alarm = True
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            # The traceback is the last that the parent gets: between two records, no record itself.
+            faulthandler.register(signal.SIGALRM, self._connection.fileno(), all_threads=False, chain=True)
 
 
 def _handle_signals() -> None:

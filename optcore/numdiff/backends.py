@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 
 from optcore.errors import InvalidInputError, unknown_name
 from optcore.numdiff import _worker as wire
-from optcore.numdiff._shipment import FUNCTIONS_KEPT, pickled
+from optcore.numdiff._shipment import FUNCTIONS_KEPT, Shipment, pickled
 from optcore.numdiff.pool import Evaluated, n_workers_from, shared_pool
 
-__all__ = ["BACKENDS", "Backend", "get_backend", "map_joblib", "map_threads", "map_with", "serial"]
+__all__ = ["BACKENDS", "Backend", "Workers", "get_backend", "map_joblib", "map_threads", "map_with", "serial"]
 
 Function = Callable[[NDArray[Any]], Any]
 Backend = Callable[[Function, NDArray[Any]], Iterator[Evaluated]]
@@ -32,38 +32,45 @@ Backend = Callable[[Function, NDArray[Any]], Iterator[Evaluated]]
 BACKENDS = ("processes", "threads", "joblib", "serial")
 
 
-def get_backend(evaluator: str | Callable[..., Iterable[Any]], n_cores: int = 1) -> Backend | None:
+def get_backend(
+    evaluator: str | Callable[..., Iterable[Any]], n_cores: int = 1, timeout: float | None = None
+) -> Backend | None:
     """The backend for a name or a function like map.
 
     Args:
         evaluator: "processes" (the shared pool of this process), "threads", "joblib" (whatever backend of
-        joblib is
-            active), "serial", or a callable like map: called with a function and a list of points, it gives
-            the results in the order of the points.
+            joblib is active), "serial", or a callable like map: called with a function and a list of points, it
+            gives the results in the order of the points.
         n_cores: how many points are evaluated at the same time; -1 for all cores. A callable decides that
-        itself.
+            itself.
+        timeout: seconds that one call may take (see `Pool.evaluate`); of "processes" only.
 
     Returns:
-        The backend; None where there is nothing to gain over a loop: "serial", or a single core.
+        The backend; None where there is nothing to gain over a loop: "serial", or a single core and no time-out.
 
     Raises:
         UnknownNameError: if there is no backend of this name.
-        InvalidInputError: if `n_cores` is neither positive nor -1.
+        InvalidInputError: if `n_cores` is neither positive nor -1, or there can be no time-out.
 
     >>> import numpy as np
     >>> backend = get_backend(map)
     >>> [outcome.value for outcome in backend(sum, np.eye(2))]
     [np.float64(1.0), np.float64(1.0)]
     """
+    if timeout is not None and evaluator != "processes":
+        raise InvalidInputError(
+            f"timeout needs batch_evaluator='processes', whose workers can be ended in the middle of a call, "
+            f"but it is {evaluator!r}"
+        )
     if callable(evaluator):
         return partial(_map_with, evaluator)
     if evaluator not in BACKENDS:
         raise unknown_name("batch_evaluator", evaluator, BACKENDS)
     n = n_workers_from(n_cores)
-    if n == 1 or evaluator == "serial":
+    if evaluator == "serial" or (n == 1 and timeout is None):
         return None
     if evaluator == "processes":
-        return shared_pool(n).evaluate
+        return Workers(n, timeout)
     return _Threads(n) if evaluator == "threads" else partial(_map_joblib, n)
 
 
@@ -123,6 +130,27 @@ def _evaluated(function: Function, x: NDArray[Any]) -> Evaluated:
     except Exception as error:  # noqa: BLE001  whatever the user's function raises
         return Evaluated(None, error, start, perf_counter())
     return Evaluated(value, None, start, perf_counter())
+
+
+class Workers:
+    """The shared pool of this process for a number of workers.
+
+    Args:
+        n: number of workers.
+        timeout: seconds that one call may take; None: any number.
+
+    Attributes:
+        events: what happened to workers, one sentence each; grows.
+    """
+
+    def __init__(self, n: int, timeout: float | None = None) -> None:
+        self._pool = shared_pool(n)
+        self._timeout = timeout
+        self.events = self._pool.events
+
+    def __call__(self, function: Function | Shipment, points: NDArray[Any]) -> Iterator[Evaluated]:
+        """The outcomes at points of shape (k, n), in their order."""
+        return self._pool.evaluate(function, points, timeout=self._timeout)
 
 
 class _Threads:

@@ -15,9 +15,9 @@ from optcore.evaluator import Evaluator
 from optcore.functions import FlatFun
 from optcore.history import FUN, NUMDIFF
 from optcore.marks import Kind
-from optcore.numdiff.backends import get_backend
 from optcore.numdiff.batched import together
 from optcore.numdiff.options import NumdiffOptions
+from optcore.numdiff.remote import Remote
 
 __all__ = ["Caller", "Calls"]
 
@@ -40,19 +40,15 @@ class Caller:
         self.keeps_errors = keep_errors
         self._is_complex = options.method == "complex_step"
         in_one_call = options.batch_evaluator == "batch"
-        backend = together if in_one_call else get_backend(options.batch_evaluator, options.n_cores)
-        #: Whether the function is called elsewhere: outputs come with what was learnt of them.
-        self._travels = backend is not None and not in_one_call
-        self._called: Any = _Shipped(function) if self._travels else function
+        self.remote = Remote(function, options)
+        backend = together if in_one_call else self.remote if self.remote.backend is not None else None
         self._backend = backend if backend is not None or self._is_complex else one_by_one
-        #: What happened to workers, one sentence each; grows.
-        self.events: list[str] = getattr(getattr(backend, "__self__", None), "events", [])  # of the shared pool
 
     def batch(self, points: NDArray[Any], tasks: list[int], *, keep_errors: bool = False) -> list[Any] | None:
         """Outputs at points of shape (k, n); None if one failed and failures are to be survived."""
         try:
             outputs = self._evaluator.batch(
-                self._called, points, tasks, self._backend, keep_errors=keep_errors or self.keeps_errors
+                self.function, points, tasks, self._backend, keep_errors=keep_errors or self.keeps_errors
             )
         except UserFunctionError as error:
             if not self._is_complex or not isinstance(error.__cause__, (TypeError, np.exceptions.ComplexWarning)):
@@ -61,8 +57,6 @@ class Caller:
                 f"complex_step needs a function that takes complex params, but {error}; "
                 "use numpy's functions instead of math's, or another method"
             ) from error
-        if outputs is not None and self._travels:
-            outputs = [self._called.learn(output) for output in outputs]
         return outputs
 
 
@@ -185,28 +179,3 @@ class Calls:
             wrong = rows[k][~np.isfinite(rows[k])][0]
             reason = str(wrong) if error is None else f"{type(error).__name__}: {error}"
             self.failures.append((int(coordinate[k]), points[k], reason))
-
-
-class _Shipped:
-    """The function as it goes to workers. Each sends along once what it learnt of the value: structure, precision."""
-
-    def __init__(self, function: FlatFun) -> None:
-        self.task, self.name = function.task, function.name
-        self._function = function
-        self._sent = False
-
-    def __call__(self, x: NDArray[Any]) -> tuple[Any, float]:
-        output, value = self._function(x)
-        learnt = None if self._sent else (self._function.reader.structure, self._function.is_single)
-        self._sent = True
-        return (output, learnt), value
-
-    def learn(self, pair: Any) -> Any:
-        if isinstance(pair, Exception):
-            return pair
-        output, learnt = pair
-        if learnt is not None:
-            structure, self._function.is_single = learnt
-            if structure is not None:
-                self._function.reader.learn(structure)
-        return output

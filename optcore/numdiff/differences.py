@@ -66,15 +66,14 @@ class Differences:
         self._caller = Caller(
             function, evaluator, options, keep_errors=subject.recovers and (standalone or evaluator.survives)
         )
-        self._n_events = len(self._caller.events)
         self._subject = subject
         self._sparse_output = sparse_output
         self._strategy = _strategy(subject, bounds, None if standalone else evaluator)
 
     @property
     def notes(self) -> list[str]:
-        """What happened to the workers since this object was made, one sentence each."""
-        return self._caller.events[self._n_events :]
+        """What became of n_cores, and what has happened to workers since this object was made, a sentence each."""
+        return self._caller.remote.notes
 
     def derivative(self, x: Vector, base: Any = None, *, ask_value: bool = False) -> Differenced | None:
         """The derivative at x, shape (n,), and the value there if it is known or asked for.

@@ -65,6 +65,9 @@ class NumdiffOptions:
             joblib is active), "serial", "batch" (the function takes points of shape (k, n), returns k values or rows
             of values, and gets a whole batch in one call; `jax.vmap` makes such a function), or a callable like map:
             (function, points) -> results in order.
+        timeout: seconds that one call of the function for a derivative may take in a worker ("processes" only, where
+            a single core becomes one worker too). Longer ones are ended with their worker, which is replaced, and are
+            failures like an exception: see on_failure. The function must not use SIGALRM. None: no limit.
 
     Raises:
         UnknownNameError: method, batch_evaluator or another choice isn't known.
@@ -92,6 +95,7 @@ class NumdiffOptions:
     tol: float = 1e-9
     recalibrate: int | Literal["on_failure", "never"] = "on_failure"
     on_failure: OnFailure = "recover"
+    timeout: float | None = None
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -103,15 +107,28 @@ class NumdiffOptions:
             )
         if not callable(self.batch_evaluator) and self.batch_evaluator not in EVALUATORS:
             raise unknown_name("batch_evaluator", self.batch_evaluator, EVALUATORS)
-        for name in ("step_size", "scaling_factor", "typical_x", "noise", "tol"):
+        for name in ("step_size", "scaling_factor", "typical_x", "noise", "tol", "timeout"):
             value = getattr(self, name)
             if isinstance(value, (int, float)) and not value > 0:
                 raise InvalidInputError(f"{name} must be above 0, but is {value!r}")
         if self.on_failure not in get_args(OnFailure):
             raise unknown_name("on_failure", self.on_failure, get_args(OnFailure))
+        self._check_timeout()
         self._check_noise()
         self._check_measured()
         self._check_sparsity()
+
+    def _check_timeout(self) -> None:
+        given: Any = self.timeout
+        if given is None:
+            return
+        if isinstance(given, bool) or not isinstance(given, (int, float)) or given == float("inf"):
+            raise InvalidInputError(f"timeout must be a number of seconds above 0, or None, but is {given!r}")
+        if self.batch_evaluator != "processes":
+            raise InvalidInputError(
+                "timeout needs batch_evaluator='processes', whose workers can be ended in the middle of a call, but "
+                f"it is {self.batch_evaluator!r}"
+            )
 
     def _check_noise(self) -> None:
         given: Any = self.noise

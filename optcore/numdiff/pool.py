@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 import threading
 import weakref
 from collections import deque
@@ -26,15 +27,16 @@ from optcore.numdiff import _worker as wire
 from optcore.numdiff._process import SMALL_BYTES, WORKER_FLAG, Process, Record, Team
 from optcore.numdiff._shipment import Shipment, Shipments
 
-__all__ = ["Evaluated", "Pool", "Shipment", "n_workers_from", "shared_pool"]
+__all__ = ["Evaluated", "Pool", "Shipment", "n_workers_from", "shared_pool", "why_one_core"]
 
 _IS_POSIX = os.name == "posix"
 #: Calls longer than this travel one by one; shorter ones several to a message of about _CHUNK_SECONDS.
 _SINGLE_SECONDS = 0.5e-3
 _CHUNK_SECONDS = 2e-3
 #: A worker is given its next message before it has finished the last, unless calls are so long that the wait
-#: for it doesn't matter and waiting behind a slow call would.
+#: for it doesn't matter, and so uneven (relative to their mean) that waiting behind a slow call would.
 _PREFETCH_SECONDS = 5e-3
+_EVEN = 0.2
 #: How long an abandoned batch may take to end by itself before its workers are killed.
 _GRACE_SECONDS = 0.1
 #: How long idle workers may take to end by themselves.
@@ -62,11 +64,10 @@ def n_workers_from(n_cores: int) -> int:
 
     Args:
         n_cores: a positive number, or -1 for all cores that this process may use: those of its CPU affinity,
-        within
-            the CPU quota of its container.
+            within the CPU quota of its container.
 
     Returns:
-        The number of workers. 1 inside a worker of a pool, because its siblings already use the other cores.
+        The number of workers. 1 inside a worker (see `why_one_core`).
 
     Raises:
         InvalidInputError: if `n_cores` is neither positive nor -1.
@@ -76,9 +77,35 @@ def n_workers_from(n_cores: int) -> int:
     """
     if n_cores != -1 and n_cores < 1:
         raise InvalidInputError(f"n_cores must be at least 1, or -1 for all cores, but is {n_cores!r}")
-    if os.environ.get(WORKER_FLAG):
+    if _worker_name():
         return 1
     return _usable_cores() if n_cores == -1 else int(n_cores)
+
+
+def why_one_core(n_cores: int) -> str | None:
+    """Why `n_cores` counts as 1 in this process, in a sentence; None where it counts as what it is.
+
+    A worker of a pool has siblings that use the other cores; if each of them started workers of its own, there
+    would be more processes than cores.
+
+    >>> why_one_core(4) is None
+    True
+    """
+    name = _worker_name() if n_cores != 1 else None
+    if name is None:
+        return None
+    return f"n_cores={n_cores} counts as 1, because this is {name}, and its siblings use the other cores"
+
+
+def _worker_name() -> str | None:
+    if os.environ.get(WORKER_FLAG):
+        return "a worker process of a parallel derivative"
+    # Also the parent of joblib's loky processes, of those of concurrent.futures and of dask. If nothing has
+    # imported it, this process is none of its children.
+    process = sys.modules.get("multiprocessing.process")
+    if process is None or process.parent_process() is None:
+        return None
+    return f"the process {process.current_process().name} of multiprocessing"
 
 
 def _usable_cores() -> int:
@@ -127,7 +154,9 @@ class Pool:
         self._close = weakref.finalize(self, _end, self._teams)
         _pools.add(self)
 
-    def evaluate(self, function: Callable[[Any], Any] | Shipment, points: ArrayLike) -> Iterator[Evaluated]:
+    def evaluate(
+        self, function: Callable[[Any], Any] | Shipment, points: ArrayLike, *, timeout: float | None = None
+    ) -> Iterator[Evaluated]:
         """Evaluate a function at every point.
 
         A function is pickled when this pool first sees it, and recognised by its identity from then on. Give
@@ -141,6 +170,9 @@ class Pool:
         Args:
             function: takes a vector of shape (n,), returns something that can be pickled.
             points: shape (k, n), real or complex.
+            timeout: seconds that one call may take. Then its worker is ended, wherever it is, with all that it
+                started; the point has a TimeoutError, whose note says where the call was, and isn't evaluated
+                again. The function must leave SIGALRM alone. None: no limit.
 
         Returns:
             The k outcomes, in the order of the points, each as soon as it and those before it are known.
@@ -157,12 +189,12 @@ class Pool:
             raise InvalidInputError(f"points must have the shape (k, n), but have the shape {batch.shape}")
         batch = np.ascontiguousarray(batch, np.complex128 if batch.dtype.kind == "c" else np.float64)
         shipment = function if isinstance(function, Shipment) else self._shipments.of(function)
-        return self._run(shipment, batch)
+        return self._run(shipment, batch, timeout)
 
-    def _run(self, shipment: Shipment, points: NDArray[Any]) -> Iterator[Evaluated]:
+    def _run(self, shipment: Shipment, points: NDArray[Any], timeout: float | None) -> Iterator[Evaluated]:
         team = self._borrow()
         try:
-            yield from _Batch(team, shipment, points, self.events).outcomes()
+            yield from _Batch(team, shipment, points, self.events, timeout).outcomes()
         except (Exception, GeneratorExit):
             team.settle(_GRACE_SECONDS)
             raise
@@ -209,8 +241,11 @@ class Pool:
 class _Batch:
     """One call of `evaluate`: what is still to do, who does it, what came back."""
 
-    def __init__(self, team: Team, shipment: Shipment, points: NDArray[Any], events: list[str]) -> None:
+    def __init__(
+        self, team: Team, shipment: Shipment, points: NDArray[Any], events: list[str], timeout: float | None
+    ) -> None:
         self._events = events
+        self._timeout = timeout
         self._again: set[int] = set()  # points at which a worker died once
         self._team = team
         self._shipment = shipment
@@ -245,7 +280,7 @@ class _Batch:
         if len(indices) > size:
             self._pending.appendleft(indices[size:])
             indices = indices[:size]
-        if not worker.give(self._shipment, self._points, indices):
+        if not worker.give(self._shipment, self._points, indices, self._timeout):
             self._pending.appendleft(indices)
 
     def _message_size(self) -> int:
@@ -256,7 +291,7 @@ class _Batch:
 
     def _prefetches(self) -> bool:
         seconds = self._shipment.seconds
-        if seconds is None or seconds > _PREFETCH_SECONDS:
+        if seconds is None or (seconds > _PREFETCH_SECONDS and self._shipment.spread > _EVEN * seconds):
             return False
         return self._message_size() * self._points[:1].nbytes < SMALL_BYTES
 
@@ -287,6 +322,9 @@ class _Batch:
 
     def _bury(self, worker: Process) -> None:
         end = worker.post_mortem()
+        if worker.is_timed_out and self._timeout is not None and worker.assigned:
+            self._time_out(worker)
+            return
         suspects = worker.take_back(1 if worker.is_ready else 0)
         others = worker.take_back()
         self._team.dismiss(worker)
@@ -314,6 +352,16 @@ class _Batch:
                 f"batch; the last one {end}",
             )
             self._pending.clear()
+
+    def _time_out(self, worker: Process) -> None:
+        at, *others = worker.take_back()
+        self._team.dismiss(worker)
+        error = TimeoutError(f"the call took longer than timeout={self._timeout:g} s and was ended")
+        if words := worker.last_words():
+            error.add_note(f"Where it was in the worker process (most recent call last):\n{words}")
+        now = perf_counter()
+        self._done[at] = Evaluated(None, error, now - (self._timeout or 0.0), now)
+        self._put_back(others)
 
     def _fail(self, indices: list[int], message: str) -> None:
         now = perf_counter()
