@@ -259,15 +259,15 @@ class _Batch:
     def outcomes(self) -> Iterator[Evaluated]:
         for index in range(len(self._points)):
             while index not in self._done:
-                self._distribute()
+                if self._pending:
+                    self._distribute()
                 self._collect()
-            self._distribute()  # before the caller takes its time
+            if self._pending:
+                self._distribute()  # before the caller takes its time
             yield self._done.pop(index)
 
     def _distribute(self) -> None:
         for depth in (1, 2) if self._prefetches() else (1,):
-            if not self._pending:
-                return
             for worker in self._team.muster(len(self._points)):
                 if self._pending and len(worker.ends) < depth and not worker.is_broken:
                     self._give(worker)
