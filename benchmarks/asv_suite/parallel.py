@@ -129,8 +129,8 @@ def _optimagic(function, n_workers):
 
 
 @contextlib.contextmanager
-def peer(name, function, x, n_workers):
-    """What takes the gradient of a function at x by another pool; its workers end with the context.
+def peer(name, function, n_workers):
+    """What takes the gradient of a function by another pool; its workers end with the context.
 
     Raises:
         ImportError: it isn't installed.
@@ -163,7 +163,7 @@ def contest(function, n, n_workers, repeats, names=()):
         calls = {"optcore": partial(ours(function, x, n_workers), x)}
         for name in names:
             with contextlib.suppress(ImportError):
-                calls[name] = partial(stack.enter_context(peer(name, function, x, n_workers)), x)
+                calls[name] = partial(stack.enter_context(peer(name, function, n_workers)), x)
         times = {}
         for name, call in calls.items():
             call(), call()

@@ -221,7 +221,14 @@ def _interpreter() -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    return {**os.environ, **_ONE_THREAD, WORKER_FLAG: "1"}
+    return {**os.environ, **_ONE_THREAD, **_precision_of_jax(), WORKER_FLAG: "1"}
+
+
+def _precision_of_jax() -> dict[str, str]:
+    """What a program switched on by `jax.config` doesn't hold in workers, which don't run the program."""
+    config = getattr(sys.modules.get("jax"), "config", None)
+    is_double = getattr(config, "jax_enable_x64", None)
+    return {} if is_double is None else {wire.JAX_PRECISION: str(int(is_double))}
 
 
 def _settings() -> tuple[Any, ...]:

@@ -32,6 +32,9 @@ RECORD = struct.Struct("=BQddQ")
 READY, UNLOADABLE, FLOAT, FLOAT64, ARRAY, PICKLE, ERROR = range(7)
 OUTCOMES = frozenset({FLOAT, FLOAT64, ARRAY, PICKLE, ERROR})
 
+#: Read by JAX when it is imported.
+JAX_PRECISION = "JAX_ENABLE_X64"
+
 _DOUBLE = struct.Struct("=d")
 _FLUSH_SECONDS = 1e-3
 
@@ -151,6 +154,8 @@ def _apply_settings(body: bytes) -> None:
     if environment != dict(os.environ):
         os.environ.clear()
         os.environ.update(environment)
+    if "jax" in sys.modules and JAX_PRECISION in environment:
+        sys.modules["jax"].config.update("jax_enable_x64", environment[JAX_PRECISION] == "1")
 
 
 class _Server:
