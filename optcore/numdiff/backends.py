@@ -63,7 +63,7 @@ def get_backend(
             f"but it is {evaluator!r}"
         )
     if callable(evaluator):
-        return partial(_map_with, evaluator)
+        return _Mapped(partial(_map_with, evaluator))
     if evaluator not in BACKENDS:
         raise unknown_name("batch_evaluator", evaluator, BACKENDS)
     n = n_workers_from(n_cores)
@@ -71,7 +71,7 @@ def get_backend(
         return None
     if evaluator == "processes":
         return Workers(n, timeout)
-    return _Threads(n) if evaluator == "threads" else partial(_map_joblib, n)
+    return _Threads(n) if evaluator == "threads" else _Mapped(partial(_map_joblib, n))
 
 
 def serial(function: Function, points: NDArray[Any]) -> Iterator[Evaluated]:
@@ -189,6 +189,23 @@ class _Portable:
         return _arrive, (self._token, self._blob)
 
 
+class _Mapped:
+    """A map whose function is pickled once, as long as it is the same object."""
+
+    def __init__(self, run: Backend) -> None:
+        self._run = run
+        self._last: tuple[Function, _Portable] | None = None
+
+    def __call__(self, function: Function, points: NDArray[Any]) -> Iterator[Evaluated]:
+        if self._last is None or self._last[0] is not function:
+            self._last = (function, _Portable(function))
+        return self._run(self._last[1], points)
+
+
+def _portable(function: Function) -> _Portable:
+    return function if isinstance(function, _Portable) else _Portable(function)
+
+
 _arrived: OrderedDict[bytes, Callable[[NDArray[Any]], Any]] = OrderedDict()
 
 
@@ -216,7 +233,7 @@ def _decoded(results: Iterable[Any]) -> Iterator[Evaluated]:
 
 def _map_with(mapper: Callable[..., Iterable[Any]], function: Function, points: NDArray[Any]) -> Iterator[Evaluated]:
     n_outcomes = 0
-    for outcome in _decoded(mapper(_Portable(function), list(points))):
+    for outcome in _decoded(mapper(_portable(function), list(points))):
         n_outcomes += 1
         if n_outcomes > len(points):
             break
@@ -231,7 +248,7 @@ def _map_with(mapper: Callable[..., Iterable[Any]], function: Function, points: 
 
 def _map_joblib(n: int, function: Function, points: NDArray[Any]) -> Iterator[Evaluated]:
     joblib = importlib.import_module("joblib")  # heavy, and rarely needed
-    task = joblib.delayed(_Portable(function))
+    task = joblib.delayed(_portable(function))
     try:
         parallel = joblib.Parallel(n_jobs=n, return_as="generator")
     except ValueError:  # a backend that can only return everything at once

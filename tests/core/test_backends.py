@@ -14,6 +14,7 @@ import joblib
 import numpy as np
 import pytest
 
+import optcore as om
 from optcore.errors import InvalidInputError, UnknownNameError
 from optcore.numdiff.backends import get_backend, map_joblib, map_threads, map_with, serial
 
@@ -171,6 +172,30 @@ def test_maps_of_pools_and_executors_serve_as_backends():
         outcomes = list(get_backend(pool.map)(fun, POINTS))
     assert [outcome.value[0] for outcome in outcomes] == list(POINTS.sum(axis=1))
     assert all(outcome.value[1] != os.getpid() for outcome in outcomes)
+
+
+class Pickled:
+    """Counts how often it is pickled."""
+
+    n_times = 0
+
+    def __call__(self, x):
+        return float(x @ x)
+
+    def __reduce__(self):
+        type(self).n_times += 1
+        return (Pickled, ())
+
+
+@pytest.mark.parametrize("kind", ["map", "joblib"])
+def test_a_function_is_pickled_once_for_all_gradients(kind):
+    with multiprocessing.get_context("spawn").Pool(1) as pool, joblib.parallel_config(backend="loky"):
+        options = om.NumdiffOptions(n_cores=2, batch_evaluator=pool.map if kind == "map" else kind)
+        Pickled.n_times = 0
+        derivative = om.NumericalDerivative(Pickled(), np.ones(3), options=options)
+        for _ in range(3):
+            np.testing.assert_allclose(derivative(np.ones(3)).derivative, 2.0, rtol=1e-6)
+    assert Pickled.n_times == 1
 
 
 def test_times_of_another_clock_are_moved_into_this_one():
