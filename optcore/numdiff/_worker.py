@@ -15,17 +15,18 @@ import socket
 import struct
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from time import perf_counter
 from typing import IO, Any
 
 #: Parent to worker: kind, key of the function, bytes that follow.
 TASK = struct.Struct("=BQQ")
-SETTINGS, FUNCTION, POINTS, FORGET = range(4)
-#: What follows the header of POINTS: index of the first point, number of points, their length, are they
+SETTINGS, FUNCTION, POINTS, FORGET, BASE, MOVED = range(6)
+#: What follows the header of POINTS and MOVED: index of the first point, number of points, their length, are they
 #: complex, seconds that a call may take (0: any number).
 SLICE = struct.Struct("=QQQBd")
+#: Then the points; for MOVED how many numbers of each differ from BASE, which ones, and what they are.
 
 #: Worker to parent: kind, index of the point, start, stop (perf_counter), bytes that follow.
 RECORD = struct.Struct("=BQddQ")
@@ -167,6 +168,7 @@ class _Server:
         self._functions: dict[int, Callable[[Any], Any]] = {}
         self._is_ready = False
         self._has_alarm = False
+        self._base = b""
 
     def run(self) -> None:
         while True:
@@ -177,8 +179,10 @@ class _Server:
             body = self._reader.read(size)
             if len(body) < size:
                 return
-            if kind == POINTS:
-                self._evaluate(key, body)
+            if kind in (POINTS, MOVED):
+                self._evaluate(key, body, self._moved if kind == MOVED else _copied)
+            elif kind == BASE:
+                self._base = body
             elif kind == FUNCTION:
                 self._load(key, body)
             elif kind == SETTINGS:
@@ -201,16 +205,32 @@ class _Server:
             payload = encode_error(error)
             self._connection.sendall(RECORD.pack(UNLOADABLE, key, 0.0, 0.0, len(payload)) + payload)
 
-    def _evaluate(self, key: int, body: bytes) -> None:
+    def _moved(self, body: bytes, count: int, n: int, dtype: Any) -> Iterator[Any]:
+        """Points that differ from BASE in few places."""
+        import numpy as np
+
+        base = np.frombuffer(self._base, np.float64)
+        assert base.size * base.itemsize == n * np.dtype(dtype).itemsize
+        start = SLICE.size + 8 * count
+        numbers = np.frombuffer(body, np.int64, count, SLICE.size).tolist()
+        total = sum(numbers)
+        where = np.frombuffer(body, np.int64, total, start)
+        values = np.frombuffer(body, np.float64, total, start + 8 * total)
+        at = 0
+        for number in numbers:
+            x = base.copy()
+            x[where[at : at + number]] = values[at : at + number]
+            at += number
+            yield x.view(dtype)
+
+    def _evaluate(self, key: int, body: bytes, read: Callable[..., Iterable[Any]]) -> None:
         import numpy as np
 
         function = self._functions.get(key)
         if function is None:  # it could not be loaded, and the parent knows
             return
         first, count, n, is_complex, timeout = SLICE.unpack_from(body)
-        dtype = np.complex128 if is_complex else np.float64
-        # A copy: aligned, and the function may write to it.
-        points = np.frombuffer(body, dtype, offset=SLICE.size).reshape(count, n).copy()
+        points = read(body, count, n, np.complex128 if is_complex else np.float64)
         pieces: list[bytes] = []
         flushed = perf_counter()
         if timeout:
@@ -238,6 +258,13 @@ class _Server:
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
             # The traceback is the last that the parent gets: between two records, no record itself.
             faulthandler.register(signal.SIGALRM, self._connection.fileno(), all_threads=False, chain=True)
+
+
+def _copied(body: bytes, count: int, n: int, dtype: Any) -> Iterable[Any]:
+    """Points as they came. A copy: aligned, and the function may write to it."""
+    import numpy as np
+
+    return np.frombuffer(body, dtype, offset=SLICE.size).reshape(count, n).copy()
 
 
 def _handle_signals() -> None:

@@ -112,6 +112,44 @@ def test_points_and_values_pass_through_bit_by_bit(shape, is_complex, seed):
         assert y.tobytes() == x.tobytes()
 
 
+@settings(max_examples=30, deadline=None)
+@given(
+    n=st.sampled_from([1023, 1024, 5000]),
+    changed=st.lists(st.integers(0, 700), max_size=12),
+    is_complex=st.booleans(),
+    repeats=st.integers(1, 3),
+    seed=st.integers(0, 100),
+)
+def test_long_points_that_differ_little_or_much_pass_through_bit_by_bit(n, changed, is_complex, repeats, seed):
+    rng = np.random.default_rng(seed)
+    base = rng.normal(size=n) * 10.0 ** rng.integers(-300, 300, size=n)
+    base[:4] = 0.0, -0.0, np.nan, np.inf
+    points = np.tile(base, (1 + len(changed), 1)).astype(complex if is_complex else float)
+    for row, number in zip(points[1:], changed, strict=True):
+        at = rng.integers(0, n, size=number)
+        row[at] = rng.choice([0.0, -0.0, np.nan, -np.inf, 1.5], size=number)
+        if is_complex:
+            row.imag[at[:1]] = -0.0
+    for _ in range(repeats):
+        for x, y in zip(points, values(shared_pool(2).evaluate(lambda x: x, points)), strict=True):
+            assert y.dtype == points.dtype
+            assert y.tobytes() == x.tobytes()
+        points = points[::-1].copy()
+
+
+def test_of_long_points_only_what_differs_travels(monkeypatch):
+    sent = []
+    send = Process._send
+    monkeypatch.setattr(Process, "_send", lambda self, *a: (sent.append(len(a[-1])), send(self, *a)))
+    points = np.ones((40, 20_000))
+    points[np.arange(40), np.arange(40)] = 2.0
+    with Pool(2) as fresh:
+        values(fresh.evaluate(sum_of_squares, points))
+        sent.clear()
+        assert values(fresh.evaluate(sum_of_squares, points)) == [20_003.0] * 40
+    assert sum(sent) < 2.1 * points[0].nbytes
+
+
 @pytest.mark.parametrize(
     "value",
     [
