@@ -227,7 +227,7 @@ class Efficiency(_Suite):
     def measure(self, seconds, n_workers, n, names=()):
         """Efficiency by name."""
         function = partial(sleep, seconds)
-        repeats = max(2, round(0.1 / seconds))
+        repeats = min(50, max(2, round(0.1 / seconds)))
         ideal = rounds(n, n_workers) * one_call(function, 2 * repeats)
         times = contest(function, n, n_workers, repeats, names)
         return {name: ideal / measured for name, measured in times.items()}
@@ -411,8 +411,9 @@ def main():
     print("\nEfficiency with a function that sleeps (target 0.70, 0.93, 0.97)")
     for duration, n_workers, n in itertools.product(*Efficiency.params):
         if (duration, n_workers) != (1e-3, 8) and (duration, n) != (1e-1, 40):
-            # Four of joblib's or optimagic's workers take seconds to start.
-            some = names if n_workers == 2 and duration < 1e-1 else few
+            # Workers of optimagic, and four of joblib's, take many seconds to start.
+            many = [name for name in names if name != "optimagic"]
+            some = many if n_workers == 2 and duration < 1e-1 else few
             _row(f"{1e3 * duration:g} ms, W = {n_workers}, n = {n}", Efficiency().measure(duration, n_workers, n, some))
     _row("100 ms, W = 11, n = 10", OneRound().measure(few), note="(times one call; target 1.1)")
 
