@@ -38,7 +38,8 @@ class Remote:
         note = None
         if options.batch_evaluator != "batch":
             self.backend = get_backend(options.batch_evaluator, options.n_cores, options.timeout)
-            note = None if callable(options.batch_evaluator) else why_one_core(options.n_cores)
+            has_cores = options.batch_evaluator in ("processes", "threads", "joblib")
+            note = why_one_core(options.n_cores) if has_cores else None
         # Each worker process would import this package only to convert nothing. Answers of other backends may be
         # arrays that the function writes to in its next call, so that they are read at once.
         self._travels_alone = (

@@ -182,6 +182,14 @@ def test_inside_a_worker_n_cores_counts_as_one_and_the_message_says_so(run, name
     assert message.endswith("and its siblings use the other cores")
 
 
+def test_where_n_cores_means_nothing_nothing_is_said_of_it(monkeypatch):
+    monkeypatch.setenv("OPTCORE_WORKER", "1")
+    for evaluator, says in (("serial", False), (map, False), ("threads", True)):
+        options = om.NumdiffOptions(n_cores=4, batch_evaluator=evaluator)
+        message = om.minimize(rosenbrock, ROSENBROCK_START, "scipy_lbfgsb", numdiff_options=options).message
+        assert ("n_cores=4 counts as 1" in message) is says
+
+
 def test_outside_of_workers_and_for_one_core_there_is_nothing_to_say():
     assert why_one_core(4) is None
     assert "n_cores" not in om.minimize(rosenbrock, ROSENBROCK_START, "scipy_lbfgsb", numdiff_options=TWO).message
