@@ -26,7 +26,7 @@ from threadpoolctl import threadpool_limits
 import optcore as om
 
 #: Each of these starts worker processes, which are kept until the contest is over.
-PEERS = ("multiprocessing", "concurrent.futures", "joblib", "mpire", "pebble", "optimagic")
+PEERS = ("multiprocessing", "multiprocessing, chunks", "concurrent.futures", "joblib", "mpire", "pebble", "optimagic")
 
 
 # Functions: at module level, because most peers can't send any others.
@@ -207,8 +207,8 @@ class FreeFunction(_Suite):
         return 1e3 * contest(nothing, n, 2, 300)["optcore"]
 
     def track_ratio_to_multiprocessing(self, n):
-        times = contest(nothing, n, 2, 100, ["multiprocessing"])
-        return times["optcore"] / times["multiprocessing"]
+        times = contest(nothing, n, 2, 100, ["multiprocessing, chunks"])
+        return times["optcore"] / times["multiprocessing, chunks"]
 
     def track_ratio_to_joblib(self, n):
         times = contest(nothing, n, 2, 30, ["joblib"])
