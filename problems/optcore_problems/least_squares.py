@@ -50,6 +50,7 @@ class Sizes:
         n_max: most variables, None without limit.
         usual_m: the number of residuals for n variables, unless another is asked for.
         any_m: whether every m >= n is valid too.
+        at_least: the smallest valid n that isn't below a number of at least n_min; for functions that leave some out.
         text: all of this in words, for messages.
     """
 
@@ -58,6 +59,7 @@ class Sizes:
     usual_m: Callable[[int], int]
     text: str
     any_m: bool = False
+    at_least: Callable[[int], int] = int
 
     @classmethod
     def fixed(cls, n: int, m: int) -> Sizes:
@@ -66,7 +68,7 @@ class Sizes:
 
     def has(self, n: int, m: int) -> bool:
         """Whether the function has n variables and m residuals."""
-        n_fits = self.n_min <= n and (self.n_max is None or n <= self.n_max)
+        n_fits = self.n_min <= n and (self.n_max is None or n <= self.n_max) and self.at_least(n) == n
         return n_fits and (m == self.usual_m(n) or (self.any_m and m >= n))
 
 

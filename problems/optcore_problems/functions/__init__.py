@@ -6,6 +6,15 @@ A function knows its published start, its sizes and its optimum; suites say whic
 from __future__ import annotations
 
 from optcore_problems.functions.curves import Bard, Box3D, BrownDennis, JennrichSampson, KowalikOsborne, Meyer
+from optcore_problems.functions.large import (
+    BroydenBanded,
+    BroydenTridiagonal,
+    DiscreteBoundaryValue,
+    DiscreteIntegral,
+    ExtendedPowellSingular,
+    ExtendedRosenbrock,
+    VariablyDimensioned,
+)
 from optcore_problems.functions.linear import LinearFullRank, LinearRank1, LinearRank1Zero
 from optcore_problems.functions.osborne import Osborne1, Osborne2
 from optcore_problems.functions.polynomials import Chebyquad, Watson
@@ -24,8 +33,14 @@ __all__ = [
     "Box3D",
     "BrownAlmostLinear",
     "BrownDennis",
+    "BroydenBanded",
+    "BroydenTridiagonal",
     "Chebyquad",
     "Cube",
+    "DiscreteBoundaryValue",
+    "DiscreteIntegral",
+    "ExtendedPowellSingular",
+    "ExtendedRosenbrock",
     "FreudensteinRoth",
     "HeartEight",
     "HelicalValley",
@@ -40,5 +55,6 @@ __all__ = [
     "Osborne2",
     "PowellSingular",
     "Rosenbrock",
+    "VariablyDimensioned",
     "Watson",
 ]

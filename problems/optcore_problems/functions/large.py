@@ -1,0 +1,366 @@
+"""Functions for any number of variables whose jacobians are sparse, and a dense one beside them.
+
+Jacobians are filled row by row into places that are known beforehand, so residuals and jacobians take time and memory
+in proportion to the number of variables; nothing here has m x n entries unless it is asked for.
+"""
+
+# ruff: noqa: D102 - LeastSquaresFunction documents the methods
+
+from __future__ import annotations
+
+from functools import cached_property
+from math import sqrt
+from typing import Any
+
+import numpy as np
+
+from optcore_problems.functions.structure import Structure, band, copy_windows
+from optcore_problems.least_squares import EXACT, LeastSquaresFunction, Matrix, Optimum, Sizes, Vector
+from optcore_problems.namespace import per_column
+
+__all__ = [
+    "BroydenBanded",
+    "BroydenTridiagonal",
+    "DiscreteBoundaryValue",
+    "DiscreteIntegral",
+    "ExtendedPowellSingular",
+    "ExtendedRosenbrock",
+    "VariablyDimensioned",
+]
+
+MGH = "More, Garbow & Hillstrom (1981), ACM Trans. Math. Softw. 7(1), 17-41, function "
+SPEDICATO = "; Spedicato (1975), CISE report N-175, Milano"
+
+
+class _Sparse(LeastSquaresFunction):
+    """A function that knows where its jacobian has entries, and fills them in."""
+
+    residual_class = "zero_residual"
+    takes_columns = True
+
+    def _structure(self) -> Structure:
+        raise NotImplementedError
+
+    def _entries(self, x: Vector) -> Vector:
+        """The entries of the jacobian at x in the order of the structure: a new array."""
+        raise NotImplementedError
+
+    @cached_property
+    def _places(self) -> Structure:
+        return self._structure()
+
+    def sparse_jacobian(self, x: Vector) -> Any:
+        """The jacobian of the residuals at a real x: a new csr_array of shape (m, n)."""
+        return self._places.matrix(self._entries(x))
+
+    def pattern(self) -> Any:
+        """The places where the jacobian isn't zero everywhere: a csr_array of bools, shape (m, n)."""
+        return self._places.pattern()
+
+
+class ExtendedRosenbrock(_Sparse):
+    """r_(2i-1) = 10 (x_(2i) - x_(2i-1)^2), r_(2i) = 1 - x_(2i-1): n/2 copies of Rosenbrock's function.
+
+    i = 1 ... n/2. Minimum 0 at (1, ..., 1).
+    """
+
+    name = "ext_rosenbrock"
+    sizes = Sizes(2, None, lambda n: n, "n = 2, 4, 6, ..., m = n", at_least=lambda n: n + n % 2)
+    reference = MGH + "21" + SPEDICATO
+    mgh = 21
+
+    def start(self) -> Vector:
+        return np.tile([-1.2, 1.0], self.n // 2)
+
+    def residuals(self, x: Any, xp: Any) -> Any:
+        first = x[::2]
+        bend = first * first
+        bend -= x[1::2]
+        bend *= -10.0
+        return _interleaved((bend, 1.0 - first), xp)
+
+    def _structure(self) -> Structure:
+        return _blocks(self.n, [[0, 1], [0, -1]])
+
+    def _entries(self, x: Vector) -> Vector:
+        data = np.empty((self.n // 2, 3))
+        data[:, 0] = -20.0 * x[::2]
+        data[:, 1] = 10.0
+        data[:, 2] = -1.0
+        return data.ravel()
+
+    def optimum(self) -> Optimum:
+        return Optimum(0.0, EXACT, np.ones(self.n))
+
+
+class ExtendedPowellSingular(_Sparse):
+    """n/4 copies of Powell's singular function, each of four variables a, b, c, d.
+
+    r = (a + 10 b, sqrt(5) (c - d), (b - 2 c)^2, sqrt(10) (a - d)^2). Minimum 0 at 0, where the jacobian has half
+    of the full rank.
+    """
+
+    name = "ext_powell_singular"
+    sizes = Sizes(4, None, lambda n: n, "n = 4, 8, 12, ..., m = n", at_least=lambda n: n + -n % 4)
+    reference = MGH + "22" + SPEDICATO
+    mgh = 22
+
+    def start(self) -> Vector:
+        return np.tile([3.0, -1.0, 0.0, 1.0], self.n // 4)
+
+    def residuals(self, x: Any, xp: Any) -> Any:
+        a, b, c, d = (x[i::4] for i in range(4))
+        e, f = b - 2.0 * c, a - d
+        return _interleaved((a + 10.0 * b, sqrt(5.0) * (c - d), e * e, sqrt(10.0) * (f * f)), xp)
+
+    def _structure(self) -> Structure:
+        return _blocks(self.n, [[0, 1], [2, 3], [1, 2], [0, 3]])
+
+    def _entries(self, x: Vector) -> Vector:
+        data = self._constants.copy()
+        e = 2.0 * (x[1::4] - 2.0 * x[2::4])
+        f = 2.0 * sqrt(10.0) * (x[::4] - x[3::4])
+        data[:, 4] = e
+        data[:, 5] = -2.0 * e
+        data[:, 6] = f
+        data[:, 7] = -f
+        return data.ravel()
+
+    @cached_property
+    def _constants(self) -> Matrix:
+        """The entries of each block; those that x decides are zero."""
+        return np.tile([1.0, 10.0, sqrt(5.0), -sqrt(5.0), 0.0, 0.0, 0.0, 0.0], (self.n // 4, 1))
+
+    def optimum(self) -> Optimum:
+        return Optimum(0.0, EXACT, np.zeros(self.n))
+
+
+class VariablyDimensioned(_Sparse):
+    """r_i = x_i - 1 for i <= n, r_(n+1) = s, r_(n+2) = s^2 with s = sum_j j (x_j - 1). Minimum 0 at (1, ..., 1).
+
+    The jacobian has a diagonal and two full rows below it, so every pair of columns meets: differences along colours
+    need as many evaluations as any others.
+    """
+
+    name = "variably_dimensioned"
+    sizes = Sizes(1, None, lambda n: n + 2, "n >= 1, m = n + 2")
+    reference = MGH + "25"
+    mgh = 25
+
+    def _prepare(self) -> None:
+        self._weights = np.arange(1.0, self.n + 1)
+
+    def start(self) -> Vector:
+        return 1.0 - self._weights / self.n
+
+    def residuals(self, x: Any, xp: Any) -> Any:
+        d = x - 1.0
+        s = (self._weights @ d)[None]
+        return xp.concatenate((d, s, s * s))
+
+    def _structure(self) -> Structure:
+        i = np.arange(self.n, dtype=np.int32)
+        ends = np.array([2 * self.n, 3 * self.n], dtype=np.int32)
+        return Structure(np.concatenate((i, i, i)), np.concatenate((i, [self.n], ends), dtype=np.int32), self.n)
+
+    def _entries(self, x: Vector) -> Vector:
+        data = np.empty((3, self.n))
+        data[0] = 1.0
+        data[1] = self._weights
+        np.multiply(self._weights, 2.0 * (self._weights @ (x - 1.0)), out=data[2])
+        return data.ravel()
+
+    def optimum(self) -> Optimum:
+        return Optimum(0.0, EXACT, np.ones(self.n))
+
+
+class _OnGrid(LeastSquaresFunction):
+    """Functions of values at the points t_i = i h, h = 1 / (n + 1), of the unit interval."""
+
+    residual_class = "zero_residual"
+    takes_columns = True
+
+    def _prepare(self) -> None:
+        self._h = 1.0 / (self.n + 1)
+        self._t = np.arange(1.0, self.n + 1) * self._h
+        self._shift = self._t + 1.0
+
+    def start(self) -> Vector:
+        return self._t * (self._t - 1.0)
+
+    def optimum(self) -> Optimum:
+        return Optimum(0.0, EXACT)
+
+
+class DiscreteBoundaryValue(_OnGrid, _Sparse):
+    """u'' = (u + t + 1)^3 / 2, u(0) = u(1) = 0, by differences at n points inside.
+
+    r_i = 2 x_i - x_(i-1) - x_(i+1) + h^2 (x_i + t_i + 1)^3 / 2 with t_i = i h, h = 1 / (n + 1), x_0 = x_(n+1) = 0. Its
+    only zero has no closed form: the minimum is 0.
+    """
+
+    name = "discrete_boundary_value"
+    sizes = Sizes(1, None, lambda n: n, "n >= 1, m = n")
+    reference = MGH + "28; More & Cosnard (1979), ACM Trans. Math. Softw. 5(1), 64-85"
+    mgh = 28
+
+    def residuals(self, x: Any, xp: Any) -> Any:
+        u = x + per_column(x, self._shift)
+        r = u * u
+        r *= u
+        r *= 0.5 * self._h**2
+        rise = x[1:] - x[:-1]
+        r = _plus(r, slice(1, None), rise, xp)
+        r = _plus(r, slice(-1), -rise, xp)
+        r = _plus(r, slice(1), x[:1], xp)
+        return _plus(r, slice(-1, None), x[-1:], xp)
+
+    def _structure(self) -> Structure:
+        return band(self.n, 1, 1)
+
+    def _entries(self, x: Vector) -> Vector:
+        u = x + self._shift
+        u *= u
+        u *= 1.5 * self._h**2
+        data = np.full((self.n, 3), -1.0)
+        np.add(u, 2.0, out=data[:, 1])
+        return data.ravel()[1:-1]
+
+
+class DiscreteIntegral(_OnGrid):
+    """x(t) + int k(s, t) (x(s) + s + 1)^3 ds / 2 = 0 by a sum over n points, k Green's function of the interval.
+
+    r_i = x_i + h ((1 - t_i) sum_(j <= i) t_j u_j^3 + t_i sum_(j > i) (1 - t_j) u_j^3) / 2 with u_j = x_j + t_j + 1,
+    t_j = j h, h = 1 / (n + 1). The same continuous problem as discrete_boundary_value; the jacobian is dense. Its zero
+    has no closed form: the minimum is 0.
+    """
+
+    name = "discrete_integral"
+    sizes = Sizes(1, None, lambda n: n, "n >= 1, m = n")
+    reference = MGH + "29; More & Cosnard (1979), ACM Trans. Math. Softw. 5(1), 64-85"
+    mgh = 29
+
+    def residuals(self, x: Any, xp: Any) -> Any:  # noqa: ARG002  methods of arrays are enough
+        t = per_column(x, self._t)
+        u = x + per_column(x, self._shift)
+        cubes = 0.5 * self._h * u * u * u
+        # With S and T the sums of u_j^3 and t_j u_j^3 over j <= i, the sums of the definition are T_i and
+        # (S_n - T_n) - (S_i - T_i): in proportion to n, not to n^2.
+        S, T = cubes.cumsum(axis=0), (t * cubes).cumsum(axis=0)
+        return x + T + t * (S[-1] - T[-1] - S)
+
+    def jacobian(self, x: Vector) -> Matrix:
+        t = self._t
+        kernel = np.minimum.outer(t, t)
+        kernel *= 1.0 - np.maximum.outer(t, t)
+        kernel *= 1.5 * self._h * (x + self._shift) ** 2
+        kernel[np.diag_indices(self.n)] += 1.0
+        return kernel
+
+
+class BroydenTridiagonal(_Sparse):
+    """r_i = (3 - 2 x_i) x_i - x_(i-1) - 2 x_(i+1) + 1 with x_0 = x_(n+1) = 0. Minimum 0."""
+
+    name = "broyden_tridiagonal"
+    sizes = Sizes(1, None, lambda n: n, "n >= 1, m = n")
+    reference = MGH + "30; Broyden (1965), Math. Comp. 19, 577-593"
+    mgh = 30
+
+    def start(self) -> Vector:
+        return np.full(self.n, -1.0)
+
+    def residuals(self, x: Any, xp: Any) -> Any:
+        y = 1.0 - 2.0 * x  # so that 3 - 2 x_i = 2 + y_i and 1 - 2 x_(i+1) = y_(i+1)
+        r = y + 2.0
+        r *= x
+        r = _plus(r, slice(-1), y[1:], xp)
+        r = _plus(r, slice(-1, None), 1.0, xp)
+        return _plus(r, slice(1, None), -x[:-1], xp)
+
+    def _structure(self) -> Structure:
+        return band(self.n, 1, 1)
+
+    def _entries(self, x: Vector) -> Vector:
+        data = np.empty((self.n, 3))
+        data[:, 0] = -1.0
+        data[:, 1] = 3.0 - 4.0 * x
+        data[:, 2] = -2.0
+        return data.ravel()[1:-1]
+
+    def optimum(self) -> Optimum:
+        return Optimum(0.0, EXACT)
+
+
+class BroydenBanded(_Sparse):
+    """r_i = x_i (2 + 5 x_i^2) + 1 - sum_j x_j (1 + x_j), over the five j before i and the one after. Minimum 0."""
+
+    name = "broyden_banded"
+    sizes = Sizes(1, None, lambda n: n, "n >= 1, m = n")
+    reference = MGH + "31; Broyden (1971), Math. Comp. 25, 285-294"
+    mgh = 31
+
+    def start(self) -> Vector:
+        return np.full(self.n, -1.0)
+
+    def residuals(self, x: Any, xp: Any) -> Any:
+        squares = x * x
+        r = 5.0 * squares
+        r += 2.0
+        r *= x
+        r += 1.0
+        g = -x
+        g -= squares
+        for k in range(1, min(6, self.n)):
+            r = _plus(r, slice(k, None), g[:-k], xp)
+        return _plus(r, slice(-1), g[1:], xp)
+
+    def _structure(self) -> Structure:
+        return band(self.n, 5, 1)
+
+    @cached_property
+    def _edge(self) -> tuple[int, int, Any, Any]:
+        """Where the entries of the rows with seven of them begin and end; the other entries; those on the diagonal."""
+        places = self._places
+        first, last = (20, places.size - 6) if self.n >= 7 else (0, 0)
+        diagonal = places.diagonal
+        is_outside = (diagonal < first) | (diagonal >= last)
+        return first, last, np.r_[:first, last : places.size], diagonal[is_outside]
+
+    def _entries(self, x: Vector) -> Vector:
+        first, last, edge, edge_diagonal = self._edge
+        beside, diagonal = -1.0 - 2.0 * x, 2.0 + 15.0 * x * x
+        data = np.empty(self._places.size)
+        copy_windows(beside, data[first:last].reshape(-1, 7))
+        data[edge] = beside[self._places.indices[edge]]
+        data[first + 5 : last : 7] = diagonal[5:-1]
+        data[edge_diagonal] = diagonal[self._places.indices[edge_diagonal]]
+        return data
+
+    def optimum(self) -> Optimum:
+        return Optimum(0.0, EXACT)
+
+
+def _plus(r: Any, places: slice, values: Any, xp: Any) -> Any:
+    """Add values to some rows of r, in place where that can be: r must be new."""
+    if xp is np:
+        r[places] += values
+        return r
+    return r.at[places].add(values)
+
+
+def _interleaved(parts: tuple[Any, ...], xp: Any) -> Any:
+    """The first of every part, the second of every part and so on."""
+    shape = (len(parts) * parts[0].shape[0], *parts[0].shape[1:])
+    if xp is not np:
+        return xp.stack(parts, axis=1).reshape(shape)
+    mixed = np.empty(shape, dtype=parts[0].dtype)  # numpy's stack takes ten times as long
+    for i, part in enumerate(parts):
+        mixed[i :: len(parts)] = part
+    return mixed
+
+
+def _blocks(n: int, rows: list[list[int]]) -> Structure:
+    """A block diagonal structure from the columns of one block's rows; -1 is none."""
+    columns = np.array(rows)
+    block = np.arange(0, n, len(rows))[:, None, None]
+    return Structure.of_rows(np.where(columns < 0, n, columns + block).reshape(n, -1), n)
