@@ -13,12 +13,15 @@ from numpy.typing import NDArray
 from optcore.errors import InvalidInputError
 from optcore_problems.problem import LocalOptimum
 
-__all__ = ["EXACT", "UNKNOWN", "LeastSquaresFunction", "Optimum", "Sizes"]
+__all__ = ["EXACT", "MOST_ENTRIES", "UNKNOWN", "LeastSquaresFunction", "Optimum", "Sizes", "refuse_dense"]
 
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
 
 EXACT = "exact"
+
+#: Entries of the largest dense jacobian that is made: 0.8 GB.
+MOST_ENTRIES = 10**8
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,6 +131,7 @@ class LeastSquaresFunction(ABC):
         """The jacobian of the residuals at a real x: a new array of shape (m, n)."""
         if self.sparse_jacobian is None:
             raise NotImplementedError(f"{type(self).__name__} must define jacobian or sparse_jacobian")
+        refuse_dense(self)
         dense: Matrix = self.sparse_jacobian(x).toarray()
         return dense
 
@@ -140,3 +144,17 @@ class LeastSquaresFunction(ABC):
 
     #: The jacobian of the residuals at a real x as a new scipy.sparse.csr_array; None for a dense jacobian.
     sparse_jacobian: Callable[[Vector], Any] | None = None
+
+
+def refuse_dense(function: LeastSquaresFunction) -> None:
+    """Refuse the dense jacobian of a function that is too large for it: the machine might go before the error comes.
+
+    Raises:
+        InvalidInputError: it would have more than MOST_ENTRIES entries.
+    """
+    entries = function.m * function.n
+    if entries > MOST_ENTRIES:
+        raise InvalidInputError(
+            f"the jacobian of {function.name} with n={function.n}, m={function.m} is dense and would take "
+            f"{8e-9 * entries:.1f} GB; use a smaller n, or only its values and residuals"
+        )

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["array_namespace", "is_jax_array", "per_column"]
+__all__ = ["array_namespace", "interleaved", "is_jax_array", "less", "per_column"]
 
 
 def is_jax_array(x: object) -> bool:
@@ -61,3 +61,36 @@ def per_column(x: Any, constant: NDArray[np.float64]) -> NDArray[np.float64]:
     [(3,), (3, 2)]
     """
     return constant if x.ndim == 1 else constant[:, None]
+
+
+def less(r: Any, places: Any, values: Any, xp: Any) -> Any:
+    """Subtract from some rows of r.
+
+    Args:
+        r: what a function has made itself: numpy's arrays are changed in place, JAX's can't be.
+        places: which rows, a slice or an index.
+        values: what to subtract.
+        xp: the namespace of r.
+
+    >>> less(np.zeros(3), np.s_[1:], np.array([1.0, 2.0]), np)
+    array([ 0., -1., -2.])
+    """
+    if xp is np:
+        r[places] -= values
+        return r
+    return r.at[places].add(-values)
+
+
+def interleaved(parts: tuple[Any, ...], xp: Any) -> Any:
+    """The first row of every part, then the second of every part and so on.
+
+    >>> interleaved((np.array([1.0, 2.0]), np.array([10.0, 20.0])), np)
+    array([ 1., 10.,  2., 20.])
+    """
+    shape = (len(parts) * parts[0].shape[0], *parts[0].shape[1:])
+    if xp is not np:
+        return xp.stack(parts, axis=1).reshape(shape)
+    mixed = np.empty(shape, dtype=parts[0].dtype)  # numpy's stack takes ten times as long
+    for i, part in enumerate(parts):
+        mixed[i :: len(parts)] = part
+    return mixed

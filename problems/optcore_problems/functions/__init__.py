@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from optcore_problems.functions.curves import Bard, Box3D, BrownDennis, JennrichSampson, KowalikOsborne, Meyer
 from optcore_problems.functions.large import (
+    Bratu2D,
     BroydenBanded,
     BroydenTridiagonal,
     DiscreteBoundaryValue,
@@ -31,6 +32,7 @@ __all__ = [
     "Bard",
     "Bdqrtic",
     "Box3D",
+    "Bratu2D",
     "BrownAlmostLinear",
     "BrownDennis",
     "BroydenBanded",

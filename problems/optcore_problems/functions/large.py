@@ -1,7 +1,7 @@
 """Functions for any number of variables whose jacobians are sparse, and a dense one beside them.
 
 Jacobians are filled row by row into places that are known beforehand, so residuals and jacobians take time and memory
-in proportion to the number of variables; nothing here has m x n entries unless it is asked for.
+in proportion to the number of variables. The one whose jacobian is dense has such residuals, too.
 """
 
 # ruff: noqa: D102 - LeastSquaresFunction documents the methods
@@ -9,16 +9,25 @@ in proportion to the number of variables; nothing here has m x n entries unless 
 from __future__ import annotations
 
 from functools import cached_property
-from math import sqrt
+from math import isqrt, sqrt
 from typing import Any
 
 import numpy as np
 
-from optcore_problems.functions.structure import Structure, band, copy_windows
-from optcore_problems.least_squares import EXACT, LeastSquaresFunction, Matrix, Optimum, Sizes, Vector
-from optcore_problems.namespace import per_column
+from optcore_problems.functions.structure import Structure, band, copy_windows, five_points
+from optcore_problems.least_squares import (
+    EXACT,
+    LeastSquaresFunction,
+    Matrix,
+    Optimum,
+    Sizes,
+    Vector,
+    refuse_dense,
+)
+from optcore_problems.namespace import interleaved, less, per_column
 
 __all__ = [
+    "Bratu2D",
     "BroydenBanded",
     "BroydenTridiagonal",
     "DiscreteBoundaryValue",
@@ -77,7 +86,7 @@ class ExtendedRosenbrock(_Sparse):
         bend = first * first
         bend -= x[1::2]
         bend *= -10.0
-        return _interleaved((bend, 1.0 - first), xp)
+        return interleaved((bend, 1.0 - first), xp)
 
     def _structure(self) -> Structure:
         return _blocks(self.n, [[0, 1], [0, -1]])
@@ -111,7 +120,7 @@ class ExtendedPowellSingular(_Sparse):
     def residuals(self, x: Any, xp: Any) -> Any:
         a, b, c, d = (x[i::4] for i in range(4))
         e, f = b - 2.0 * c, a - d
-        return _interleaved((a + 10.0 * b, sqrt(5.0) * (c - d), e * e, sqrt(10.0) * (f * f)), xp)
+        return interleaved((a + 10.0 * b, sqrt(5.0) * (c - d), e * e, sqrt(10.0) * (f * f)), xp)
 
     def _structure(self) -> Structure:
         return _blocks(self.n, [[0, 1], [2, 3], [1, 2], [0, 3]])
@@ -209,11 +218,9 @@ class DiscreteBoundaryValue(_OnGrid, _Sparse):
         r = u * u
         r *= u
         r *= 0.5 * self._h**2
-        rise = x[1:] - x[:-1]
-        r = _plus(r, slice(1, None), rise, xp)
-        r = _plus(r, slice(-1), -rise, xp)
-        r = _plus(r, slice(1), x[:1], xp)
-        return _plus(r, slice(-1, None), x[-1:], xp)
+        r += 2.0 * x
+        r = less(r, np.s_[1:], x[:-1], xp)
+        return less(r, np.s_[:-1], x[1:], xp)
 
     def _structure(self) -> Structure:
         return band(self.n, 1, 1)
@@ -251,6 +258,7 @@ class DiscreteIntegral(_OnGrid):
 
     def jacobian(self, x: Vector) -> Matrix:
         t = self._t
+        refuse_dense(self)
         kernel = np.minimum.outer(t, t)
         kernel *= 1.0 - np.maximum.outer(t, t)
         kernel *= 1.5 * self._h * (x + self._shift) ** 2
@@ -270,12 +278,12 @@ class BroydenTridiagonal(_Sparse):
         return np.full(self.n, -1.0)
 
     def residuals(self, x: Any, xp: Any) -> Any:
-        y = 1.0 - 2.0 * x  # so that 3 - 2 x_i = 2 + y_i and 1 - 2 x_(i+1) = y_(i+1)
-        r = y + 2.0
+        y = 2.0 * x - 1.0  # so that 3 - 2 x_i = 2 - y_i and 1 - 2 x_(i+1) = -y_(i+1)
+        r = 2.0 - y
         r *= x
-        r = _plus(r, slice(-1), y[1:], xp)
-        r = _plus(r, slice(-1, None), 1.0, xp)
-        return _plus(r, slice(1, None), -x[:-1], xp)
+        r = less(r, np.s_[:-1], y[1:], xp)
+        r = less(r, np.s_[-1:], -1.0, xp)
+        return less(r, np.s_[1:], x[:-1], xp)
 
     def _structure(self) -> Structure:
         return band(self.n, 1, 1)
@@ -308,11 +316,11 @@ class BroydenBanded(_Sparse):
         r += 2.0
         r *= x
         r += 1.0
-        g = -x
-        g -= squares
+        g = squares
+        g += x
         for k in range(1, min(6, self.n)):
-            r = _plus(r, slice(k, None), g[:-k], xp)
-        return _plus(r, slice(-1), g[1:], xp)
+            r = less(r, np.s_[k:], g[:-k], xp)
+        return less(r, np.s_[:-1], g[1:], xp)
 
     def _structure(self) -> Structure:
         return band(self.n, 5, 1)
@@ -328,7 +336,11 @@ class BroydenBanded(_Sparse):
 
     def _entries(self, x: Vector) -> Vector:
         first, last, edge, edge_diagonal = self._edge
-        beside, diagonal = -1.0 - 2.0 * x, 2.0 + 15.0 * x * x
+        beside = -2.0 * x
+        beside -= 1.0
+        diagonal = x * x
+        diagonal *= 15.0
+        diagonal += 2.0
         data = np.empty(self._places.size)
         copy_windows(beside, data[first:last].reshape(-1, 7))
         data[edge] = beside[self._places.indices[edge]]
@@ -340,23 +352,63 @@ class BroydenBanded(_Sparse):
         return Optimum(0.0, EXACT)
 
 
-def _plus(r: Any, places: slice, values: Any, xp: Any) -> Any:
-    """Add values to some rows of r, in place where that can be: r must be new."""
-    if xp is np:
-        r[places] += values
-        return r
-    return r.at[places].add(values)
+def _square(n: int) -> int:
+    """The smallest square that isn't below n."""
+    return (isqrt(n - 1) + 1) ** 2
 
 
-def _interleaved(parts: tuple[Any, ...], xp: Any) -> Any:
-    """The first of every part, the second of every part and so on."""
-    shape = (len(parts) * parts[0].shape[0], *parts[0].shape[1:])
-    if xp is not np:
-        return xp.stack(parts, axis=1).reshape(shape)
-    mixed = np.empty(shape, dtype=parts[0].dtype)  # numpy's stack takes ten times as long
-    for i, part in enumerate(parts):
-        mixed[i :: len(parts)] = part
-    return mixed
+class Bratu2D(_Sparse):
+    """-Laplacian u = 4 exp(u) on the unit square, u = 0 on its boundary, by five points at k^2 = n of them inside.
+
+    r = 4 u - (u of the four neighbours) - h^2 4 exp(u) with h = 1 / (k + 1), the unknowns line by line. The factor 4 is
+    below the critical one, 6.8, beyond which there is no solution; here there are two, and the start, u = 0, leads to
+    the lower one. None has a closed form: the minimum is 0.
+    """
+
+    name = "bratu_2d"
+    sizes = Sizes(
+        4, None, lambda n: n, "n = 4, 9, 16, ..., a square, m = n", at_least=lambda n: (isqrt(n - 1) + 1) ** 2
+    )
+    reference = (
+        "More (1990), A collection of nonlinear model problems, Lect. Appl. Math. 26, 723-762, problem 3; "
+        "as BRATU2D in CUTEst: Gould, Orban & Toint (2015), Comput. Optim. Appl. 60, 545-557"
+    )
+
+    def _prepare(self) -> None:
+        self._k = isqrt(self.n)
+        self._factor = 4.0 / (self._k + 1) ** 2
+
+    def start(self) -> Vector:
+        return np.zeros(self.n)
+
+    def residuals(self, x: Any, xp: Any) -> Any:
+        u = x.reshape(self._k, self._k, *x.shape[1:])
+        r = xp.exp(u)
+        r *= -self._factor
+        r += 4.0 * u
+        r = less(r, np.s_[1:], u[:-1], xp)
+        r = less(r, np.s_[:-1], u[1:], xp)
+        r = less(r, np.s_[:, 1:], u[:, :-1], xp)
+        r = less(r, np.s_[:, :-1], u[:, 1:], xp)
+        return r.reshape(x.shape)
+
+    def _structure(self) -> Structure:
+        return five_points(self._k)
+
+    def _entries(self, x: Vector) -> Vector:
+        k = self._k
+        diagonal = 4.0 - self._factor * np.exp(x)
+        data = np.full(self._places.size, -1.0)
+        # A point has five entries, one less at each side of the square: the diagonal is every fifth of a line inside,
+        # every fourth of the first and of the last one.
+        first, inside, last = np.split(data, [4 * k - 2, data.size - (4 * k - 2)])
+        first[::4] = diagonal[:k]
+        inside.reshape(k - 2, 5 * k - 2)[:, 1::5] = diagonal[k:-k].reshape(k - 2, k)
+        last[1::4] = diagonal[-k:]
+        return data
+
+    def optimum(self) -> Optimum:
+        return Optimum(0.0, EXACT)
 
 
 def _blocks(n: int, rows: list[list[int]]) -> Structure:

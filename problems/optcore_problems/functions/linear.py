@@ -8,7 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from optcore_problems.least_squares import EXACT, LeastSquaresFunction, Matrix, Optimum, Sizes, Vector
+from optcore_problems.least_squares import (
+    EXACT,
+    LeastSquaresFunction,
+    Matrix,
+    Optimum,
+    Sizes,
+    Vector,
+    refuse_dense,
+)
+from optcore_problems.namespace import per_column
 
 __all__ = ["LinearFullRank", "LinearRank1", "LinearRank1Zero"]
 
@@ -23,18 +32,20 @@ class LinearFullRank(LeastSquaresFunction):
     reference = MGH + "32"
     mgh = 32
     residual_class = "linear"
+    takes_columns = True
 
     def _prepare(self) -> None:
-        self._padding = np.zeros(self.m - self.n)
         self._scale = 2.0 / self.m
 
     def start(self) -> Vector:
         return np.ones(self.n)
 
     def residuals(self, x: Any, xp: Any) -> Any:
-        return xp.concatenate((x, self._padding)) - (self._scale * x.sum() + 1.0)
+        padding = xp.zeros((self.m - self.n, *x.shape[1:]), x.dtype)
+        return xp.concatenate((x, padding)) - (self._scale * x.sum(axis=0) + 1.0)
 
     def jacobian(self, x: Vector) -> Matrix:
+        refuse_dense(self)
         J = np.full((self.m, self.n), -self._scale)
         J[np.diag_indices(self.n)] += 1.0
         return J
@@ -47,6 +58,7 @@ class _RankOne(LeastSquaresFunction):
     """r = a (b'x) - 1; what differs is a, shape (m,), and b, shape (n,)."""
 
     residual_class = "linear"
+    takes_columns = True
     _rows: Vector
     _columns: Vector
 
@@ -54,9 +66,10 @@ class _RankOne(LeastSquaresFunction):
         return np.ones(self.n)
 
     def residuals(self, x: Any, xp: Any) -> Any:
-        return self._rows * (self._columns @ x) - 1.0
+        return per_column(x, self._rows) * (self._columns @ x) - 1.0
 
     def jacobian(self, x: Vector) -> Matrix:
+        refuse_dense(self)
         return np.outer(self._rows, self._columns)
 
     def _shortest(self, level: float) -> Vector:

@@ -17,6 +17,7 @@ from optcore_problems.least_squares import (
     Optimum,
     Sizes,
     Vector,
+    refuse_dense,
 )
 from optcore_problems.problem import LocalOptimum
 
@@ -38,14 +39,20 @@ class BrownAlmostLinear(LeastSquaresFunction):
     reference = MGH + "27; Brown (1969), SIAM J. Numer. Anal. 6, 560-569"
     mgh = 27
     residual_class = "zero_residual"
+    takes_columns = True
+    remarks = (
+        "CUTEst's BROWNAL, as S2MPJ translates it, has the product of the first ten variables only, whatever n is.",
+    )
 
     def start(self) -> Vector:
         return np.full(self.n, 0.5)
 
     def residuals(self, x: Any, xp: Any) -> Any:
-        return xp.concatenate((x[:-1] + (x.sum() - (self.n + 1.0)), x.prod(keepdims=True) - 1.0))
+        total = x.sum(axis=0) - (self.n + 1.0)
+        return xp.concatenate((x[:-1] + total, x.prod(axis=0, keepdims=True) - 1.0))
 
     def jacobian(self, x: Vector) -> Matrix:
+        refuse_dense(self)
         J = np.ones((self.n, self.n))
         J[np.diag_indices(self.n)] = 2.0
         # The products of all others, without a division: an entry may be zero.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Structure", "band", "copy_windows"]
+__all__ = ["Structure", "band", "copy_windows", "five_points"]
 
 Indices = NDArray[np.intp]
 
@@ -76,6 +76,21 @@ def band(n: int, below: int, above: int) -> Structure:
            [0, 0, 1, 1]])
     """
     return Structure.of_rows(np.arange(n)[:, None] + np.arange(-below, above + 1), n)
+
+
+def five_points(k: int) -> Structure:
+    """The structure of the Laplacian at k x k points, line by line: every point with its four neighbours.
+
+    >>> five_points(2).pattern().toarray().astype(int)
+    array([[1, 1, 1, 0],
+           [1, 1, 0, 1],
+           [1, 0, 1, 1],
+           [0, 1, 1, 1]])
+    """
+    line, place = np.divmod(np.arange(k * k), k)
+    own = k * line + place
+    left, right = np.where(place > 0, own - 1, -1), np.where(place < k - 1, own + 1, -1)
+    return Structure.of_rows(np.stack((own - k, left, own, right, own + k), axis=1), k * k)
 
 
 def copy_windows(values: NDArray[np.float64], out: NDArray[np.float64]) -> None:
