@@ -8,6 +8,8 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
+import numpy as np
+
 from optcore.errors import InvalidInputError, UnknownNameError, unknown_name
 from optcore_problems.problem import Problem
 from optcore_problems.suite import Suite
@@ -18,6 +20,7 @@ __all__ = ["get_problem", "get_suite", "list_suites"]
 _SHIPPED = {
     "more_wild": "optcore_problems.more_wild",
     "nist_strd": "optcore_problems.nist_strd",
+    "scalable": "optcore_problems.scalable",
 }
 
 #: Entry points of this group add suites: each names a function without arguments that returns a Suite, or a Suite.
@@ -79,7 +82,7 @@ def get_suite(name: str, n: int | Sequence[int] | None = None) -> Suite:
             f"suite {name!r} comes in its own sizes only; n= is for suites of scalable families, and "
             "get_problem(name, n=...) for single problems"
         )
-    return suite.resize([n] if isinstance(n, int) else list(n))
+    return suite.resize(np.atleast_1d(n).tolist())
 
 
 def get_problem(name: str, n: int | None = None, m: int | None = None) -> Problem:
