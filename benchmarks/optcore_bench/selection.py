@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeGuard
 
-from optcore.errors import InvalidInputError, UnknownNameError, unknown_name
+from optcore.errors import InvalidInputError, OptcoreError, UnknownNameError, unknown_name
 from optcore.solvers import Algorithm, CallableAlgorithm, get_algorithm
 from optcore_bench.codehash import is_ours, qualified_name
 from optcore_problems import Problem, Suite, get_problem, get_suite, list_suites
@@ -21,6 +21,7 @@ class ProblemEntry:
     Attributes:
         suite: name of the suite, "" for Python objects.
         problem: one problem of the suite by name, "" for all.
+        n: numbers of variables that a suite of scalable families is asked for, one or a list; None for its own.
         n_min, n_max: bounds on the number of variables.
         tags: as Suite.filter takes them.
         objects: problems that were given as Python objects.
@@ -28,6 +29,7 @@ class ProblemEntry:
 
     suite: str = ""
     problem: str = ""
+    n: int | list[int] | None = None
     n_min: int | None = None
     n_max: int | None = None
     tags: Any = None
@@ -40,7 +42,7 @@ class ProblemEntry:
             return ", ".join(problem.full_name for problem in self.objects)
         if self.problem:
             return f"{self.suite}/{self.problem}"
-        conditions = {"n_min": self.n_min, "n_max": self.n_max, "tags": self.tags}
+        conditions = {"n": self.n, "n_min": self.n_min, "n_max": self.n_max, "tags": self.tags}
         shown = ", ".join(f"{key}={value!r}" for key, value in conditions.items() if value is not None)
         return f"{self.suite} ({shown})" if shown else self.suite
 
@@ -50,7 +52,7 @@ class ProblemEntry:
             return self.objects
         if self.problem:
             return (get_problem(f"{self.suite}/{self.problem}"),)
-        return get_suite(self.suite).filter(n_max=self.n_max, n_min=self.n_min, tags=self.tags).problems
+        return get_suite(self.suite, n=self.n).filter(n_max=self.n_max, n_min=self.n_min, tags=self.tags).problems
 
     def to_plain(self) -> Any:
         """As TOML has it."""
@@ -58,7 +60,7 @@ class ProblemEntry:
             return {"python": [f"{problem.full_name} {problem.version}" for problem in self.objects]}
         if self.problem:
             return f"{self.suite}/{self.problem}"
-        chosen = {"suite": self.suite, "n_min": self.n_min, "n_max": self.n_max, "tags": self.tags}
+        chosen = {"suite": self.suite, "n": self.n, "n_min": self.n_min, "n_max": self.n_max, "tags": self.tags}
         plain = {key: value for key, value in chosen.items() if value is not None}
         return self.suite if len(plain) == 1 else plain
 
@@ -83,7 +85,7 @@ def problem_entry(given: Any) -> ProblemEntry:
             f"a problem is given by its name, a table {{suite, n_max, tags}} or a Problem, not by {given!r}"
         )
     _refuse_python(given)
-    known = ("suite", "n_min", "n_max", "tags")
+    known = ("suite", "n", "n_min", "n_max", "tags")
     for key in given:
         if key not in known:
             raise unknown_name("key of a table of problems", key, known)
@@ -93,11 +95,14 @@ def problem_entry(given: Any) -> ProblemEntry:
         value = given.get(key)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
             raise InvalidInputError(f"{key} must be a whole number of at least 1, but is {value!r}")
+    n = given.get("n")
+    if n is not None and not all(type(size) is int and size >= 1 for size in (n if isinstance(n, list) else [n])):
+        raise InvalidInputError(f"n must be a whole number of at least 1, or a list of such numbers, but is {n!r}")
     tags = given.get("tags")
     if tags is not None and not isinstance(tags, (str, Mapping, list, tuple)):
         raise InvalidInputError(f"tags must be a word, a list of words or a table, but is {tags!r}")
     entry = ProblemEntry(
-        suite=given["suite"], n_min=given.get("n_min"), n_max=given.get("n_max"), tags=_plain_tags(tags)
+        suite=given["suite"], n=n, n_min=given.get("n_min"), n_max=given.get("n_max"), tags=_plain_tags(tags)
     )
     _check_suite(entry.suite)
     entry.members()  # unknown tags are refused here
@@ -143,8 +148,10 @@ def is_registered(problem: Problem) -> bool:
     """Whether `get_problem(problem.full_name)` gives this very problem, in any process."""
     if problem.suite not in list_suites():
         return False
-    suite = get_suite(problem.suite)
-    return problem.name in suite and suite[problem.name] is problem
+    try:
+        return get_problem(problem.full_name) is problem
+    except OptcoreError:
+        return False
 
 
 @dataclass(frozen=True)

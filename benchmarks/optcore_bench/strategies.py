@@ -21,7 +21,9 @@ from optcore.marks import Kind, least_squares
 from optcore.numdiff.derivative import NumericalDerivative, first_derivative
 from optcore.numdiff.options import NumdiffOptions
 from optcore.solvers import Algorithm
+from optcore.sparse import Jacobian, entries
 from optcore_problems import Problem
+from optcore_problems.least_squares import MOST_ENTRIES
 
 __all__ = [
     "NotApplicableError",
@@ -101,8 +103,11 @@ class Strategy:
         """
         raise NotImplementedError
 
-    def derivative(self, problem: Problem, kind: Kind, x: Vector) -> Array:
-        """The derivative that this strategy gives at x, shape (n,): (n,) for scalar solvers, (m, n) for residuals."""
+    def derivative(self, problem: Problem, kind: Kind, x: Vector) -> Jacobian:
+        """The derivative that this strategy gives at x, shape (n,).
+
+        Shape (n,) for scalar solvers; for residuals (m, n), a csr_array where the strategy finds a sparse jacobian.
+        """
         raise NotImplementedError
 
 
@@ -111,7 +116,7 @@ def objective(problem: Problem, kind: Kind) -> Callable[..., Any]:
     return least_squares(problem.residuals) if kind is Kind.LEAST_SQUARES else problem.fun
 
 
-def _exact(problem: Problem, kind: Kind) -> Callable[[Vector], Array]:
+def _exact(problem: Problem, kind: Kind) -> Callable[[Vector], Jacobian]:
     return problem.jacobian if kind is Kind.LEAST_SQUARES else problem.gradient
 
 
@@ -119,6 +124,17 @@ def _has_exact(problem: Problem, kind: Kind) -> bool:
     if kind is Kind.LEAST_SQUARES:
         return problem.jacobian_np is not None
     return problem.gradient_np is not None or problem.jacobian_np is not None
+
+
+def _too_large(problem: Problem, kind: Kind) -> str | None:
+    """Why there is no dense jacobian of the residuals, one sentence; None if it fits into memory."""
+    entries = (problem.m or 0) * problem.n
+    if kind is not Kind.LEAST_SQUARES or entries <= MOST_ENTRIES:
+        return None
+    return (
+        f"the dense jacobian of {problem.full_name} would have {problem.m} x {problem.n} entries, "
+        f"{8e-9 * entries:.0f} GB; jacobians that large must be sparse"
+    )
 
 
 def _marked(function: Callable[..., Any], kind: Kind) -> Callable[..., Any]:
@@ -147,14 +163,17 @@ class Analytic(Strategy):
     summary = "closed form of the problem, as a function of its own"
 
     def missing(self, problem: Problem, kind: Kind) -> str | None:
-        """The closed form may be missing."""
-        return None if _has_exact(problem, kind) else f"{problem.full_name} has no derivative in closed form"
+        """The closed form may be missing, or a dense jacobian too large."""
+        if not _has_exact(problem, kind):
+            return f"{problem.full_name} has no derivative in closed form"
+        needs_jacobian = kind is Kind.LEAST_SQUARES or problem.gradient_np is None
+        return _too_large(problem, Kind.LEAST_SQUARES) if problem.pattern is None and needs_jacobian else None
 
     def arguments(self, problem: Problem, kind: Kind, x: Vector) -> dict[str, Any]:  # noqa: ARG002  nothing to compile
         """The closed form as `jac`."""
         return {"jac": _marked(_exact(problem, kind), kind)}
 
-    def derivative(self, problem: Problem, kind: Kind, x: Vector) -> Array:
+    def derivative(self, problem: Problem, kind: Kind, x: Vector) -> Jacobian:
         """The closed form itself."""
         return _exact(problem, kind)(x)
 
@@ -169,7 +188,7 @@ class FunAndJac(Analytic):
         """Value and closed form as `fun_and_jac`."""
         value, exact = (problem.residuals if kind is Kind.LEAST_SQUARES else problem.fun), _exact(problem, kind)
 
-        def value_and_derivative(x: Vector) -> tuple[Any, Array]:
+        def value_and_derivative(x: Vector) -> tuple[Any, Jacobian]:
             return value(x), exact(x)
 
         return {"fun_and_jac": _marked(value_and_derivative, kind)}
@@ -186,11 +205,11 @@ class Jax(Strategy):
     summary = "automatic differentiation by JAX, compiled (extra: jax)"
     setup_seconds = 60.0
 
-    def missing(self, problem: Problem, kind: Kind) -> str | None:  # noqa: ARG002  known only when it is tried
-        """JAX may be missing."""
+    def missing(self, problem: Problem, kind: Kind) -> str | None:
+        """JAX may be missing, or the jacobian, which is dense, too large; the rest is known when it is tried."""
         if importlib.util.find_spec("jax") is None:
             return "the strategy 'jax' needs jax, which is not installed: pip install 'optcore[jax]'"
-        return None
+        return _too_large(problem, kind)
 
     def arguments(self, problem: Problem, kind: Kind, x: Vector) -> dict[str, Any]:
         """The compiled function: `jac` of residuals, `fun_and_jac` of a scalar."""
@@ -269,6 +288,10 @@ class Numerical(Strategy):
         """All options with their values, defaults included."""
         options = self.numdiff_options
         return {name: getattr(options, name) for name in self.option_names()}
+
+    def missing(self, problem: Problem, kind: Kind) -> str | None:
+        """The jacobian is dense unless a pattern is given."""
+        return _too_large(problem, kind) if self.options.get("sparsity") is None else None
 
     def arguments(self, problem: Problem, kind: Kind, x: Vector) -> dict[str, Any]:  # noqa: ARG002  nothing to compile
         """How the core is to take differences."""
@@ -360,11 +383,10 @@ class Sparse(Numerical):
         """How the core is to take differences."""
         return {"numdiff_options": self._with_pattern(problem)}
 
-    def derivative(self, problem: Problem, kind: Kind, x: Vector) -> Array:
-        """The same differences, as a dense array."""
+    def derivative(self, problem: Problem, kind: Kind, x: Vector) -> Jacobian:
+        """The same differences, as a sparse array."""
         options = self._with_pattern(problem)
-        found = first_derivative(objective(problem, kind), x, bounds=problem.bounds, options=options).derivative
-        return np.asarray(found.toarray() if hasattr(found, "toarray") else found, dtype=np.float64)
+        return first_derivative(objective(problem, kind), x, bounds=problem.bounds, options=options).derivative
 
 
 class Auto(Numerical):
@@ -465,7 +487,12 @@ def derivative_error(strategy: Strategy, problem: Problem, kind: Kind, x: Vector
     if isinstance(strategy, Analytic):
         return 0.0
     exact = _exact(problem, kind)(x)
-    difference = float(np.max(np.abs(strategy.derivative(problem, kind, x) - exact)))
-    scale = float(np.max(np.abs(exact)))
+    difference = _largest(strategy.derivative(problem, kind, x) - exact)
+    scale = _largest(exact)
     error = difference / scale if scale > 0 else difference
     return error if np.isfinite(error) else None
+
+
+def _largest(derivative: Jacobian) -> float:
+    """The largest absolute value of the entries; what a sparse array leaves out is zero."""
+    return float(np.max(np.abs(entries(derivative)), initial=0.0))

@@ -182,6 +182,65 @@ def test_sparse_differences_need_residuals_with_a_pattern() -> None:
     problem = get_problem("more_wild/bdqrtic_n12")
     assert strategy.missing(problem, Kind.LEAST_SQUARES) is None
     found = strategy.derivative(problem, Kind.LEAST_SQUARES, problem.start)
-    np.testing.assert_allclose(found, problem.jacobian(problem.start), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(found.toarray(), problem.jacobian(problem.start), rtol=1e-5, atol=1e-5)
     dense = dataclasses.replace(problem, pattern=None)
     assert strategy.missing(dense, Kind.LEAST_SQUARES) == f"{problem.full_name} has no sparsity pattern"
+
+
+#: Problems with sparse jacobians, small ones.
+SPARSE = [get_problem(f"scalable/{name}") for name in ("broyden_tridiagonal_n10", "variably_dimensioned_n10")]
+
+
+@pytest.mark.parametrize("problem", SPARSE, ids=lambda problem: problem.name)
+@pytest.mark.parametrize("algorithm", ["scipy_ls_lm", "scipy_ls_trf", "scipy_ls_dogbox", "scipy_lbfgsb"])
+@pytest.mark.parametrize("name", ["analytic", "fun_and_jac", usable("jax"), "complex_step", "forward", "sparse"])
+def test_strategies_fit_problems_with_sparse_jacobians(name: str, algorithm: str, problem: Problem) -> None:
+    strategy, solver = make_strategy(name), getattr(om.algos, algorithm)()
+    if name == "sparse" and solver.kind is Kind.SCALAR:
+        assert strategy.applicable(problem, solver) is not None
+        return
+    assert strategy.applicable(problem, solver) is None
+    arguments = strategy.arguments(problem, solver.kind, problem.start)
+    result = om.minimize(objective(problem, solver.kind), problem.start, algorithm, **arguments)
+    assert result.fun < 1e-8
+    error = derivative_error(strategy, problem, solver.kind, problem.start)
+    assert error is not None
+    assert error < (1e-6 if name in ("forward", "sparse") else 1e-14)
+
+
+def test_the_error_of_a_sparse_jacobian_is_that_of_its_entries() -> None:
+    problem, step = get_problem("scalable/discrete_boundary_value_n10"), 1e-3
+    strategy = make_strategy({"strategy": "sparse", "step_size": step})
+    # Of the diagonal alone: with u = x + t + 1 and h = 1/11, (h^2/2) ((u + s)^3 - u^3) / s - 3 (h^2/2) u^2.
+    t = np.arange(1.0, 11.0) / 11.0
+    u = problem.start + t + 1.0
+    errors = (3.0 * u * step + step**2) / 2.0 / 11.0**2
+    expected = errors.max() / (2.0 + 1.5 * u**2 / 11.0**2).max()
+    found = derivative_error(strategy, problem, Kind.LEAST_SQUARES, problem.start)
+    assert found == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", ["jax", "forward", "central", "complex_step", "richardson", "calibrated"])
+def test_dense_jacobians_of_large_problems_are_not_tried(name: str) -> None:
+    problem = get_problem("scalable/broyden_tridiagonal", n=100_000)
+    strategy = make_strategy(name)
+    if name != "jax" or has_jax:
+        assert strategy.applicable(problem, om.algos.scipy_ls_trf()) == (
+            "the dense jacobian of scalable/broyden_tridiagonal_n100000 would have 100000 x 100000 entries, 80 GB; "
+            "jacobians that large must be sparse"
+        )
+        assert strategy.applicable(problem, om.algos.scipy_lbfgsb()) is None
+
+
+def test_large_problems_are_for_their_closed_form_and_for_sparse_differences() -> None:
+    problem = get_problem("scalable/broyden_tridiagonal", n=100_000)
+    for strategy in map(make_strategy, ("analytic", "fun_and_jac", "sparse")):
+        assert strategy.applicable(problem, om.algos.scipy_ls_trf()) is None
+    sparse = derivative_error(make_strategy("sparse"), problem, Kind.LEAST_SQUARES, problem.start)
+    assert sparse is not None
+    assert sparse < 1e-6
+    dense = get_problem("scalable/brown_almost_linear", n=100_000)
+    for algorithm in (om.algos.scipy_ls_trf(), om.algos.scipy_lbfgsb()):
+        reason = make_strategy("analytic").applicable(dense, algorithm)
+        assert reason is not None
+        assert "the dense jacobian of scalable/brown_almost_linear_n100000 would have" in reason
