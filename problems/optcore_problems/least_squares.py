@@ -20,8 +20,8 @@ Matrix = NDArray[np.float64]
 
 EXACT = "exact"
 
-#: Entries of the largest dense jacobian that is made: 0.8 GB.
-MOST_ENTRIES = 10**8
+#: Entries of the largest dense jacobian that is made: 0.4 GB, of which solvers need several.
+MOST_ENTRIES = 5 * 10**7
 
 
 @dataclass(frozen=True, eq=False)

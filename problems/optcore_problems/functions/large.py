@@ -119,20 +119,27 @@ class ExtendedPowellSingular(_Sparse):
 
     def residuals(self, x: Any, xp: Any) -> Any:
         a, b, c, d = (x[i::4] for i in range(4))
-        e, f = b - 2.0 * c, a - d
-        return interleaved((a + 10.0 * b, sqrt(5.0) * (c - d), e * e, sqrt(10.0) * (f * f)), xp)
+        sums, differences, e, f = 10.0 * b, c - d, -2.0 * c, a - d
+        sums += a
+        differences *= sqrt(5.0)
+        e += b
+        e *= e
+        f *= f
+        f *= sqrt(10.0)
+        return interleaved((sums, differences, e, f), xp)
 
     def _structure(self) -> Structure:
         return _blocks(self.n, [[0, 1], [2, 3], [1, 2], [0, 3]])
 
     def _entries(self, x: Vector) -> Vector:
         data = self._constants.copy()
-        e = 2.0 * (x[1::4] - 2.0 * x[2::4])
-        f = 2.0 * sqrt(10.0) * (x[::4] - x[3::4])
-        data[:, 4] = e
-        data[:, 5] = -2.0 * e
+        e, f = -2.0 * x[2::4], x[::4] - x[3::4]
+        e += x[1::4]
+        f *= 2.0 * sqrt(10.0)
+        np.multiply(e, 2.0, out=data[:, 4])
+        np.multiply(e, -4.0, out=data[:, 5])
         data[:, 6] = f
-        data[:, 7] = -f
+        np.negative(f, out=data[:, 7])
         return data.ravel()
 
     @cached_property
