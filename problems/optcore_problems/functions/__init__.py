@@ -6,12 +6,10 @@ A function knows its published start, its sizes and its optimum; suites say whic
 from __future__ import annotations
 
 from optcore_problems.functions.curves import Bard, Box3D, BrownDennis, JennrichSampson, KowalikOsborne, Meyer
+from optcore_problems.functions.grids import Bratu2D, DiscreteBoundaryValue, DiscreteIntegral
 from optcore_problems.functions.large import (
-    Bratu2D,
     BroydenBanded,
     BroydenTridiagonal,
-    DiscreteBoundaryValue,
-    DiscreteIntegral,
     ExtendedPowellSingular,
     ExtendedRosenbrock,
     VariablyDimensioned,

@@ -1,7 +1,7 @@
-"""Functions for any number of variables whose jacobians are sparse, and a dense one beside them.
+"""Functions for any number of variables whose jacobians are sparse.
 
 Jacobians are filled row by row into places that are known beforehand, so residuals and jacobians take time and memory
-in proportion to the number of variables. The one whose jacobian is dense has such residuals, too.
+in proportion to the number of variables.
 """
 
 # ruff: noqa: D102 - LeastSquaresFunction documents the methods
@@ -9,29 +9,19 @@ in proportion to the number of variables. The one whose jacobian is dense has su
 from __future__ import annotations
 
 from functools import cached_property
-from math import isqrt, sqrt
+from math import sqrt
 from typing import Any
 
 import numpy as np
 
-from optcore_problems.functions.structure import Structure, band, copy_windows, five_points
-from optcore_problems.least_squares import (
-    EXACT,
-    LeastSquaresFunction,
-    Matrix,
-    Optimum,
-    Sizes,
-    Vector,
-    refuse_dense,
-)
-from optcore_problems.namespace import interleaved, less, per_column
+from optcore_problems.functions.roots import optimum_at_root
+from optcore_problems.functions.structure import SparseFunction, Structure, band, copy_windows
+from optcore_problems.least_squares import EXACT, Matrix, Optimum, Sizes, Vector
+from optcore_problems.namespace import interleaved, less
 
 __all__ = [
-    "Bratu2D",
     "BroydenBanded",
     "BroydenTridiagonal",
-    "DiscreteBoundaryValue",
-    "DiscreteIntegral",
     "ExtendedPowellSingular",
     "ExtendedRosenbrock",
     "VariablyDimensioned",
@@ -41,33 +31,7 @@ MGH = "More, Garbow & Hillstrom (1981), ACM Trans. Math. Softw. 7(1), 17-41, fun
 SPEDICATO = "; Spedicato (1975), CISE report N-175, Milano"
 
 
-class _Sparse(LeastSquaresFunction):
-    """A function that knows where its jacobian has entries, and fills them in."""
-
-    residual_class = "zero_residual"
-    takes_columns = True
-
-    def _structure(self) -> Structure:
-        raise NotImplementedError
-
-    def _entries(self, x: Vector) -> Vector:
-        """The entries of the jacobian at x in the order of the structure: a new array."""
-        raise NotImplementedError
-
-    @cached_property
-    def _places(self) -> Structure:
-        return self._structure()
-
-    def sparse_jacobian(self, x: Vector) -> Any:
-        """The jacobian of the residuals at a real x: a new csr_array of shape (m, n)."""
-        return self._places.matrix(self._entries(x))
-
-    def pattern(self) -> Any:
-        """The places where the jacobian isn't zero everywhere: a csr_array of bools, shape (m, n)."""
-        return self._places.pattern()
-
-
-class ExtendedRosenbrock(_Sparse):
+class ExtendedRosenbrock(SparseFunction):
     """r_(2i-1) = 10 (x_(2i) - x_(2i-1)^2), r_(2i) = 1 - x_(2i-1): n/2 copies of Rosenbrock's function.
 
     i = 1 ... n/2. Minimum 0 at (1, ..., 1).
@@ -102,7 +66,7 @@ class ExtendedRosenbrock(_Sparse):
         return Optimum(0.0, EXACT, np.ones(self.n))
 
 
-class ExtendedPowellSingular(_Sparse):
+class ExtendedPowellSingular(SparseFunction):
     """n/4 copies of Powell's singular function, each of four variables a, b, c, d.
 
     r = (a + 10 b, sqrt(5) (c - d), (b - 2 c)^2, sqrt(10) (a - d)^2). Minimum 0 at 0, where the jacobian has half
@@ -151,7 +115,7 @@ class ExtendedPowellSingular(_Sparse):
         return Optimum(0.0, EXACT, np.zeros(self.n))
 
 
-class VariablyDimensioned(_Sparse):
+class VariablyDimensioned(SparseFunction):
     """r_i = x_i - 1 for i <= n, r_(n+1) = s, r_(n+2) = s^2 with s = sum_j j (x_j - 1). Minimum 0 at (1, ..., 1).
 
     The jacobian has a diagonal and two full rows below it, so every pair of columns meets: differences along colours
@@ -190,90 +154,7 @@ class VariablyDimensioned(_Sparse):
         return Optimum(0.0, EXACT, np.ones(self.n))
 
 
-class _OnGrid(LeastSquaresFunction):
-    """Functions of values at the points t_i = i h, h = 1 / (n + 1), of the unit interval."""
-
-    residual_class = "zero_residual"
-    takes_columns = True
-
-    def _prepare(self) -> None:
-        self._h = 1.0 / (self.n + 1)
-        self._t = np.arange(1.0, self.n + 1) * self._h
-        self._shift = self._t + 1.0
-
-    def start(self) -> Vector:
-        return self._t * (self._t - 1.0)
-
-    def optimum(self) -> Optimum:
-        return Optimum(0.0, EXACT)
-
-
-class DiscreteBoundaryValue(_OnGrid, _Sparse):
-    """u'' = (u + t + 1)^3 / 2, u(0) = u(1) = 0, by differences at n points inside.
-
-    r_i = 2 x_i - x_(i-1) - x_(i+1) + h^2 (x_i + t_i + 1)^3 / 2 with t_i = i h, h = 1 / (n + 1), x_0 = x_(n+1) = 0. Its
-    only zero has no closed form: the minimum is 0.
-    """
-
-    name = "discrete_boundary_value"
-    sizes = Sizes(1, None, lambda n: n, "n >= 1, m = n")
-    reference = MGH + "28; More & Cosnard (1979), ACM Trans. Math. Softw. 5(1), 64-85"
-    mgh = 28
-
-    def residuals(self, x: Any, xp: Any) -> Any:
-        u = x + per_column(x, self._shift)
-        r = u * u
-        r *= u
-        r *= 0.5 * self._h**2
-        r += 2.0 * x
-        r = less(r, np.s_[1:], x[:-1], xp)
-        return less(r, np.s_[:-1], x[1:], xp)
-
-    def _structure(self) -> Structure:
-        return band(self.n, 1, 1)
-
-    def _entries(self, x: Vector) -> Vector:
-        u = x + self._shift
-        u *= u
-        u *= 1.5 * self._h**2
-        data = np.full((self.n, 3), -1.0)
-        np.add(u, 2.0, out=data[:, 1])
-        return data.ravel()[1:-1]
-
-
-class DiscreteIntegral(_OnGrid):
-    """x(t) + int k(s, t) (x(s) + s + 1)^3 ds / 2 = 0 by a sum over n points, k Green's function of the interval.
-
-    r_i = x_i + h ((1 - t_i) sum_(j <= i) t_j u_j^3 + t_i sum_(j > i) (1 - t_j) u_j^3) / 2 with u_j = x_j + t_j + 1,
-    t_j = j h, h = 1 / (n + 1). The same continuous problem as discrete_boundary_value; the jacobian is dense. Its zero
-    has no closed form: the minimum is 0.
-    """
-
-    name = "discrete_integral"
-    sizes = Sizes(1, None, lambda n: n, "n >= 1, m = n")
-    reference = MGH + "29; More & Cosnard (1979), ACM Trans. Math. Softw. 5(1), 64-85"
-    mgh = 29
-
-    def residuals(self, x: Any, xp: Any) -> Any:  # noqa: ARG002  methods of arrays are enough
-        t = per_column(x, self._t)
-        u = x + per_column(x, self._shift)
-        cubes = 0.5 * self._h * u * u * u
-        # With S and T the sums of u_j^3 and t_j u_j^3 over j <= i, the sums of the definition are T_i and
-        # (S_n - T_n) - (S_i - T_i): in proportion to n, not to n^2.
-        S, T = cubes.cumsum(axis=0), (t * cubes).cumsum(axis=0)
-        return x + T + t * (S[-1] - T[-1] - S)
-
-    def jacobian(self, x: Vector) -> Matrix:
-        t = self._t
-        refuse_dense(self)
-        kernel = np.minimum.outer(t, t)
-        kernel *= 1.0 - np.maximum.outer(t, t)
-        kernel *= 1.5 * self._h * (x + self._shift) ** 2
-        kernel[np.diag_indices(self.n)] += 1.0
-        return kernel
-
-
-class BroydenTridiagonal(_Sparse):
+class BroydenTridiagonal(SparseFunction):
     """r_i = (3 - 2 x_i) x_i - x_(i-1) - 2 x_(i+1) + 1 with x_0 = x_(n+1) = 0. Minimum 0."""
 
     name = "broyden_tridiagonal"
@@ -303,10 +184,10 @@ class BroydenTridiagonal(_Sparse):
         return data.ravel()[1:-1]
 
     def optimum(self) -> Optimum:
-        return Optimum(0.0, EXACT)
+        return optimum_at_root(self)
 
 
-class BroydenBanded(_Sparse):
+class BroydenBanded(SparseFunction):
     """r_i = x_i (2 + 5 x_i^2) + 1 - sum_j x_j (1 + x_j), over the five j before i and the one after. Minimum 0."""
 
     name = "broyden_banded"
@@ -356,66 +237,7 @@ class BroydenBanded(_Sparse):
         return data
 
     def optimum(self) -> Optimum:
-        return Optimum(0.0, EXACT)
-
-
-def _square(n: int) -> int:
-    """The smallest square that isn't below n."""
-    return (isqrt(n - 1) + 1) ** 2
-
-
-class Bratu2D(_Sparse):
-    """-Laplacian u = 4 exp(u) on the unit square, u = 0 on its boundary, by five points at k^2 = n of them inside.
-
-    r = 4 u - (u of the four neighbours) - h^2 4 exp(u) with h = 1 / (k + 1), the unknowns line by line. The factor 4 is
-    below the critical one, 6.8, beyond which there is no solution; here there are two, and the start, u = 0, leads to
-    the lower one. None has a closed form: the minimum is 0.
-    """
-
-    name = "bratu_2d"
-    sizes = Sizes(
-        4, None, lambda n: n, "n = 4, 9, 16, ..., a square, m = n", at_least=lambda n: (isqrt(n - 1) + 1) ** 2
-    )
-    reference = (
-        "More (1990), A collection of nonlinear model problems, Lect. Appl. Math. 26, 723-762, problem 3; "
-        "as BRATU2D in CUTEst: Gould, Orban & Toint (2015), Comput. Optim. Appl. 60, 545-557"
-    )
-
-    def _prepare(self) -> None:
-        self._k = isqrt(self.n)
-        self._factor = 4.0 / (self._k + 1) ** 2
-
-    def start(self) -> Vector:
-        return np.zeros(self.n)
-
-    def residuals(self, x: Any, xp: Any) -> Any:
-        u = x.reshape(self._k, self._k, *x.shape[1:])
-        r = xp.exp(u)
-        r *= -self._factor
-        r += 4.0 * u
-        r = less(r, np.s_[1:], u[:-1], xp)
-        r = less(r, np.s_[:-1], u[1:], xp)
-        r = less(r, np.s_[:, 1:], u[:, :-1], xp)
-        r = less(r, np.s_[:, :-1], u[:, 1:], xp)
-        return r.reshape(x.shape)
-
-    def _structure(self) -> Structure:
-        return five_points(self._k)
-
-    def _entries(self, x: Vector) -> Vector:
-        k = self._k
-        diagonal = 4.0 - self._factor * np.exp(x)
-        data = np.full(self._places.size, -1.0)
-        # A point has five entries, one less at each side of the square: the diagonal is every fifth of a line inside,
-        # every fourth of the first and of the last one.
-        first, inside, last = np.split(data, [4 * k - 2, data.size - (4 * k - 2)])
-        first[::4] = diagonal[:k]
-        inside.reshape(k - 2, 5 * k - 2)[:, 1::5] = diagonal[k:-k].reshape(k - 2, k)
-        last[1::4] = diagonal[-k:]
-        return data
-
-    def optimum(self) -> Optimum:
-        return Optimum(0.0, EXACT)
+        return optimum_at_root(self)
 
 
 def _blocks(n: int, rows: list[list[int]]) -> Structure:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Structure", "band", "copy_windows", "five_points"]
+from optcore_problems.least_squares import LeastSquaresFunction, Vector
+
+__all__ = ["SparseFunction", "Structure", "band", "copy_windows", "five_points"]
 
 Indices = NDArray[np.intp]
 
@@ -64,6 +67,32 @@ class Structure:
     def pattern(self) -> Any:
         """Which entries there are: a csr_array of bools."""
         return self.matrix(np.ones(self.size, dtype=bool))
+
+
+class SparseFunction(LeastSquaresFunction):
+    """A function that knows where its jacobian has entries, and fills them in."""
+
+    residual_class = "zero_residual"
+    takes_columns = True
+
+    def _structure(self) -> Structure:
+        raise NotImplementedError
+
+    def _entries(self, x: Vector) -> Vector:
+        """The entries of the jacobian at x in the order of the structure: a new array."""
+        raise NotImplementedError
+
+    @cached_property
+    def _places(self) -> Structure:
+        return self._structure()
+
+    def sparse_jacobian(self, x: Vector) -> Any:
+        """The jacobian of the residuals at a real x: a new csr_array of shape (m, n)."""
+        return self._places.matrix(self._entries(x))
+
+    def pattern(self) -> Any:
+        """The places where the jacobian isn't zero everywhere: a csr_array of bools, shape (m, n)."""
+        return self._places.pattern()
 
 
 def band(n: int, below: int, above: int) -> Structure:
