@@ -133,7 +133,7 @@ def _too_large(problem: Problem, kind: Kind) -> str | None:
         return None
     return (
         f"the dense jacobian of {problem.full_name} would have {problem.m} x {problem.n} entries, "
-        f"{8e-9 * entries:.0f} GB; jacobians that large must be sparse"
+        f"{8e-9 * entries:.1f} GB; jacobians that large must be sparse"
     )
 
 

@@ -226,7 +226,7 @@ def test_dense_jacobians_of_large_problems_are_not_tried(name: str) -> None:
     strategy = make_strategy(name)
     if name != "jax" or has_jax:
         assert strategy.applicable(problem, om.algos.scipy_ls_trf()) == (
-            "the dense jacobian of scalable/broyden_tridiagonal_n100000 would have 100000 x 100000 entries, 80 GB; "
+            "the dense jacobian of scalable/broyden_tridiagonal_n100000 would have 100000 x 100000 entries, 80.0 GB; "
             "jacobians that large must be sparse"
         )
         assert strategy.applicable(problem, om.algos.scipy_lbfgsb()) is None
