@@ -328,3 +328,31 @@ def test_sparse_differences_find_the_sparse_jacobian() -> None:
         ).derivative
         difference = np.abs(found - problem.jacobian(problem.start)).max()
         assert difference < 1e-6 * np.abs(problem.jacobian(problem.start)).max()
+
+
+@pytest.mark.parametrize("n", [100, 200])
+def test_broyden_tridiagonal_has_strict_local_minima(n: int) -> None:
+    problem = get_problem("scalable/broyden_tridiagonal", n=n)
+    at_the_end = [-0.705, -0.702, -0.695, -0.673, -0.613, -0.455, -0.055, 0.758, 1.413]
+    inside = [-0.703, -0.696, -0.676, -0.622, -0.476, -0.1, 0.715, 1.517, -0.1, -0.563, -0.671, -0.697, -0.704]
+    places = [(n - len(at_the_end), at_the_end), (n // 2, inside)]
+    for (first, bump), local in zip(places, problem.local_optima, strict=True):
+        x = np.full(n, -np.sqrt(0.5))  # far from the ends residuals are 1 - 2 x^2
+        x[:3] = -0.5708, -0.6819, -0.7025
+        if bump is inside:
+            x[-6:] = -0.705, -0.7015, -0.6919, -0.6658, -0.596, -0.4164
+        x[first : first + len(bump)] = bump
+        for _ in range(10):
+            r, J = problem.residuals(x), problem.jacobian(x)
+            hessian = (J.T @ J).toarray() - 4.0 * np.diag(r)
+            x -= np.linalg.solve(hessian, J.T @ r)
+        np.testing.assert_allclose(problem.gradient(x), 0.0, atol=1e-12)
+        assert np.linalg.eigvalsh(hessian)[0] > 1.0
+        np.testing.assert_allclose(problem.fun(x), local.f, rtol=1e-13)
+    assert get_problem("scalable/broyden_tridiagonal", n=29).local_optima == ()
+
+
+def test_the_start_leads_a_scalar_solver_to_a_local_minimum_of_broyden_tridiagonal() -> None:
+    problem = get_problem("scalable/broyden_tridiagonal", n=1000)
+    result = om.minimize(problem.fun, problem.start, "scipy_lbfgsb", jac=problem.gradient)
+    np.testing.assert_allclose(result.fun, problem.local_optima[0].f, rtol=1e-6)
