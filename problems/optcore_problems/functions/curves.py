@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any
 
 import numpy as np
@@ -20,12 +21,25 @@ from optcore_problems.least_squares import (
 )
 from optcore_problems.problem import LocalOptimum
 
-__all__ = ["Bard", "Box3D", "BrownDennis", "JennrichSampson", "KowalikOsborne", "Meyer"]
+__all__ = ["Bard", "Box3D", "BrownDennis", "Curve", "JennrichSampson", "KowalikOsborne", "Meyer"]
 
 MGH = "More, Garbow & Hillstrom (1981), ACM Trans. Math. Softw. 7(1), 17-41, function "
 
 
-class Bard(LeastSquaresFunction):
+class Curve(LeastSquaresFunction):
+    """A function whose residuals differ by their data only, which are constants of shape (m,)."""
+
+    takes_columns = True
+
+    @abstractmethod
+    def curve(self, x: Any, xp: Any) -> Any:
+        """The residuals along the last axis: entries x[i] are numbers, or have shape (k, 1) for many points."""
+
+    def residuals(self, x: Any, xp: Any) -> Any:
+        return self.curve(x, xp) if x.ndim == 1 else self.curve(x[:, :, None], xp).T
+
+
+class Bard(Curve):
     """r_i = y_i - (x_1 + u_i / (v_i x_2 + w_i x_3)) with u_i = i, v_i = 16 - i, w_i = min(u_i, v_i).
 
     A second minimum, 17.4286..., is where x_2 and x_3 go to minus infinity and x_1 to the mean of y.
@@ -45,7 +59,7 @@ class Bard(LeastSquaresFunction):
     def start(self) -> Vector:
         return np.ones(3)
 
-    def residuals(self, x: Any, xp: Any) -> Any:
+    def curve(self, x: Any, xp: Any) -> Any:
         return self._Y - (x[0] + self._U / (self._V * x[1] + self._W * x[2]))
 
     def jacobian(self, x: Vector) -> Matrix:
@@ -56,7 +70,7 @@ class Bard(LeastSquaresFunction):
         return BARD
 
 
-class KowalikOsborne(LeastSquaresFunction):
+class KowalikOsborne(Curve):
     """r_i = y_i - x_1 (u_i^2 + u_i x_2) / (u_i^2 + u_i x_3 + x_4).
 
     A second minimum, 1.02734e-3, is at infinity: x_1 and x_3, x_4 there grow together with x_2 = -14.07...
@@ -74,7 +88,7 @@ class KowalikOsborne(LeastSquaresFunction):
     def start(self) -> Vector:
         return np.array([0.25, 0.39, 0.415, 0.39])
 
-    def residuals(self, x: Any, xp: Any) -> Any:
+    def curve(self, x: Any, xp: Any) -> Any:
         u = self._U
         return self._Y - x[0] * (u * (u + x[1])) / (u * (u + x[2]) + x[3])
 
@@ -88,7 +102,7 @@ class KowalikOsborne(LeastSquaresFunction):
         return KOWALIK_OSBORNE
 
 
-class Meyer(LeastSquaresFunction):
+class Meyer(Curve):
     """r_i = x_1 exp(x_2 / (45 + 5 i + x_3)) - y_i.
 
     The resistance of a thermistor by temperature; x_1 and x_2 differ by a factor 10^6.
@@ -109,7 +123,7 @@ class Meyer(LeastSquaresFunction):
     def start(self) -> Vector:
         return np.array([0.02, 4000.0, 250.0])
 
-    def residuals(self, x: Any, xp: Any) -> Any:
+    def curve(self, x: Any, xp: Any) -> Any:
         return x[0] * xp.exp(x[1] / (self._T + x[2])) - self._Y
 
     def jacobian(self, x: Vector) -> Matrix:
@@ -122,7 +136,7 @@ class Meyer(LeastSquaresFunction):
         return MEYER
 
 
-class Box3D(LeastSquaresFunction):
+class Box3D(Curve):
     """r_i = exp(-t_i x_1) - exp(-t_i x_2) - x_3 (exp(-t_i) - exp(-10 t_i)) with t_i = i / 10.
 
     Minimum 0 at (1, 10, 1), at (10, 1, -1) and wherever x_1 = x_2 and x_3 = 0.
@@ -141,7 +155,7 @@ class Box3D(LeastSquaresFunction):
     def start(self) -> Vector:
         return np.array([0.0, 10.0, 20.0])
 
-    def residuals(self, x: Any, xp: Any) -> Any:
+    def curve(self, x: Any, xp: Any) -> Any:
         return xp.exp(self._minus_t * x[0]) - xp.exp(self._minus_t * x[1]) - x[2] * self._difference
 
     def jacobian(self, x: Vector) -> Matrix:
@@ -152,7 +166,7 @@ class Box3D(LeastSquaresFunction):
         return Optimum(0.0, EXACT, np.array([1.0, 10.0, 1.0]), (LocalOptimum(0.0, (10.0, 1.0, -1.0)),))
 
 
-class JennrichSampson(LeastSquaresFunction):
+class JennrichSampson(Curve):
     """r_i = 2 + 2 i - (exp(i x_1) + exp(i x_2)). The minimum has x_1 = x_2."""
 
     name = "jennrich_sampson"
@@ -168,7 +182,7 @@ class JennrichSampson(LeastSquaresFunction):
     def start(self) -> Vector:
         return np.array([0.3, 0.4])
 
-    def residuals(self, x: Any, xp: Any) -> Any:
+    def curve(self, x: Any, xp: Any) -> Any:
         return self._target - (xp.exp(self._i * x[0]) + xp.exp(self._i * x[1]))
 
     def jacobian(self, x: Vector) -> Matrix:
@@ -179,7 +193,7 @@ class JennrichSampson(LeastSquaresFunction):
         return JENNRICH_SAMPSON if self.m == 10 else UNKNOWN
 
 
-class BrownDennis(LeastSquaresFunction):
+class BrownDennis(Curve):
     """r_i = (x_1 + t_i x_2 - exp(t_i))^2 + (x_3 + x_4 sin(t_i) - cos(t_i))^2 with t_i = i / 5."""
 
     name = "brown_dennis"
@@ -195,7 +209,7 @@ class BrownDennis(LeastSquaresFunction):
     def start(self) -> Vector:
         return np.array([25.0, 5.0, -5.0, -1.0])
 
-    def residuals(self, x: Any, xp: Any) -> Any:
+    def curve(self, x: Any, xp: Any) -> Any:
         growth, wave = self._parts(x)
         return growth * growth + wave * wave
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from optcore_problems.functions.curves import Curve
 from optcore_problems.functions.optima import OSBORNE_1, OSBORNE_2
 from optcore_problems.least_squares import LeastSquaresFunction, Matrix, Optimum, Sizes, Vector
 
@@ -17,7 +18,7 @@ MGH = "More, Garbow & Hillstrom (1981), ACM Trans. Math. Softw. 7(1), 17-41, fun
 OSBORNE = "; Osborne (1972), in Numerical Methods for Non-linear Optimization (Lootsma), 171-189"
 
 
-class Osborne1(LeastSquaresFunction):
+class Osborne1(Curve):
     """r_i = y_i - (x_1 + x_2 exp(-t_i x_4) + x_3 exp(-t_i x_5)) with t_i = 10 (i - 1)."""
 
     name = "osborne_1"
@@ -36,7 +37,7 @@ class Osborne1(LeastSquaresFunction):
     def start(self) -> Vector:
         return np.array([0.5, 1.5, -1.0, 0.01, 0.02])
 
-    def residuals(self, x: Any, xp: Any) -> Any:
+    def curve(self, x: Any, xp: Any) -> Any:
         return self._Y - (x[0] + x[1] * xp.exp(self._MINUS_T * x[3]) + x[2] * xp.exp(self._MINUS_T * x[4]))
 
     def jacobian(self, x: Vector) -> Matrix:
@@ -56,6 +57,7 @@ class Osborne2(LeastSquaresFunction):
     """
 
     name = "osborne_2"
+    takes_columns = True
     sizes = Sizes.fixed(11, 65)
     reference = MGH + "19" + OSBORNE
     mgh = 19
@@ -74,9 +76,18 @@ class Osborne2(LeastSquaresFunction):
         return np.array([1.3, 0.65, 0.65, 0.7, 0.6, 3.0, 5.0, 7.0, 2.0, 4.5, 5.5])
 
     def residuals(self, x: Any, xp: Any) -> Any:
+        if x.ndim == 2:
+            return self._columns(x, xp)
         distance = self._T - x[8:11, None]
         peaks = xp.exp(-x[5:8, None] * distance * distance)
         return self._Y - (x[0] * xp.exp(-x[4] * self._T) + x[1:4] @ peaks)
+
+    def _columns(self, x: Any, xp: Any) -> Any:
+        """The residuals at many points; @ over the peaks, which one point has, would mix them."""
+        x = x[:, None]
+        distance = self._T[:, None] - x[8:11]
+        peaks = x[1:4] * xp.exp(-x[5:8] * distance * distance)
+        return self._Y[:, None] - (x[0] * xp.exp(-x[4] * self._T[:, None]) + peaks.sum(axis=0))
 
     def jacobian(self, x: Vector) -> Matrix:
         decay = np.exp(-x[4] * self._T)

@@ -18,6 +18,7 @@ from optcore_problems.least_squares import (
     Sizes,
     Vector,
 )
+from optcore_problems.namespace import per_column
 
 __all__ = ["Chebyquad", "Watson"]
 
@@ -32,6 +33,7 @@ class Watson(LeastSquaresFunction):
     """
 
     name = "watson"
+    takes_columns = True
     sizes = Sizes(2, 31, lambda _: 31, "n = 2 ... 31, m = 31")
     reference = MGH + "20; Kowalik & Osborne (1968), Methods for Unconstrained Optimization Problems"
     mgh = 20
@@ -71,6 +73,7 @@ class Chebyquad(LeastSquaresFunction):
     """
 
     name = "chebyquad"
+    takes_columns = True
     sizes = Sizes(1, None, lambda n: n, "n >= 1, m >= n (n unless given)", any_m=True)
     reference = MGH + "35; Fletcher (1965), Comput. J. 8, 33-41"
     mgh = 35
@@ -93,7 +96,7 @@ class Chebyquad(LeastSquaresFunction):
         for _ in range(self.m - 1):
             last, current = current, doubled * current - last
             values.append(current)
-        return xp.array(values).sum(axis=1) / self.n - self._integrals
+        return xp.array(values).sum(axis=1) / self.n - per_column(x, self._integrals)
 
     def jacobian(self, x: Vector) -> Matrix:
         doubled = 4.0 * x - 2.0

@@ -19,6 +19,7 @@ from optcore_problems.least_squares import (
     Vector,
     refuse_dense,
 )
+from optcore_problems.namespace import per_column
 from optcore_problems.problem import LocalOptimum
 
 __all__ = ["Bdqrtic", "BrownAlmostLinear", "Cube", "Mancino"]
@@ -35,11 +36,11 @@ class BrownAlmostLinear(LeastSquaresFunction):
     """
 
     name = "brown_almost_linear"
+    takes_columns = True
     sizes = Sizes(2, None, lambda n: n, "n >= 2, m = n")
     reference = MGH + "27; Brown (1969), SIAM J. Numer. Anal. 6, 560-569"
     mgh = 27
     residual_class = "zero_residual"
-    takes_columns = True
     remarks = (
         "CUTEst's BROWNAL, as S2MPJ translates it, has the product of the first ten variables only, whatever n is.",
     )
@@ -73,6 +74,7 @@ class Bdqrtic(LeastSquaresFunction):
     """
 
     name = "bdqrtic"
+    takes_columns = True
     sizes = Sizes(5, None, lambda n: 2 * (n - 4), "n >= 5, m = 2 (n - 4)")
     reference = "Conn, Gould, Lescrenier & Toint (1994), as BDQRTIC " + CUTEST
     residual_class = "nonzero_residual"
@@ -112,6 +114,7 @@ class Cube(LeastSquaresFunction):
     """r_1 = x_1 - 1, r_i = 10 (x_i - x_(i-1)^3). Minimum 0 at (1, ..., 1), down a curved valley."""
 
     name = "cube"
+    takes_columns = True
     sizes = Sizes(2, None, lambda n: n, "n >= 2, m = n")
     reference = "Leon (1966), Recent Advances in Optimization Techniques, 23-46; as CUBE " + CUTEST
     residual_class = "zero_residual"
@@ -149,6 +152,7 @@ class Mancino(LeastSquaresFunction):
     """
 
     name = "mancino"
+    takes_columns = True
     sizes = Sizes(2, None, lambda n: n, "n >= 2, m = n")
     reference = "Spedicato (1975), CISE report N-175, Milano; nprob 21 of More & Wild (2009)"
     residual_class = "zero_residual"
@@ -162,7 +166,7 @@ class Mancino(LeastSquaresFunction):
         return -8.710996e-4 * np.asarray(self._cubes + self._sums(np.zeros(self.n), np))
 
     def residuals(self, x: Any, xp: Any) -> Any:
-        return 1400.0 * x + self._cubes + self._sums(x, xp)
+        return 1400.0 * x + per_column(x, self._cubes) + self._sums(x, xp)
 
     def jacobian(self, x: Vector) -> Matrix:
         v, sin, cos = self._waves(x, np)
@@ -179,7 +183,8 @@ class Mancino(LeastSquaresFunction):
         return _pattern(i, i, (self.n, self.n))
 
     def _waves(self, x: Any, xp: Any) -> tuple[Any, Any, Any]:
-        v = xp.sqrt((x * x)[:, None] + self._ratios)
+        ratios = self._ratios if x.ndim == 1 else self._ratios[..., None]
+        v = xp.sqrt((x * x)[:, None] + ratios)
         logs = xp.log(v)
         return v, xp.sin(logs), xp.cos(logs)
 

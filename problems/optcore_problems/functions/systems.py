@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from optcore_problems.least_squares import EXACT, LeastSquaresFunction, Matrix, Optimum, Sizes, Vector
+from optcore_problems.namespace import per_column
 from optcore_problems.problem import LocalOptimum
 
 __all__ = ["FreudensteinRoth", "HeartEight", "HelicalValley", "PowellSingular", "Rosenbrock"]
@@ -21,6 +22,7 @@ class Rosenbrock(LeastSquaresFunction):
     """r = (10 (x_2 - x_1^2), 1 - x_1). Minimum 0 at (1, 1)."""
 
     name = "rosenbrock"
+    takes_columns = True
     sizes = Sizes.fixed(2, 2)
     reference = MGH + "1; Rosenbrock (1960), Comput. J. 3, 175-184"
     mgh = 1
@@ -48,6 +50,7 @@ class HelicalValley(LeastSquaresFunction):
     """
 
     name = "helical_valley"
+    takes_columns = True
     sizes = Sizes.fixed(3, 3)
     reference = MGH + "7; Fletcher & Powell (1963), Comput. J. 6, 163-168"
     mgh = 7
@@ -92,6 +95,7 @@ class PowellSingular(LeastSquaresFunction):
     """
 
     name = "powell_singular"
+    takes_columns = True
     sizes = Sizes.fixed(4, 4)
     reference = MGH + "13; Powell (1962), Comput. J. 5, 147-151"
     mgh = 13
@@ -129,6 +133,7 @@ class FreudensteinRoth(LeastSquaresFunction):
     """
 
     name = "freudenstein_roth"
+    takes_columns = True
     sizes = Sizes.fixed(2, 2)
     reference = MGH + "2; Freudenstein & Roth (1963), J. ACM 10, 550-556"
     mgh = 2
@@ -160,6 +165,7 @@ class HeartEight(LeastSquaresFunction):
     """
 
     name = "heart_eight"
+    takes_columns = True
     sizes = Sizes.fixed(8, 8)
     reference = "HEART8LS in CUTEst: Gould, Orban & Toint (2015), Comput. Optim. Appl. 60, 545-557"
     residual_class = "zero_residual"
@@ -177,7 +183,7 @@ class HeartEight(LeastSquaresFunction):
         for _ in range(3):
             re, im = re * p_re - im * p_im, re * p_im + im * p_re
             moments += [re[0] + re[1], im[0] + im[1]]
-        return xp.array(moments) - self._TARGET
+        return xp.array(moments) - per_column(x, self._TARGET)
 
     def jacobian(self, x: Vector) -> Matrix:
         charge, place = x[0:2] + 1j * x[2:4], x[4:6] + 1j * x[6:8]
