@@ -52,9 +52,10 @@ class Sizes:
         n_min: fewest variables.
         n_max: most variables, None without limit.
         usual_m: the number of residuals for n variables, unless another is asked for.
-        any_m: whether every m >= n is valid too.
-        at_least: the smallest valid n that isn't below a number of at least n_min; for functions that leave some out.
         text: all of this in words, for messages.
+        any_m: whether every m >= n is valid too.
+        m_max: most residuals where any_m, None without limit.
+        at_least: the smallest valid n that isn't below a number of at least n_min; for functions that leave some out.
     """
 
     n_min: int
@@ -62,6 +63,7 @@ class Sizes:
     usual_m: Callable[[int], int]
     text: str
     any_m: bool = False
+    m_max: int | None = None
     at_least: Callable[[int], int] = int
 
     @classmethod
@@ -72,7 +74,8 @@ class Sizes:
     def has(self, n: int, m: int) -> bool:
         """Whether the function has n variables and m residuals."""
         n_fits = self.n_min <= n and (self.n_max is None or n <= self.n_max) and self.at_least(n) == n
-        return n_fits and (m == self.usual_m(n) or (self.any_m and m >= n))
+        m_fits = self.any_m and m >= n and (self.m_max is None or m <= self.m_max)
+        return n_fits and (m == self.usual_m(n) or m_fits)
 
 
 class LeastSquaresFunction(ABC):

@@ -18,6 +18,7 @@ __all__ = ["get_problem", "get_suite", "list_suites"]
 
 #: The suites that ship, each a module with a function `build`.
 _SHIPPED = {
+    "mgh": "optcore_problems.mgh",
     "more_wild": "optcore_problems.more_wild",
     "nist_strd": "optcore_problems.nist_strd",
     "scalable": "optcore_problems.scalable",

@@ -90,6 +90,9 @@ class DiscreteIntegral(_OnGrid):
     sizes = Sizes(1, None, lambda n: n, "n >= 1, m = n")
     reference = MGH + "29; More & Cosnard (1979), ACM Trans. Math. Softw. 5(1), 64-85"
     mgh = 29
+    remarks = (
+        "cminpack's jacobian of it, at commit 32d343a, is the unit matrix: its minimum of two numbers is one of ints.",
+    )
 
     def residuals(self, x: Any, xp: Any) -> Any:  # noqa: ARG002  methods of arrays are enough
         t = per_column(x, self._t)

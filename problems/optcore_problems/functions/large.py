@@ -204,8 +204,8 @@ class BroydenBanded(SparseFunction):
     reference = MGH + "31; Broyden (1971), Math. Comp. 25, 285-294"
     mgh = 31
     remarks = (
-        "CUTEst's BROYDNBDLS and BRYBND, as S2MPJ translates them, are another function, which lacks the constant 1 "
-        "among other things, and start at (1, ..., 1).",
+        "CUTEst's BROYDNBD leaves out the 1, has squares for cubes and cubes for squares in most of its rows, and "
+        "starts at (1, ..., 1).",
     )
 
     def start(self) -> Vector:

