@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from optcore_problems import Problem, get_problem, get_suite
 
 SUITE = get_suite("more_wild")
+MGH_ONLY = {3, 4, 5, 9, 11, 14, 18, *range(21, 27), *range(28, 32)}
 SIZED = [
     get_problem(f"more_wild/{name}", n=n, m=m)
     for name, n, m in [
@@ -28,12 +29,16 @@ SIZED = [
         ("mancino", 30, None),
     ]
 ]
+MGH = get_suite("mgh")
+# The functions that more_wild doesn't have, in all sizes, and two whose start is another one there.
+NEW = [p for p in MGH if p.tags["function"] in ("watson", "osborne_1") or p.tags["mgh"] in MGH_ONLY]
 per_function = pytest.mark.parametrize(
-    "problem", [p for p in SUITE if p.tags["start"] == "standard"] + SIZED, ids=lambda p: p.name
+    "problem", [p for p in SUITE if p.tags["start"] == "standard"] + SIZED + NEW, ids=lambda p: p.full_name
 )
 # One size of each function: compiling takes long.
 ONE_SIZE = list({p.tags["function"]: p for p in SUITE if p.tags["start"] == "standard"}.values())
-per_code = pytest.mark.parametrize("problem", ONE_SIZE + SIZED[:8], ids=lambda p: p.name)
+ONE_SIZE += list({p.tags["function"]: p for p in reversed(NEW) if p.tags["mgh"] in MGH_ONLY}.values())
+per_code = pytest.mark.parametrize("problem", ONE_SIZE + SIZED[:8], ids=lambda p: p.full_name)
 needs_jax = pytest.mark.skipif(
     importlib.util.find_spec("jax") is None, reason="jax, an optional library, is not installed"
 )
