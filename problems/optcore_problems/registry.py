@@ -121,9 +121,9 @@ def get_problem(name: str, n: int | None = None, m: int | None = None) -> Proble
 
 
 def _without_suite(name: str) -> UnknownNameError:
-    for suite in list_suites():
-        if name in get_suite(suite):
-            return UnknownNameError(
-                f"unknown problem {name!r}: names are 'suite/problem'; did you mean '{suite}/{name}'?"
-            )
+    known = [f"'{suite}/{name}'" for suite in list_suites() if name in get_suite(suite)]
+    if known:
+        return UnknownNameError(
+            f"unknown problem {name!r}: names are 'suite/problem'; did you mean {' or '.join(known)}?"
+        )
     return UnknownNameError(f"unknown problem {name!r}: problems are named 'suite/problem', as 'more_wild/rosenbrock'")

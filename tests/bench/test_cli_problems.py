@@ -65,7 +65,7 @@ def test_check_problems_compares_with_the_runs_of_a_store(tmp_path: Path) -> Non
         (("check-problems", "more_wilde"), "error: unknown suite 'more_wilde'; did you mean 'more_wild'?"),
         (("check-problems", "more_wild/brad"), "did you mean 'bard'?"),
         (("show-problem", "more_wild"), "'more_wild' is a suite of 53 problems; name one of them as 'suite/problem'"),
-        (("show-problem", "bard"), "did you mean 'more_wild/bard'"),
+        (("show-problem", "bard"), "did you mean 'mgh/bard'"),
         (("show-problem", "more_wild/bard", "--plot", "a.doc"), "ends with none of .html, .png, .svg, .pdf"),
         (("show-problem", "more_wild/bard", "--plot", "nowhere/a.html"), "there is no folder 'nowhere'"),
         (("list", "suites", "--suite", "more_wild"), "--suite goes with `optcore list problems`, not with suites"),

@@ -20,7 +20,7 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     "algorithm": ({"algorithms": ["scipy_lbfgs"]}, ["'algorithms'", "'scipy_lbfgs'", "did you mean 'scipy_lbfgsb'?"]),
     "suite": ({"problems": ["more_wlid"]}, ["'problems'", "unknown suite 'more_wlid'", "did you mean 'more_wild'?"]),
     "problem": ({"problems": "more_wild/rosenbrok"}, ["'problems'", "'rosenbrok'", "did you mean 'rosenbrock'?"]),
-    "problem without suite": ({"problems": "rosenbrock"}, ["'problems'", "did you mean 'more_wild/rosenbrock'?"]),
+    "problem without suite": ({"problems": "rosenbrock"}, ["'problems'", "did you mean 'mgh/rosenbrock'?"]),
     "derivative": ({"derivatives": ["analytic", "foward"]}, ["'derivatives'", "'foward'", "did you mean 'forward'?"]),
     "planned derivative": (
         {"derivatives": "hyper_dual"},

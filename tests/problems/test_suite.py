@@ -63,7 +63,7 @@ def test_unknown_names_suggest_the_nearest() -> None:
         get_problem("more_wilde/rosenbrock")
     with pytest.raises(UnknownNameError, match="unknown suite 'morewild'; did you mean 'more_wild'"):
         get_suite("morewild")
-    with pytest.raises(UnknownNameError, match="did you mean 'more_wild/meyer'"):
+    with pytest.raises(UnknownNameError, match=r"did you mean 'mgh/meyer' or 'more_wild/meyer'\?"):
         get_problem("meyer")
     with pytest.raises(UnknownNameError, match="problems are named 'suite/problem', as"):
         get_problem("nothing")
