@@ -34,6 +34,7 @@ from optcore.marks import (
 )
 from optcore.numdiff.options import NumdiffOptions
 from optcore.optimize import maximize, minimize
+from optcore.purpose import Purpose
 from optcore.result import OptimizeResult
 from optcore.solvers import Algorithm, AllAlgorithms, SolverResult, register_algorithm
 
@@ -64,6 +65,7 @@ __all__ = [
     "NumericalDerivative",
     "OptcoreError",
     "OptimizeResult",
+    "Purpose",
     "ScalarFunctionValue",
     "SolverResult",
     "Status",

@@ -341,7 +341,7 @@ class _Checker:
 
     def _required(self, function: Any, x: Vector, where: str) -> Any:
         """What a function answers at one of the points; None if it raised there, which is an error at the start."""
-        answer = self._evaluator.probe(function, x)
+        answer = self._evaluator.prober(function)(x)
         if answer is None:
             error = self._evaluator.last_failure
             if where == "the start":
@@ -354,7 +354,7 @@ class _Checker:
 
     def _optional(self, function: Any, x: Vector, where: str) -> Any:
         """What a function answers a step away from one of the points; None if it raised."""
-        answer = self._evaluator.probe(function, x)
+        answer = self._evaluator.prober(function)(x)
         if answer is None:
             error = self._evaluator.last_failure
             self._note(f"{function.name} raised {type(error).__name__} ({error})", f"steps around {where}")

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from optcore.provenance import json_numbers
+from optcore.purpose import Purpose
 
 if TYPE_CHECKING:
     from optcore.result import OptimizeResult
@@ -54,7 +55,7 @@ def _title(result: OptimizeResult) -> str:
 def _entries(result: OptimizeResult) -> list[tuple[str, str]]:
     calls = [f"{result.n_fun_evals} of fun"]
     if result.n_numdiff_evals:
-        calls[0] += f" ({result.n_numdiff_evals} for numerical derivatives)"
+        calls[0] += f" ({result.n_numdiff_evals} for numerical derivatives{_rare_purposes(result)})"
     if result.n_jac_evals:
         calls.append(f"{result.n_jac_evals} of jac")
     if result.n_fun_and_jac_evals:
@@ -69,6 +70,13 @@ def _entries(result: OptimizeResult) -> list[tuple[str, str]]:
         *([("changes", _changes(report))] if report else []),
         ("seconds", f"{result.seconds:.3g}"),
     ]
+
+
+def _rare_purposes(result: OptimizeResult) -> str:
+    """What else the calls were for, where it isn't just differences."""
+    usual = (Purpose.SOLVER, Purpose.DIFFERENCE)
+    rare = [f"{number} {word}" for word, number in result.n_evaluations_by_purpose.items() if word not in usual]
+    return f": {', '.join(rare)}" if rare else ""
 
 
 def _one_line(value: Any) -> str:

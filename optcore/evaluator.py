@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import numbers
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from time import perf_counter
@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optcore.errors import InvalidFunctionError, InvalidInputError, UserFunctionError
-from optcore.history import FAILED, FUN, FUN_AND_JAC, INFEASIBLE, JAC, NUMDIFF, TASKS
+from optcore.history import FAILED, FUN, FUN_AND_JAC, INFEASIBLE, JAC, NUMDIFF, TASKS, code_of
 from optcore.ledger import BATCH_SHIFT, Ledger
 from optcore.marks import Kind
+from optcore.purpose import Purpose
 
 __all__ = ["Budget", "ErrorHandling", "Evaluator", "FlatFunction", "Status", "StopSolver"]
 
@@ -119,7 +120,17 @@ class Evaluated(Protocol):
 
 
 Backend = Callable[[Callable[[NDArray[Any]], Any], NDArray[Any]], Iterator[Any]]
+#: What takes many points, shape (k, n), and gives the k outputs and scalar values; an output that can't be read is the
+#: exception that says so.
+Together = Callable[[NDArray[Any]], tuple[Sequence[Any], Sequence[float]]]
 
+#: Codes of calls at points that no solver asked for. INFEASIBLE keeps those of fun_and_jac from being the best.
+_PROBES = {
+    FUN: code_of(NUMDIFF, Purpose.PROBE),
+    JAC: code_of(JAC, Purpose.PROBE),
+    FUN_AND_JAC: code_of(FUN_AND_JAC, Purpose.PROBE) | INFEASIBLE,
+}
+_TASK = 3
 
 _FLOAT64 = np.dtype(np.float64)
 #: So many rows are put into the books together.
@@ -151,7 +162,8 @@ class Evaluator:
         self.max_evaluations = max_evaluations
         #: Numbers each evaluation, in one step that no other thread can come between.
         self._spend = itertools.count(1).__next__
-        self._number_batch = itertools.count(1).__next__
+        #: A number for a batch of calls, never the same.
+        self.new_batch = itertools.count(1).__next__
         self.max_seconds = max_seconds
         self._deadline = np.inf if max_seconds is None else ledger.origin + max_seconds
         #: Whether a failed call is answered by None instead of an exception.
@@ -160,7 +172,12 @@ class Evaluator:
         self.last_failure: Exception | None = None
 
     def caller(
-        self, function: FlatFunction, *, may_change_x: bool = False
+        self,
+        function: FlatFunction,
+        *,
+        may_change_x: bool = False,
+        code: int | None = None,
+        failed: Callable[[BaseException, str, NDArray[np.float64]], None] | None = None,
     ) -> Callable[[NDArray[np.float64], bytes], Any]:
         """What calls the function at one point: output, or None if it failed and failures are to be survived.
 
@@ -170,8 +187,12 @@ class Evaluator:
         Args:
             function: the user function.
             may_change_x: the solver makes a copy of x for each call, so that no other is needed.
+            code: task and purpose as rows have them; None: a solver asks for the task of the function.
+            failed: raises, or doesn't, where the function did; None: as `error_handling` says.
         """
         task, ledger = function.task, self.ledger
+        code = task if code is None else code
+        failed = self._failed if failed is None else failed
         append, pending, settle = ledger.append, ledger.pending, ledger.settle
         clock, deadline, spend = perf_counter, self._deadline, self._spend
         answer, read = function.local_answer(may_change_x=may_change_x), function.read
@@ -198,32 +219,43 @@ class Evaluator:
                 else:
                     output, value = read(answered)
             except BaseException as error:  # noqa: BLE001  whatever a user function raises; it was called
-                append((task | FAILED, nan, start, clock(), data))
-                return self._failed(error, function.name, np.frombuffer(data))
-            append((task, value, start, clock(), data))
+                append((code | FAILED, nan, start, clock(), data))
+                return failed(error, function.name, np.frombuffer(data))
+            append((code, value, start, clock(), data))
             if len(pending) >= _SETTLE:
                 settle()
             return output
 
         return call
 
+    def prober(self, function: FlatFunction) -> Callable[[NDArray[np.float64]], Any]:
+        """What calls the function at points that no solver asked for: recorded and budgeted as any, never the best.
+
+        It answers None if the user function raised (see `last_failure`), whatever `error_handling` is.
+        """
+        call = self.caller(function, code=_PROBES[function.task], failed=self._note_failure)
+        return lambda x: call(x, x.tobytes())
+
     def batch(
         self,
         function: FlatFunction,
         points: NDArray[Any],
-        tasks: list[int],
+        codes: list[int],
         backend: Backend | None,
         *,
         keep_errors: bool = False,
+        number: int | None = None,
     ) -> list[Any] | None:
         """Calls at many points that could run at the same time; recorded in the order of the points.
 
         Args:
             function: called at each point.
-            points: shape (k, n), float64 or complex128 (the real part is recorded).
-            tasks: for each point what the call is for.
+            points: shape (k, n), float64 or complex128 (the real part is recorded). Nobody needs them any more: the
+                user function may get the rows themselves.
+            codes: for each point task and purpose of the call (`history.code_of`).
             backend: None calls here, one after the other; else (function, points) -> results in order.
             keep_errors: where a call for a numerical derivative raises, the exception takes the place of its output.
+            number: of the batch, from `new_batch`; None: a new one.
 
         Returns:
             The k outputs, or None if one failed and failures are to be survived.
@@ -231,65 +263,150 @@ class Evaluator:
         Raises:
             StopSolver: the budget ends within the batch; what was evaluated until then is recorded.
         """
-        if perf_counter() >= self._deadline:
-            self._stop_seconds()
-        k = allowed = len(points)
-        if self.max_evaluations is not None:
-            allowed = sum(self._spend() <= self.max_evaluations for _ in range(k))
-        group = self._number_batch() << BATCH_SHIFT
-        data = points.real.tobytes()
-        size = len(data) // k
-        append = self.ledger.append
-        outputs: list[Any] = []
-        failed = False
-        results = (_serial if backend is None else backend)(function, points[:allowed])
-        # Closing: calls under way end at once where the budget stops the batch.
-        with contextlib.closing(results) if isinstance(results, Generator) else contextlib.nullcontext():
-            for i, result in enumerate(results):
-                x = data[i * size : (i + 1) * size]
-                if result.error is not None:
-                    append((tasks[i] | FAILED | group, np.nan, result.start, result.stop, x))
-                    if keep_errors and tasks[i] == NUMDIFF and _is_survivable(result.error):
-                        self.last_failure = result.error
-                        outputs.append(result.error)
-                        continue
-                    self._failed(result.error, function.name, np.frombuffer(x))
-                    failed = True
-                    continue
-                output, value = result.value
-                append((tasks[i] | group, value, result.start, result.stop, x))
-                outputs.append(output)
-                if result.stop >= self._deadline:
-                    self._stop_seconds()
+        allowed, group = self._admit(len(points), number)
+        codes = [code | group for code in codes[:allowed]]
+        here = self._here if backend is None else self._elsewhere(backend)
+        outputs = here(function, points[:allowed], codes, keep_errors)
         self._settle_many()
-        if allowed < k:
+        if allowed < len(points):
+            self._stop_evaluations()
+        return outputs
+
+    def at_once(
+        self,
+        together: Together,
+        name: str,
+        points: NDArray[Any],
+        codes: list[int],
+        *,
+        keep_errors: bool = False,
+        number: int | None = None,
+    ) -> Sequence[Any] | None:
+        """As `batch`, by one call that takes all points; each of them counts as a call of the user function.
+
+        Args:
+            together: makes the call. An exception is that of every point.
+            name: of the user function.
+            points: see `batch`, as for what follows.
+            codes: task and purpose of each.
+            keep_errors: where an answer can't be read, the exception takes its place.
+            number: of the batch.
+        """
+        allowed, group = self._admit(len(points), number)
+        keeps_rows = self.ledger.keeps_rows
+        data, n_bytes = _bytes_of(points[:allowed]) if keeps_rows else (b"", 0)
+        start = perf_counter()
+        try:
+            outputs, values = together(points[:allowed])
+        except BaseException as error:  # noqa: BLE001  whatever a user function raises; it was called
+            outputs, values = [error] * allowed, [float("nan")] * allowed
+        stop = perf_counter()
+        failed = False
+        can_fail = not isinstance(outputs, np.ndarray)
+        if keeps_rows or can_fail:
+            data, n_bytes = (data, n_bytes) if keeps_rows else _bytes_of(points[:allowed])
+            rows = [data[at : at + n_bytes] for at in range(0, len(data), n_bytes)]
+            append = self.ledger.append
+            for output, value, code, row in zip(outputs, values, codes, rows, strict=False):
+                if can_fail and isinstance(output, BaseException):
+                    append((code | group | FAILED, value, start, stop, row))
+                    failed |= not self._keeps(output, code, keep_errors, name, row)
+                else:
+                    append((code | group, value, start, stop, row))
+        self._settle_many()
+        if stop >= self._deadline:
+            self._stop_seconds()
+        if allowed < len(points):
             self._stop_evaluations()
         return None if failed else outputs
 
-    def probe(self, function: FlatFunction, x: NDArray[np.float64]) -> Any:
-        """One call at a point that no solver asked for: counted, recorded and budgeted like any other, never the best.
+    def _admit(self, k: int, number: int | None) -> tuple[int, int]:
+        """How many of k calls the budget allows, which are charged; and what marks their rows as one batch."""
+        self.check_time()
+        limit, spend = self.max_evaluations, self._spend
+        allowed = k if limit is None else sum(spend() <= limit for _ in range(k))
+        return allowed, (self.new_batch() if number is None else number) << BATCH_SHIFT
 
-        Returns:
-            The output; None if the user function raised (see `last_failure`), whatever `error_handling` is.
-        """
-        # INFEASIBLE keeps it from those that a solver asked for; numdiff and jac are none of them anyway.
-        code = {FUN: NUMDIFF, FUN_AND_JAC: FUN_AND_JAC | INFEASIBLE}.get(function.task, function.task)
-        if function.task != JAC and self.max_evaluations is not None and self._spend() > self.max_evaluations:
-            self._stop_evaluations()
-        start = perf_counter()
-        if start >= self._deadline:
-            self._stop_seconds()
-        try:
-            output, value = function(x)
-        except BaseException as error:
-            self.ledger.append((code | FAILED, float("nan"), start, perf_counter(), x.tobytes()))
-            if not _is_survivable(error):
-                raise
+    def _here(
+        self, function: FlatFunction, points: NDArray[Any], codes: list[int], keep_errors: bool
+    ) -> list[Any] | None:
+        """Calls in this thread, one after the other, as directly as can be."""
+        append, clock, deadline = self.ledger.append, perf_counter, self._deadline
+        answer: Any
+        read: Any
+        plain: tuple[type, ...]
+        if points.dtype.kind == "c":
+            answer, read, plain = function, tuple, ()  # it reads by itself
+        else:
+            answer, read = function.local_answer(may_change_x=True), function.read
+            plain = (np.float64, float) if function.kind is Kind.SCALAR else ()
+        data, n_bytes = _bytes_of(points)
+        outputs: list[Any] = []
+        failed, at = False, 0
+        for x, code in zip(points, codes, strict=True):
+            start = clock()
+            if start >= deadline:
+                self._stop_seconds()
+            try:
+                answered = answer(x)
+                if type(answered) in plain:
+                    output = value = float(answered)
+                else:
+                    output, value = read(answered)
+            except BaseException as error:  # noqa: BLE001  whatever a user function raises; it was called
+                row = data[at : at + n_bytes]
+                append((code | FAILED, np.nan, start, clock(), row))
+                if self._keeps(error, code, keep_errors, function.name, row):
+                    outputs.append(error)
+                else:
+                    failed = True
+            else:
+                append((code, value, start, clock(), data[at : at + n_bytes]))
+                outputs.append(output)
+            at += n_bytes
+        return None if failed else outputs
+
+    def _elsewhere(self, backend: Backend) -> Callable[..., list[Any] | None]:
+        """Calls where a backend makes them."""
+
+        def run(function: FlatFunction, points: NDArray[Any], codes: list[int], keep_errors: bool) -> list[Any] | None:
+            append = self.ledger.append
+            data, n_bytes = _bytes_of(points)
+            outputs: list[Any] = []
+            failed = False
+            results = backend(function, points)
+            # Closing: calls under way end at once where the budget stops the batch.
+            with contextlib.closing(results) if isinstance(results, Generator) else contextlib.nullcontext():
+                for i, result in enumerate(results):
+                    row = data[i * n_bytes : (i + 1) * n_bytes]
+                    if result.error is not None:
+                        append((codes[i] | FAILED, np.nan, result.start, result.stop, row))
+                        if self._keeps(result.error, codes[i], keep_errors, function.name, row):
+                            outputs.append(result.error)
+                        else:
+                            failed = True
+                        continue
+                    output, value = result.value
+                    append((codes[i], value, result.start, result.stop, row))
+                    outputs.append(output)
+                    if result.stop >= self._deadline:
+                        self._stop_seconds()
+            return None if failed else outputs
+
+        return run
+
+    def _keeps(self, error: BaseException, code: int, keep_errors: bool, name: str, x: bytes) -> bool:
+        """Whether an exception takes the place of an output; otherwise it is raised, or the batch has failed."""
+        if keep_errors and code & _TASK == NUMDIFF and _is_survivable(error):
             self.last_failure = error
-            return None
-        self.ledger.append((code, value, start, perf_counter(), x.tobytes()))
-        self._settle_many()
-        return output
+            return True
+        self._failed(error, name, np.frombuffer(x))
+        return False
+
+    def check_time(self) -> None:
+        """Stop if the time is over: for those who answer without a call."""
+        if perf_counter() >= self._deadline:
+            self._stop_seconds()
 
     def _settle_many(self) -> None:
         if len(self.ledger.pending) >= _SETTLE:
@@ -301,16 +418,24 @@ class Evaluator:
     def _stop_seconds(self) -> None:
         raise StopSolver(Status.BUDGET_SECONDS, f"the budget of {self.max_seconds:g} seconds is spent")
 
-    def _failed(self, error: BaseException, name: str, x: NDArray[np.float64]) -> None:
+    def _note_failure(self, error: BaseException, _name: str, _x: NDArray[np.float64]) -> None:
         if not _is_survivable(error):
             raise error
         self.last_failure = error
+
+    def _failed(self, error: BaseException, name: str, x: NDArray[np.float64]) -> None:
+        self._note_failure(error, name, x)
         if self.survives:
             return
         raise UserFunctionError(
             f"{name} raised {type(error).__name__}: {error}; at params {self._describe(x)}. "
             "Mend the function, or survive such points with error_handling='continue'"
         ) from error
+
+    @property
+    def purposes(self) -> dict[str, int]:
+        """Calls of fun and fun_and_jac so far by purpose."""
+        return self.ledger.purposes
 
     @property
     def counts(self) -> dict[str, int]:
@@ -323,21 +448,6 @@ def _is_survivable(error: BaseException) -> TypeGuard[Exception]:
     return isinstance(error, Exception) and not isinstance(error, InvalidFunctionError)
 
 
-class _Result:
-    """One evaluation made here."""
-
-    __slots__ = ("error", "start", "stop", "value")
-
-    def __init__(self, value: Any, error: BaseException | None, start: float, stop: float) -> None:
-        self.value, self.error, self.start, self.stop = value, error, start, stop
-
-
-def _serial(function: Callable[[NDArray[Any]], Any], points: NDArray[Any]) -> Iterator[_Result]:
-    for x in points:
-        start = perf_counter()
-        try:
-            value = function(x)
-        except BaseException as error:  # noqa: BLE001  whatever a user function raises; it was called
-            yield _Result(None, error, start, perf_counter())
-        else:
-            yield _Result(value, None, start, perf_counter())
+def _bytes_of(points: NDArray[Any]) -> tuple[bytes, int]:
+    """Points, shape (k, n), as bytes of float64, and how many there are of each."""
+    return points.real.tobytes(), 8 * points.shape[1]

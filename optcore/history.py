@@ -18,10 +18,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from optcore.purpose import PURPOSES, Purpose
+
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
+    "DIFFERENCE",
     "TASKS",
     "History",
     "HistoryRows",
@@ -30,8 +33,10 @@ __all__ = [
     "Recorder",
     "asked",
     "best_so_far",
+    "code_of",
     "distinct",
     "last_calls",
+    "purposes_of",
     "read_rows",
 ]
 
@@ -42,6 +47,23 @@ FUN, JAC, FUN_AND_JAC, NUMDIFF = range(4)
 INFEASIBLE = 128
 #: Added to the task in a record of a call whose answer could not be used: the solver got a penalty instead.
 FAILED = 64
+#: Between them and the task stands the position of the purpose in PURPOSES, so that a purpose costs a row nothing.
+PURPOSE_SHIFT = 2
+_TASK, _PURPOSE = 3, 7
+
+
+def code_of(task: int, purpose: Purpose) -> int:
+    """Task and purpose as rows have them."""
+    return task | PURPOSES.index(purpose) << PURPOSE_SHIFT
+
+
+def purposes_of(codes: NDArray[Any]) -> NDArray[np.uint8]:
+    """Positions in PURPOSES, from the codes of rows."""
+    return (codes >> PURPOSE_SHIFT & _PURPOSE).astype(np.uint8)
+
+
+#: What most rows of numerical derivatives have.
+DIFFERENCE = code_of(NUMDIFF, Purpose.DIFFERENCE)
 
 _HEADER = np.dtype([("magic", "S8"), ("n", "i8"), ("count", "i8"), ("origin", "f8"), ("reserved", "V32")])
 _MAGIC = b"optcore1"
@@ -97,6 +119,7 @@ class HistoryRows(NamedTuple):
     x: NDArray[np.float64]  # (k, n)
     feasible: NDArray[np.bool_] | None = None  # (k,) whether x is within the bounds; None: all are
     failed: NDArray[np.bool_] | None = None  # (k,) whether the solver got a penalty instead; None: nowhere
+    purpose: NDArray[np.uint8] | None = None  # (k,) position in PURPOSES; None: the task says it
 
     def take(self, chosen: Any) -> HistoryRows:
         """Some of the rows, by index or mask."""
@@ -172,7 +195,7 @@ def read_rows(buffer: Any) -> HistoryRows:
 
 def _as_rows(rows: NDArray[np.void], origin: float) -> HistoryRows:
     return HistoryRows(
-        task=rows["task"] & ~np.uint8(INFEASIBLE | FAILED),
+        task=rows["task"] & np.uint8(_TASK),
         fun=rows["fun"].copy(),
         batch=rows["batch"].copy(),
         start=rows["start"] - origin,
@@ -180,6 +203,7 @@ def _as_rows(rows: NDArray[np.void], origin: float) -> HistoryRows:
         x=rows["x"].copy(),
         feasible=rows["task"] & INFEASIBLE == 0,
         failed=rows["task"] & FAILED != 0,
+        purpose=purposes_of(rows["task"]),
     )
 
 
@@ -217,7 +241,7 @@ class Recorder:
         """Record one finished call.
 
         Args:
-            task: position in TASKS, with the flags INFEASIBLE and FAILED.
+            task: position in TASKS, with the purpose (`code_of`) and the flags INFEASIBLE and FAILED.
             fun: the value, NaN where there is none.
             batch: which batch it belongs to.
             start: reading of `perf_counter` before the call.
@@ -302,6 +326,18 @@ class History:
         return np.array(TASKS)[self.rows.task]
 
     @property
+    def purpose(self) -> NDArray[np.str_]:
+        """Why each call was made, shape (k,): "solver", "difference", "calibration" ...; see `om.Purpose`.
+
+        Points that the solver asked for are for the "solver" even if they were evaluated together with those of a
+        numerical derivative; those of numerical derivatives have the task "numdiff" whatever their purpose is.
+        """
+        purpose = self.rows.purpose
+        if purpose is None:  # before there were purposes
+            purpose = np.where(self.rows.task == NUMDIFF, DIFFERENCE >> PURPOSE_SHIFT, 0)
+        return np.array([str(word) for word in PURPOSES])[purpose]
+
+    @property
     def fun(self) -> NDArray[np.float64]:
         """Values in the user's scale, shape (k,); the sum of squares for least squares; NaN for "jac"."""
         return self.rows.fun
@@ -356,6 +392,7 @@ class History:
         columns: dict[str, NDArray[Any]] = {
             "evaluation": np.arange(len(self), dtype=np.int32),
             "task": self.task,
+            "purpose": self.purpose,
             "fun": self.fun,
             "batch": self.batch,
             "start": self.start_time,
@@ -369,9 +406,9 @@ class History:
     def to_frame(self) -> pd.DataFrame:
         """One row per evaluation, one column per param, as a pandas DataFrame.
 
-        Columns: `evaluation` (counted from 0), `task`, `fun`, `batch`, `start` and `stop` (seconds since the start of
-        the optimization), `best` (so far, among the points that the solver asked for), `feasible` (whether the point
-        is within the bounds), `failed` (whether the solver got a penalty instead of an answer), and the params by
+        Columns: `evaluation` (counted from 0), `task`, `purpose`, `fun`, `batch`, `start` and `stop` (seconds since the
+        start of the optimization), `best` (so far, among the points that the solver asked for), `feasible` (whether the
+        point is within the bounds), `failed` (whether the solver got a penalty instead of an answer), and the params by
         the names of `names`. A param whose name is taken already, "fun" for instance, is called "params['fun']".
         """
         import pandas as pd

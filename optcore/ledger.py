@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from time import perf_counter
 from typing import Literal
 
@@ -17,24 +17,46 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optcore.bounds import FlatBounds
-from optcore.history import FAILED, FUN, FUN_AND_JAC, INFEASIBLE, TASKS, HistoryRows, Memory, Recorder, last_calls
+from optcore.history import (
+    DIFFERENCE,
+    FAILED,
+    FUN,
+    FUN_AND_JAC,
+    INFEASIBLE,
+    NUMDIFF,
+    PURPOSE_SHIFT,
+    TASKS,
+    HistoryRows,
+    Memory,
+    Recorder,
+    code_of,
+    last_calls,
+    purposes_of,
+)
+from optcore.purpose import PURPOSES, Purpose
 
 __all__ = ["Keep", "Ledger", "Row"]
 
 Keep = Literal["all", "best", "none"]
 
-#: In the code of a row the task stands below, flags above it, and the number of its batch above those.
+#: In the code of a row the task stands below, then purpose and flags, and the number of its batch above those.
 BATCH_SHIFT = 8
 _FLAGS = (1 << BATCH_SHIFT) - 1
 _TASK = 3
+_TASK_AND_PURPOSE = 31
+_SPECULATION = code_of(NUMDIFF, Purpose.SPECULATION)
 #: Points that the solver asked for.
 _ASKED = (FUN, FUN_AND_JAC)
 
 
-#: One finished call: its code (position in TASKS, with the flags FAILED and INFEASIBLE, and for rows of one batch the
-#: number of the batch, shifted by BATCH_SHIFT), value (NaN where there is none), readings of perf_counter before and
-#: after it, and the point, the bytes of n float64.
+#: One finished call: its code (task and purpose as in `history.code_of`, with the flags FAILED and INFEASIBLE, and for
+#: rows of one batch the number of the batch, shifted by BATCH_SHIFT), value (NaN where there is none), readings of
+#: perf_counter before and after it, and the point, the bytes of n float64.
 Row = tuple[int, float, float, float, bytes]
+
+
+def _forget(_row: Row) -> None:
+    """Take a row and forget it."""
 
 
 class Ledger:
@@ -51,7 +73,10 @@ class Ledger:
         append: takes a row.
         pending: rows that are not in the books yet; for those who append, to settle when there are many.
         origin: reading of perf_counter at the start.
+        keeps_rows: whether rows leave anything behind.
     """
+
+    keeps_rows = True
 
     def __init__(
         self,
@@ -70,7 +95,9 @@ class Ledger:
         self._sign = sign
         self._bounds = bounds if bounds is not None and bounds.any else None
         self._lock = threading.Lock()
-        self._counts = [0] * len(TASKS)
+        self._counts = [0] * (_TASK_AND_PURPOSE + 1)  # by code
+        self._unused: dict[int, int] = {}  # batches of derivatives nobody has asked for: their number of points
+        self._batch_of: dict[int, int] = {}  # what batches are called in columns
         self._counted = 0  # of the pending rows, and those of them that improved on all before
         self._improved: list[int] = []
         self._best_fun = math.inf
@@ -84,6 +111,14 @@ class Ledger:
             self._recorder = Recorder(n, memory)
             self.origin = self._recorder.origin
             self.append = self._write
+
+    @classmethod
+    def blank(cls, n: int) -> Ledger:
+        """One for calls that nobody will ask about: nothing is written."""
+        ledger = cls(n, keep="none")
+        ledger.keeps_rows = False
+        ledger.append = _forget
+        return ledger
 
     def settle(self) -> None:
         """Turn the pending rows, which are many, into columns."""
@@ -110,6 +145,7 @@ class Ledger:
             x,
             (code & INFEASIBLE == 0) & (True if self._bounds is None else self._bounds.contain_rows(x)),
             (code & FAILED) != 0,
+            purposes_of(code),
         )
 
     def _count(self) -> None:
@@ -117,9 +153,8 @@ class Ledger:
         counts, sign, best, first = self._counts, self._sign, self._best_fun, self._counted
         rows = self.pending[first:]
         for i, (code, value, _, _, x) in enumerate(rows, first):
-            task = code & _TASK
-            counts[task] += 1
-            if sign * value < best and task in _ASKED and self._is_feasible(code, x):
+            counts[code & _TASK_AND_PURPOSE] += 1
+            if sign * value < best and code & _TASK in _ASKED and self._is_feasible(code, x):
                 best, self._best = sign * value, x
                 self._improved.append(i)
         self._counted = first + len(rows)
@@ -131,8 +166,11 @@ class Ledger:
     def _numbers(self, groups: NDArray[np.int64]) -> NDArray[np.int32]:
         """The numbers of batches: rows of one group share one, every other row has its own."""
         before = np.concatenate([[self._group], groups[:-1]])
-        numbers: NDArray[np.int64] = self._batch + np.cumsum((groups == 0) | (groups != before))
+        begins = (groups == 0) | (groups != before)
+        numbers: NDArray[np.int64] = self._batch + np.cumsum(begins)
         self._batch, self._group = int(numbers[-1]), int(groups[-1])
+        begins &= groups != 0
+        self._batch_of.update(zip(groups[begins].tolist(), numbers[begins].tolist(), strict=True))
         return numbers.astype(np.int32)
 
     def _write(self, row: Row) -> None:
@@ -143,6 +181,7 @@ class Ledger:
             group = code >> BATCH_SHIFT
             if group == 0 or group != self._written_group:
                 self._written_batch += 1
+                self._batch_of[group] = self._written_batch
             self._written_group = group
             outside = self._bounds is not None and not self._bounds.contain(np.frombuffer(x))
             flags = (code & _FLAGS) | (INFEASIBLE if outside else 0)
@@ -164,6 +203,15 @@ class Ledger:
             assert rows.failed is not None
             rows.failed[last_calls(rows, x)] = True
 
+    def speculate(self, batches: dict[int, int]) -> None:
+        """Nobody has asked for the derivative of these batches: the number of its points, by number of the batch."""
+        self._unused.update(batches)
+
+    def claim(self, batches: Iterable[int]) -> None:
+        """The derivative of these batches was asked for after all."""
+        for batch in batches:
+            self._unused.pop(batch, None)
+
     def consider(self, value: float, x: bytes) -> None:
         """Remember a feasible point, given as bytes, if it is the best one so far."""
         with self._lock:
@@ -176,7 +224,22 @@ class Ledger:
         """Calls by task, in the order of TASKS."""
         with self._lock:
             self._count()
-        return list(self._counts)
+        return [sum(self._counts[task :: _TASK + 1]) for task in range(len(TASKS))]
+
+    @property
+    def purposes(self) -> dict[str, int]:
+        """Calls by purpose, without those of jac; only purposes that there were."""
+        with self._lock:
+            self._count()
+        counts = list(self._counts)
+        unused = sum(self._unused.values())
+        counts[DIFFERENCE] -= unused
+        counts[_SPECULATION] += unused
+        by_purpose = {
+            str(purpose): sum(counts[code_of(task, purpose)] for task in (FUN, FUN_AND_JAC, NUMDIFF))
+            for purpose in PURPOSES
+        }
+        return {purpose: number for purpose, number in by_purpose.items() if number}
 
     @property
     def best_fun(self) -> float:
@@ -196,8 +259,17 @@ class Ledger:
         """Everything that was kept so far. Times are seconds since the start."""
         self.settle()
         if self._recorder is not None:
-            return self._recorder.rows()
+            return self._with_purposes(self._recorder.rows())
         if len(self._chunks) != 1:
             self._chunks = [HistoryRows.joined(self._chunks, self.n)]
         (rows,) = self._chunks
-        return rows._replace(start=rows.start - self.origin, stop=rows.stop - self.origin)
+        return self._with_purposes(rows)._replace(start=rows.start - self.origin, stop=rows.stop - self.origin)
+
+    def _with_purposes(self, rows: HistoryRows) -> HistoryRows:
+        """Rows of derivatives that nobody asked for say so."""
+        if not self._unused:
+            return rows
+        assert rows.purpose is not None
+        numbers = [self._batch_of[group] for group in self._unused if group in self._batch_of]
+        unused = np.isin(rows.batch, numbers) & (rows.purpose == DIFFERENCE >> PURPOSE_SHIFT)
+        return rows._replace(purpose=np.where(unused, np.uint8(_SPECULATION >> PURPOSE_SHIFT), rows.purpose))

@@ -171,6 +171,7 @@ def minimize(
         n_numdiff_evals=counts["numdiff"],
         seconds=perf_counter() - started,
         history=History(ledger.rows, direction, converter),
+        n_evaluations_by_purpose=evaluator.purposes,
         provenance=Provenance(solver, options if differences else None, budget, error_handling),
         claims={**solved.claims, "x": solved.x},
     )

@@ -22,6 +22,7 @@ from optcore._version import __version__
 from optcore.errors import InvalidInputError
 from optcore.files import replacing
 from optcore.history import TASKS, History, HistoryRows
+from optcore.purpose import PURPOSES
 
 __all__ = ["SCHEMA_VERSION", "read_history", "write_history"]
 
@@ -35,6 +36,7 @@ _GROUP_ENTRIES = 1 << 26
 _MEANINGS = {
     "evaluation": "position among all calls of user code, from 0",
     "task": f"what the call was for: {', '.join(TASKS)}",
+    "purpose": f"why it was made: {', '.join(PURPOSES)}",
     "fun": "value in the user's scale, the sum of squares for least squares; NaN where the call gives none",
     "batch": "calls that could run at the same time share a number",
     "start": "seconds from the start of the optimization to the start of the call",
@@ -86,7 +88,7 @@ def write_history(history: History, path: str | os.PathLike[str]) -> None:
             schema,
             compression="zstd",
             compression_level=3,
-            use_dictionary=["task", "best"],
+            use_dictionary=["task", "purpose", "best"],
             column_encoding=_ENCODINGS,
             write_page_checksum=True,
         ) as writer,
@@ -100,7 +102,7 @@ def write_history(history: History, path: str | os.PathLike[str]) -> None:
 
 
 def _schema(columns: dict[str, NDArray[Any]], history: History) -> Any:
-    types = {name: pa.string() if name == "task" else pa.from_numpy_dtype(c.dtype) for name, c in columns.items()}
+    types = {name: pa.string() if c.dtype.kind == "U" else pa.from_numpy_dtype(c.dtype) for name, c in columns.items()}
     fields = [pa.field(name, type_, nullable=False) for name, type_ in types.items()]
     x = pa.field("x", pa.list_(pa.field("element", pa.float64(), nullable=False)), nullable=False)
     metadata = {
@@ -140,10 +142,17 @@ def read_history(path: str | os.PathLike[str]) -> History:
         )
     names = tuple(json.loads(metadata["optcore.names"]))
     read = {name: table[name].to_numpy() for name in ("fun", "batch", "start", "stop", "feasible", "failed")}
-    codes = {task: code for code, task in enumerate(TASKS)}
     rows = HistoryRows(
-        task=np.array([codes[task] for task in table["task"].to_pylist()], dtype=np.uint8),
+        task=_positions(table["task"], TASKS),
+        # Files from before there were purposes have none.
+        purpose=_positions(table["purpose"], PURPOSES) if "purpose" in table.column_names else None,
         x=table["x"].combine_chunks().flatten().to_numpy().reshape(len(table), len(names)),
         **read,
     )
     return History(rows, metadata["optcore.direction"], FlatParams(names))
+
+
+def _positions(column: Any, words: tuple[str, ...]) -> NDArray[np.uint8]:
+    """Where the words of a column stand among all there are."""
+    codes = {word: code for code, word in enumerate(words)}
+    return np.array([codes[word] for word in column.to_pylist()], dtype=np.uint8)

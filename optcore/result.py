@@ -57,6 +57,7 @@ class OptimizeResult:
         n_fun_evals: calls of fun, those for numerical derivatives included.
         n_jac_evals, n_fun_and_jac_evals: calls of jac and fun_and_jac.
         n_numdiff_evals: the part of n_fun_evals that was made for numerical derivatives.
+        n_evaluations_by_purpose: calls of fun and fun_and_jac by purpose, those that there were; see `om.Purpose`.
         seconds: wall time.
         history: every call; empty with collect_history=False.
         claims: what the solver says of itself, beside what was counted: its final point `x` (flat), its own counts.
@@ -80,6 +81,7 @@ class OptimizeResult:
     history: History
     provenance: Provenance
     claims: Mapping[str, Any] = field(default_factory=dict)
+    n_evaluations_by_purpose: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def success(self) -> bool:
@@ -180,6 +182,7 @@ class OptimizeResult:
                 "params": dict(zip(names, self.history.flatten(self.params).tolist(), strict=True)),
                 "start_params": dict(zip(names, self.history.flatten(self.start_params).tolist(), strict=True)),
                 **{name: plain(getattr(self, name)) for name in _COUNTS},
+                "n_evaluations_by_purpose": dict(self.n_evaluations_by_purpose),
                 "seconds": float(self.seconds),
                 "convergence_report": self.convergence_report,
                 "claims": plain(self.claims),

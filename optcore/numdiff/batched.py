@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from time import perf_counter
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from optcore.errors import InvalidFunctionError, InvalidInputError
 from optcore.functions import FlatFun
+from optcore.marks import Kind
 from optcore.numdiff.options import NumdiffOptions
 
 __all__ = ["take_many", "together"]
-
-
-class _Outcome(NamedTuple):
-    value: Any
-    error: BaseException | None
-    start: float
-    stop: float
 
 
 class _Many:
@@ -58,25 +51,18 @@ def take_many(function: FlatFun, options: NumdiffOptions, *, is_vector: bool) ->
     function.function = _Many(function.function)
 
 
-def together(function: Any, points: NDArray[Any]) -> Iterator[_Outcome]:
-    """Evaluate all points by one call. An exception is that of every point."""
+def together(function: FlatFun, points: NDArray[Any]) -> tuple[Sequence[Any], Sequence[float]]:
+    """Outputs and scalar values at all points, by one call; an answer that doesn't fit is an exception among them."""
+    answers = function.function.answers(points, function.kwargs)  # type: ignore[attr-defined]  # it is a _Many
+    if answers.ndim == 1 and answers.dtype == np.float64 and function.kind is Kind.SCALAR:
+        return answers, answers.tolist()
     is_complex = points.dtype.kind == "c"
-    start = perf_counter()
-    try:
-        answers = function.function.answers(points.copy(), function.kwargs)
-    except Exception as error:  # noqa: BLE001  whatever a user function raises
-        stop = perf_counter()
-        yield from (_Outcome(None, error, start, stop) for _ in points)
-        return
-    stop = perf_counter()
-    for answer in answers.astype(np.float64).tolist() if _are_numbers(answers) else answers:
+    outputs, values = [], []
+    for answer in answers.tolist() if answers.ndim == 1 and answers.dtype == np.float64 else answers:
         try:
-            value = function.read_any(answer, is_complex=is_complex)
+            output, value = function.read_any(answer, is_complex=is_complex)
         except Exception as error:  # noqa: BLE001  what doesn't fit is the user's too
-            yield _Outcome(None, error, start, stop)
-        else:
-            yield _Outcome(value, None, start, stop)
-
-
-def _are_numbers(answers: NDArray[Any]) -> bool:
-    return answers.ndim == 1 and answers.dtype == np.float64
+            output, value = error, float("nan")
+        outputs.append(output)
+        values.append(value)
+    return outputs, values

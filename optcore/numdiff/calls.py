@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
-from time import perf_counter
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,15 +12,25 @@ from numpy.typing import NDArray
 from optcore.errors import InvalidFunctionError, UserFunctionError
 from optcore.evaluator import Evaluator
 from optcore.functions import FlatFun
-from optcore.history import FUN, NUMDIFF
-from optcore.marks import Kind
+from optcore.history import DIFFERENCE, FUN, NUMDIFF, code_of
 from optcore.numdiff.batched import together
 from optcore.numdiff.options import NumdiffOptions
 from optcore.numdiff.remote import Remote
+from optcore.purpose import Purpose
 
 __all__ = ["Caller", "Calls"]
 
 Vector = NDArray[np.float64]
+
+#: What rows have for the purposes that derivatives count. The base point is a call of fun for the solver, since that
+#: asked about it.
+_CODES = {
+    "differences": DIFFERENCE,
+    "calibration": code_of(NUMDIFF, Purpose.CALIBRATION),
+    "noise": code_of(NUMDIFF, Purpose.NOISE),
+    "check": code_of(NUMDIFF, Purpose.PROBE),
+    "probe": code_of(NUMDIFF, Purpose.PROBE),
+}
 
 
 class Caller:
@@ -39,16 +48,31 @@ class Caller:
         self._evaluator = evaluator
         self.keeps_errors = keep_errors
         self._is_complex = options.method == "complex_step"
-        in_one_call = options.batch_evaluator == "batch"
+        self._in_one_call = options.batch_evaluator == "batch"
+        self._together = partial(together, function)
         self.remote = Remote(function, options)
-        backend = together if in_one_call else self.remote if self.remote.backend is not None else None
-        self._backend = backend if backend is not None or self._is_complex else one_by_one
+        self._backend = None if self.remote.backend is None else self.remote
+        self.new_batch = evaluator.new_batch
 
-    def batch(self, points: NDArray[Any], tasks: list[int], *, keep_errors: bool = False) -> list[Any] | None:
-        """Outputs at points of shape (k, n); None if one failed and failures are to be survived."""
+    def batch(
+        self, points: NDArray[Any], codes: list[int], *, keep_errors: bool = False, number: int | None = None
+    ) -> Sequence[Any] | None:
+        """Outputs at points of shape (k, n); None if one failed and failures are to be survived.
+
+        Args:
+            points: the user function may write to them.
+            codes: task and purpose of each.
+            keep_errors: an exception is an outcome, whatever it is elsewhere.
+            number: of the batch, from `new_batch`.
+        """
+        keep_errors = keep_errors or self.keeps_errors
+        if self._in_one_call:
+            return self._evaluator.at_once(
+                self._together, self.function.name, points, codes, keep_errors=keep_errors, number=number
+            )
         try:
             outputs = self._evaluator.batch(
-                self.function, points, tasks, self._backend, keep_errors=keep_errors or self.keeps_errors
+                self.function, points, codes, self._backend, keep_errors=keep_errors, number=number
             )
         except UserFunctionError as error:
             if not self._is_complex or not isinstance(error.__cause__, (TypeError, np.exceptions.ComplexWarning)):
@@ -60,30 +84,6 @@ class Caller:
         return outputs
 
 
-class _Outcome:
-    """Of one evaluation made here."""
-
-    __slots__ = ("error", "start", "stop", "value")
-
-    def __init__(self, value: Any, error: BaseException | None, start: float, stop: float) -> None:
-        self.value, self.error, self.start, self.stop = value, error, start, stop
-
-
-def one_by_one(function: Any, points: NDArray[Any]) -> Iterator[_Outcome]:
-    """Evaluate real points here, as directly as can be: each one is used once, so that no copies are needed."""
-    answer, read, clock = function.local_answer(may_change_x=True), function.read, perf_counter
-    plain = (float, np.float64) if function.kind is Kind.SCALAR else ()
-    for x in points:
-        start = clock()
-        try:
-            answered = answer(x)
-            value = (number := float(answered), number) if type(answered) in plain else read(answered)
-        except BaseException as error:  # noqa: BLE001  whatever a user function raises; it was called
-            yield _Outcome(None, error, start, clock())
-        else:
-            yield _Outcome(value, None, start, clock())
-
-
 class Calls:
     """The calls for the derivative at one x.
 
@@ -91,6 +91,7 @@ class Calls:
         caller: makes them.
         x: shape (n,).
         base: output at x, where it is known already.
+        batches: gets, by number of its batch, how many points of differences there were.
 
     Attributes:
         base: output at x, or None.
@@ -99,19 +100,20 @@ class Calls:
         raised: exceptions in the last batch, by the position of their point.
     """
 
-    def __init__(self, caller: Caller, x: Vector, base: Any) -> None:
+    def __init__(self, caller: Caller, x: Vector, base: Any, batches: dict[int, int] | None = None) -> None:
         self._caller = caller
         self._x = x
         self.base = base
         self.n_rounds = 0
         self.failures: list[tuple[int, NDArray[Any], str]] = []
-        self._spent: Counter[str] = Counter()
+        self._spent: dict[str, int] = {}
+        self._batches = batches
         self.raised: dict[int, Exception] = {}
 
     @property
     def n_evaluations(self) -> dict[str, int]:
         """Calls by purpose."""
-        return {purpose: number for purpose, number in self._spent.items() if number}
+        return dict(self._spent)
 
     def round(
         self,
@@ -142,22 +144,32 @@ class Calls:
             points = np.concatenate([self._x[None], points])
         if not len(points):  # every param is fixed
             return np.empty(0)
-        tasks = [NUMDIFF] * len(points)
+        last, n_last = more
+        first, spent = k - n_last, self._spent
+        codes = [_CODES[purpose]] * first
         if with_base:
-            tasks[0] = FUN
-            self._spent["base"] = 1
-        self._spent[purpose] += k - more[1]
-        if more[1]:
-            self._spent[more[0]] += more[1]
+            codes.insert(0, FUN)
+            spent["base"] = 1
+        if first:
+            spent[purpose] = spent.get(purpose, 0) + first
+        if n_last:
+            codes += [_CODES[last]] * n_last
+            spent[last] = spent.get(last, 0) + n_last
         self.n_rounds += 1
-        outputs = self._caller.batch(points, tasks, keep_errors=keep_errors)
+        number = None
+        if self._batches is not None:
+            number = self._caller.new_batch()
+            self._batches[number] = codes.count(DIFFERENCE)
+        outputs = self._caller.batch(points, codes, keep_errors=keep_errors, number=number)
         if outputs is None:
             return None
         if with_base:
-            self.base = outputs.pop(0)
+            self.base, outputs = outputs[0], outputs[1:]
         return self._values(outputs)
 
-    def _values(self, outputs: list[Any]) -> NDArray[Any]:
+    def _values(self, outputs: Sequence[Any]) -> NDArray[Any]:
+        if isinstance(outputs, np.ndarray):
+            return outputs
         raised = self.raised = {i: output for i, output in enumerate(outputs) if isinstance(output, Exception)}
         if not raised:
             return np.array(outputs)

@@ -67,7 +67,7 @@ class NumericalDerivative:
         self._reader = ResidualReader(self._converter)
         function = AnyFun(func, func_kwargs or {}, self._converter, self._reader)
         self._bounds = flatten_bounds(bounds, self._converter, self._converter.start, slack=SLACK)
-        evaluator = Evaluator(Ledger(self._converter.n, keep="none"), self._converter.describe)
+        evaluator = Evaluator(Ledger.blank(self._converter.n), self._converter.describe)
         self._differences = Differences(
             function,
             evaluator,

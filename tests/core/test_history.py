@@ -75,7 +75,8 @@ def test_as_a_data_frame_there_is_one_row_an_evaluation_and_one_column_a_param()
     result = om.minimize(lambda p: p["b"] ** 2 + p["a"] @ p["a"], {"b": 1.0, "a": np.ones(2)}, "scipy_slsqp")
     frame = result.history.to_frame()
     assert list(frame.columns) == [
-        "evaluation", "task", "fun", "batch", "start", "stop", "best", "feasible", "failed", "a[0]", "a[1]", "b",
+        "evaluation", "task", "purpose", "fun", "batch", "start", "stop", "best", "feasible", "failed",
+        "a[0]", "a[1]", "b",
     ]  # fmt: skip
     np.testing.assert_array_equal(frame["best"], result.history.monotone_fun)
     assert frame["feasible"].all()

@@ -65,6 +65,7 @@ def test_every_float_survives(tmp_path, data, k, n):
         x=draw(np.float64, finite_or_not, (k, n)),
         feasible=draw(np.bool_, st.booleans()),
         failed=draw(np.bool_, st.booleans()),
+        purpose=draw(np.uint8, st.integers(0, len(om.Purpose) - 1)),
     )
     History(rows).to_parquet(tmp_path / "h.parquet")
     again = History.from_parquet(tmp_path / "h.parquet").rows
@@ -94,6 +95,15 @@ def test_the_file_says_what_it_is_and_what_its_columns_mean(result, tmp_path):
     assert json.loads(metadata["optcore.names"]) == ["x[0]", "x[1]"]
     assert list(json.loads(metadata["optcore.columns"])) == schema.names
     assert all(not field.nullable for field in schema)
+
+
+def test_a_file_from_before_there_were_purposes_is_read(result, tmp_path):
+    path = tmp_path / "h.parquet"
+    result.history.to_parquet(path)
+    pq.write_table(pq.read_table(path).drop_columns(["purpose"]), path)
+    again = History.from_parquet(path)
+    np.testing.assert_array_equal(again.purpose, np.where(again.task == "numdiff", "difference", "solver"))
+    pd.testing.assert_frame_equal(again.to_frame(), result.history.to_frame())
 
 
 def test_pandas_reads_it_without_us(result, tmp_path):
