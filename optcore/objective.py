@@ -63,6 +63,7 @@ class _Point:
     gradient: Vector | None = None
     kind: Kind = Kind.SCALAR  # of the derivative
     failed: bool = False
+    unclaimed: dict[int, int] | None = None  # batches of the derivative, as long as nobody has asked for it
 
 
 class Objective:
@@ -111,7 +112,9 @@ class Objective:
             "fun, jac": self._ask_fun_then_jac,
             "differences": self._ask_differences,
         }
-        self._find_value = finders[self.answers("value")]
+        #: Whether a value comes with a numerical derivative although nobody has asked for it yet.
+        speculates = differences is not None and self.answers("derivative") == "differences" and differences.speculates
+        self._find_value = self._ask_ahead if speculates else finders[self.answers("value")]
         self._find_derivative = finders[self.answers("derivative")]
         self._find_both = (
             partial(self._ask_differences, ask_value=True)
@@ -119,7 +122,7 @@ class Objective:
             else finders[self.answers("both")]
         )
         #: Whether value and gradient are what fun and jac return, without sign or chain rule: the hot path.
-        self._value_is_fun = self._fun is not None and self._fun.kind is Kind.SCALAR and sign == 1
+        self._value_is_fun = self._fun is not None and self._fun.kind is Kind.SCALAR and sign == 1 and not speculates
         self._gradient_is_jac = self._jac is not None and self._jac.kind is Kind.SCALAR and sign == 1
         #: Whether plain values and gradients need not be remembered, since the solver never asks for them again.
         self._forgets = solver_never_returns
@@ -167,8 +170,12 @@ class Objective:
     def gradient(self, x: Vector) -> Vector:
         """The gradient at x, shape (n,)."""
         point = self._points.get(data := x.tobytes())
-        if point is not None and point.gradient is not None:
-            return point.gradient.copy()
+        if point is not None:
+            if point.unclaimed is not None:
+                self._claim(point)
+            if point.gradient is not None:
+                self.evaluator.check_time()
+                return point.gradient.copy()
         if self._gradient_is_jac and (point is None or (point.derivative is None and not point.failed)):
             gradient = self._call_jac(x, data)  # type: ignore[misc]  # there is jac
             # One finite number says that all entries are finite.
@@ -217,8 +224,12 @@ class Objective:
         It is sparse if it came so and the solver takes it.
         """
         point = self._points.get(data := x.tobytes()) or self._remember(data)
+        if point.unclaimed is not None:
+            self._claim(point)
         if point.derivative is None and not point.failed:
             self._find_derivative(point, x)
+        else:
+            self.evaluator.check_time()
         if point.failed:
             assert self._penalty is not None
             m = self.m or 1
@@ -243,11 +254,19 @@ class Objective:
         if not jointly or self.answers("both") == "fun, jac":
             return self.value, self.gradient
 
+        def value(x: Vector) -> float:
+            point = self._points.get(data := x.tobytes()) or self._remember(data)
+            if point.value is None and point.derivative is None:
+                self._find_both(point, x)
+                if point.value is not None:
+                    return point.value
+            return self.value(x)
+
         def gradient(x: Vector) -> Vector:
             # Some solvers ask for the gradient first.
             return self.gradient(x) if x.tobytes() in self._points else self.value_and_gradient(x)[1]
 
-        return lambda x: self.value_and_gradient(x)[0], gradient
+        return value, gradient
 
     def forget(self) -> None:
         """Forget all points, for solvers that average several evaluations of a noisy function at one x."""
@@ -303,7 +322,8 @@ class Objective:
     # how answers are found -----------------------------------------------------------------------------------------
 
     def _count_repetition(self) -> None:
-        """End a solver that goes round in circles: nothing is computed twice, so no budget would ever stop it."""
+        """End a solver that goes round in circles: nothing is computed twice, so no budget of calls would stop it."""
+        self.evaluator.check_time()
         self._repetitions += 1
         if self._repetitions > _MOST_REPETITIONS:
             raise StopSolver(
@@ -352,7 +372,11 @@ class Objective:
 
     def _ask_differences(self, point: _Point, x: Vector, *, ask_value: bool = False) -> None:
         assert self._fun is not None
-        done = self._differences.derivative(x, point.output, ask_value=ask_value)
+        batches: dict[int, int] | None = {} if ask_value else None
+        done = self._differences.derivative(x, point.output, ask_value=ask_value, batches=batches)
+        if batches:  # perhaps it is only the value that anybody will ask for
+            point.unclaimed = batches
+            self.evaluator.ledger.speculate(batches)
         if done is None:
             self._fail(point, x)
             return
@@ -360,6 +384,18 @@ class Objective:
             self._set_output(point, x, self._fun.kind, done.output)
         if not point.failed:
             self._take_derivative(point, self._fun.kind, done.derivative, "the numerical derivative of fun", x)
+
+    def _ask_ahead(self, point: _Point, x: Vector) -> None:
+        """The value, and in the same round the derivative that may be asked for next."""
+        if point.derivative is None and not point.failed:
+            self._ask_differences(point, x, ask_value=True)
+        else:
+            self._ask_fun(point, x)
+
+    def _claim(self, point: _Point) -> None:
+        """The numerical derivative that came with a value is asked for."""
+        batches, point.unclaimed = point.unclaimed, None
+        self.evaluator.ledger.claim(batches or ())
 
     def _set_output(self, point: _Point, x: Vector, kind: Kind, output: Any) -> None:
         if output is None:

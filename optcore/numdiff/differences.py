@@ -75,18 +75,26 @@ class Differences:
         """What became of n_cores, and what has happened to workers since this object was made, a sentence each."""
         return self._caller.remote.notes
 
-    def derivative(self, x: Vector, base: Any = None, *, ask_value: bool = False) -> Differenced | None:
+    @property
+    def speculates(self) -> bool:
+        """Whether the derivative is to be taken together with a value that is asked for alone."""
+        return self.options.speculates(self._subject.converter.n)
+
+    def derivative(
+        self, x: Vector, base: Any = None, *, ask_value: bool = False, batches: dict[int, int] | None = None
+    ) -> Differenced | None:
         """The derivative at x, shape (n,), and the value there if it is known or asked for.
 
         Args:
             x: the point.
             base: output of the function at x, where it is known already.
             ask_value: the value at x is wanted for its own sake too.
+            batches: gets the numbers of the batches, and how many points of differences each had.
 
         Returns:
             None if a call failed and failures are to be survived.
         """
-        done = self._strategy.derivative(x, Calls(self._caller, x, base), ask_value=ask_value)
+        done = self._strategy.derivative(x, Calls(self._caller, x, base, batches), ask_value=ask_value)
         columns = self._subject.columns
         if done is None or not isinstance(columns, Together):
             return done

@@ -68,6 +68,11 @@ class NumdiffOptions:
         timeout: seconds that one call of the function for a derivative may take in a worker ("processes" only, where
             a single core becomes one worker too). Longer ones are ended with their worker, which is replaced, and are
             failures like an exception: see on_failure. The function must not use SIGALRM. None: no limit.
+        speculative: for solvers that ask for a value first, and for the derivative only where they like it (SLSQP,
+            least squares, trust regions): take the derivative together with each value where that takes no longer,
+            which is where as many calls run at the same time as a gradient has points (n_cores, or a batch_evaluator
+            that takes them all). It saves a round a gradient, and costs the derivatives that nobody asks for
+            (`history.purpose` "speculation"), so that a budget of evaluations ends earlier. Of plain steps.
 
     Raises:
         UnknownNameError: method, batch_evaluator or another choice isn't known.
@@ -96,6 +101,7 @@ class NumdiffOptions:
     recalibrate: int | Literal["on_failure", "never"] = "on_failure"
     on_failure: OnFailure = "recover"
     timeout: float | None = None
+    speculative: bool = False
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -117,6 +123,7 @@ class NumdiffOptions:
         self._check_noise()
         self._check_measured()
         self._check_sparsity()
+        self._check_speculation()
 
     def _check_timeout(self) -> None:
         given: Any = self.timeout
@@ -162,6 +169,27 @@ class NumdiffOptions:
             return
         if isinstance(self.sparsity, str) and self.sparsity != "detect":
             raise InvalidInputError(f"sparsity must be a matrix, 'detect' or None, but is {self.sparsity!r}")
+
+    def _check_speculation(self) -> None:
+        if self.speculative not in (False, True):
+            raise InvalidInputError(f"speculative must be True or False, but is {self.speculative!r}")
+        if self.speculative and (self.method in ("richardson", "auto") or self.measures is not None):
+            raise InvalidInputError(
+                "speculative=True goes with derivatives that take one round: method 'forward', 'backward', 'central' "
+                "or 'complex_step', and no measured steps"
+            )
+
+    def speculates(self, n: int) -> bool:
+        """Whether a derivative for n params comes with each value: where that is wanted and takes no longer."""
+        if not self.speculative:
+            return False
+        if callable(self.batch_evaluator) or self.batch_evaluator == "batch":
+            return True
+        if self.batch_evaluator == "serial":
+            return False
+        from optcore.numdiff.pool import n_workers_from
+
+        return n_workers_from(self.n_cores) >= (2 * n if self.method == "central" else n) + 1
 
     @property
     def measures(self) -> str | None:
