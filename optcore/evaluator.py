@@ -264,11 +264,15 @@ class Evaluator:
             StopSolver: the budget ends within the batch; what was evaluated until then is recorded.
         """
         allowed, group = self._admit(len(points), number)
-        codes = [code | group for code in codes[:allowed]]
-        here = self._here if backend is None else self._elsewhere(backend)
-        outputs = here(function, points[:allowed], codes, keep_errors)
+        codes = [code | group for code in codes]
+        is_over = allowed < len(points)
+        points = points[:allowed]
+        if backend is None:
+            outputs = self._here(function, points, codes, keep_errors)
+        else:
+            outputs = self._elsewhere(backend, function, points, codes, keep_errors)
         self._settle_many()
-        if allowed < len(points):
+        if is_over:
             self._stop_evaluations()
         return outputs
 
@@ -331,7 +335,8 @@ class Evaluator:
         self, function: FlatFunction, points: NDArray[Any], codes: list[int], keep_errors: bool
     ) -> list[Any] | None:
         """Calls in this thread, one after the other, as directly as can be."""
-        append, clock, deadline = self.ledger.append, perf_counter, self._deadline
+        ledger, clock, deadline = self.ledger, perf_counter, self._deadline
+        append = ledger.append if ledger.keeps_rows else None
         answer: Any
         read: Any
         plain: tuple[type, ...]
@@ -342,8 +347,8 @@ class Evaluator:
             plain = (np.float64, float) if function.kind is Kind.SCALAR else ()
         data, n_bytes = _bytes_of(points)
         outputs: list[Any] = []
-        failed, at = False, 0
-        for x, code in zip(points, codes, strict=True):
+        failed = False
+        for i, x in enumerate(points):
             start = clock()
             if start >= deadline:
                 self._stop_seconds()
@@ -354,46 +359,49 @@ class Evaluator:
                 else:
                     output, value = read(answered)
             except BaseException as error:  # noqa: BLE001  whatever a user function raises; it was called
-                row = data[at : at + n_bytes]
-                append((code | FAILED, np.nan, start, clock(), row))
-                if self._keeps(error, code, keep_errors, function.name, row):
+                row = data[i * n_bytes : (i + 1) * n_bytes]
+                ledger.append((codes[i] | FAILED, np.nan, start, clock(), row))
+                if self._keeps(error, codes[i], keep_errors, function.name, row):
                     outputs.append(error)
                 else:
                     failed = True
-            else:
-                append((code, value, start, clock(), data[at : at + n_bytes]))
-                outputs.append(output)
-            at += n_bytes
+                continue
+            if append is not None:
+                append((codes[i], value, start, clock(), data[i * n_bytes : (i + 1) * n_bytes]))
+            outputs.append(output)
         return None if failed else outputs
 
-    def _elsewhere(self, backend: Backend) -> Callable[..., list[Any] | None]:
+    def _elsewhere(
+        self,
+        backend: Backend,
+        function: FlatFunction,
+        points: NDArray[Any],
+        codes: list[int],
+        keep_errors: bool,
+    ) -> list[Any] | None:
         """Calls where a backend makes them."""
-
-        def run(function: FlatFunction, points: NDArray[Any], codes: list[int], keep_errors: bool) -> list[Any] | None:
-            append = self.ledger.append
-            data, n_bytes = _bytes_of(points)
-            outputs: list[Any] = []
-            failed = False
-            results = backend(function, points)
-            # Closing: calls under way end at once where the budget stops the batch.
-            with contextlib.closing(results) if isinstance(results, Generator) else contextlib.nullcontext():
-                for i, result in enumerate(results):
-                    row = data[i * n_bytes : (i + 1) * n_bytes]
-                    if result.error is not None:
-                        append((codes[i] | FAILED, np.nan, result.start, result.stop, row))
-                        if self._keeps(result.error, codes[i], keep_errors, function.name, row):
-                            outputs.append(result.error)
-                        else:
-                            failed = True
-                        continue
-                    output, value = result.value
-                    append((codes[i], value, result.start, result.stop, row))
-                    outputs.append(output)
-                    if result.stop >= self._deadline:
-                        self._stop_seconds()
-            return None if failed else outputs
-
-        return run
+        append = self.ledger.append
+        data, n_bytes = _bytes_of(points)
+        outputs: list[Any] = []
+        failed = False
+        results = backend(function, points)
+        # Closing: calls under way end at once where the budget stops the batch.
+        with contextlib.closing(results) if isinstance(results, Generator) else contextlib.nullcontext():
+            for i, result in enumerate(results):
+                row = data[i * n_bytes : (i + 1) * n_bytes]
+                if result.error is not None:
+                    append((codes[i] | FAILED, np.nan, result.start, result.stop, row))
+                    if self._keeps(result.error, codes[i], keep_errors, function.name, row):
+                        outputs.append(result.error)
+                    else:
+                        failed = True
+                    continue
+                output, value = result.value
+                append((codes[i], value, result.start, result.stop, row))
+                outputs.append(output)
+                if result.stop >= self._deadline:
+                    self._stop_seconds()
+        return None if failed else outputs
 
     def _keeps(self, error: BaseException, code: int, keep_errors: bool, name: str, x: bytes) -> bool:
         """Whether an exception takes the place of an output; otherwise it is raised, or the batch has failed."""

@@ -299,3 +299,66 @@ class NumericalGradient:
 
     track_ratio_to_scipy.unit = "ratio"
     track_ratio_to_bare_calls.unit = "ratio"
+
+
+def square(x):
+    """A function that costs next to nothing."""
+    return x @ x
+
+
+def rosenbrock_rows(points):
+    """Rosenbrock at many points, shape (k, n), in one call."""
+    return (100 * (points[:, 1:] - points[:, :-1] ** 2) ** 2 + (1 - points[:, :-1]) ** 2).sum(axis=1)
+
+
+class DifferenceEngine:
+    """What a forward gradient costs above its n + 1 calls, and the one call of a function that takes them all."""
+
+    params = (10, 100)
+    param_names = ("n",)
+    timeout = 300
+
+    def setup(self, n):
+        """Pin the threads."""
+        self.limits = threadpool_limits(1)
+        self.x = np.linspace(0.5, 1.5, n)
+        self.points = np.tile(self.x, (n + 1, 1))
+
+    def teardown(self, n):
+        """Give the threads back."""
+        del n
+        self.limits.restore_original_limits()
+
+    def _bare(self):
+        for x in self.points:
+            square(x)
+
+    def track_microseconds_above_the_calls(self, n):
+        """Of x @ x, one call after the other."""
+        del n
+        ours, bare = fastest(partial(om.NumericalDerivative(square, self.x), self.x), self._bare, repeats=400)
+        return 1e6 * (ours - bare)
+
+    def track_ratio_to_scipy_above_the_calls(self, n):
+        """The same over that of scipy's approx_derivative."""
+        del n
+        derivative = scipy.optimize._numdiff.approx_derivative
+        gradient = partial(om.NumericalDerivative(square, self.x), self.x)
+        peers = partial(derivative, square, self.x, method="2-point")
+        ours, bare = fastest(gradient, self._bare, repeats=400)
+        theirs, bare_again = fastest(peers, self._bare, repeats=400)
+        return (ours - bare) / (theirs - bare_again)
+
+    def track_batched_ratio_to_scipy(self, n):
+        """Rosenbrock that takes all points in one call, over scipy's approx_derivative, which calls it n + 1 times."""
+        del n
+        options = om.NumdiffOptions(batch_evaluator="batch")
+        derivative = scipy.optimize._numdiff.approx_derivative
+        return ratio(
+            partial(om.NumericalDerivative(rosenbrock_rows, self.x, options=options), self.x),
+            partial(derivative, scipy.optimize.rosen, self.x, method="2-point"),
+        )
+
+    track_microseconds_above_the_calls.unit = "us"
+    track_ratio_to_scipy_above_the_calls.unit = "ratio"
+    track_batched_ratio_to_scipy.unit = "ratio"

@@ -28,6 +28,8 @@ __all__ = ["Differences", "NumdiffResult", "NumericalDerivative", "first_derivat
 Vector = NDArray[np.float64]
 #: How far outside the bounds params may be, relative to the bound: rounding of whoever computed them.
 SLACK = 1e-12
+_INFINITY = float("inf")
+_SHORT = 64
 
 
 class NumericalDerivative:
@@ -91,8 +93,7 @@ class NumericalDerivative:
         assert done is not None
         derivative, scheme, names = done.derivative, done.steps.scheme, self._converter.names
         is_sparse = not isinstance(derivative, np.ndarray)
-        finite = np.isfinite(derivative.data if is_sparse else derivative)
-        if not finite.all():
+        if not _is_finite(derivative.data if is_sparse else derivative):
             derivative = derivative.toarray() if is_sparse else derivative
             finite = np.isfinite(derivative)
             bad = ~finite.reshape(-1, x.size).all(axis=0)
@@ -103,7 +104,9 @@ class NumericalDerivative:
             derivative=self._tree_of(derivative),
             func_value=self._func_value(done.output),
             step=self._tree_of(done.steps.h),
-            scheme=dict(zip(names, scheme.tolist(), strict=True)),
+            scheme=dict.fromkeys(names, str(scheme[0]))
+            if done.steps.uniform
+            else dict(zip(names, scheme.tolist(), strict=True)),
             n_evaluations=done.n_evaluations,
             n_rounds=done.n_rounds,
             error=None if done.error is None else self._tree_of(done.error),
@@ -145,7 +148,7 @@ class NumericalDerivative:
 
     def _within_bounds(self, x: Vector) -> Vector:
         lower, upper = self._bounds.lower, self._bounds.upper
-        if not self._bounds.any and np.isfinite(x).all():
+        if not self._bounds.any and _is_finite(x):
             return x
         inside = np.clip(x, lower, upper)
         with np.errstate(invalid="ignore"):  # infinite params
@@ -183,6 +186,12 @@ class AnyFun(FlatFun):
             if self._is_number:
                 self.kind = Kind.SCALAR
         return super()._read_output(value, is_complex=is_complex)
+
+
+def _is_finite(array: NDArray[np.float64]) -> bool:
+    """Whether all entries are: of a few, one finite sum says so."""
+    is_short = array.ndim == 1 and len(array) <= _SHORT
+    return (is_short and -_INFINITY < sum(array.tolist()) < _INFINITY) or bool(np.isfinite(array).all())
 
 
 def _is_number(value: Any) -> bool:

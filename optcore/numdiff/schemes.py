@@ -7,8 +7,7 @@ own: a coordinate at a bound may need a one-sided formula while its neighbours d
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +25,9 @@ COMPLEX_STEP = 1e-30
 SMALLEST_SCALE = 0.1
 
 Vector = NDArray[np.float64]
+_INFINITY = float("inf")
+#: Up to this length the sum of a list says sooner whether all numbers are finite than numpy does.
+_SHORT = 64
 
 
 def relative_step(method: str, eps: float = EPS) -> float:
@@ -39,8 +41,7 @@ def default_scale(x: Vector, typical_x: Vector | None) -> Vector:
     return scale if typical_x is None else np.where(np.isnan(typical_x), scale, np.abs(typical_x))
 
 
-@dataclass(frozen=True)
-class Steps:
+class Steps(NamedTuple):
     """Signed steps and the scheme of each coordinate.
 
     Attributes:
@@ -105,8 +106,7 @@ def _central(h: Vector, up: Vector, down: Vector) -> tuple[Vector, NDArray[np.st
     return signed, np.where(keep_central, "central", np.where(goes_up, "forward_3", "backward_3"))
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """Points and the formula that turns their values into a derivative.
 
     Attributes:
@@ -136,14 +136,15 @@ class Plan:
         Returns:
             Shape (n,) or (m, n).
         """
+        if values.ndim == 1 and self.uniform and self.needs_base:  # a gradient by first differences
+            assert base is not None
+            if len(values) <= _SHORT and -_INFINITY < sum(values.tolist(), base) < _INFINITY:
+                return (values - base) * self.weight
         with np.errstate(invalid="ignore"):  # differences of infinite values are NaN, and reported as that
             return self._derivative(values, base)
 
     def _derivative(self, values: NDArray[np.float64], base: NDArray[np.float64] | float | None) -> NDArray[np.float64]:
         n = self.base_weight.size
-        if self.uniform and len(self.weight) == n and self.needs_base and values.ndim == 1:
-            difference: NDArray[np.float64] = values - np.asarray(base)
-            return difference * self.weight
         if self.needs_base:
             # Differences to the base first: weights times raw values would round before they cancel.
             centred = values - np.asarray(base)
@@ -207,7 +208,7 @@ def plan_points(x: Vector, steps: Steps, bounds: FlatBounds) -> Plan:
 def _uniform_plan(x: Vector, h: Vector, scheme: str) -> Plan:
     """The plan where no bound is near: all coordinates have the same formula."""
     n = x.size
-    index, zero = np.arange(n), np.zeros(n)
+    index, zero = _numbers(n)
     if scheme == "central":
         points = np.empty((n, 2, n))
         points[:] = x
@@ -222,3 +223,11 @@ def _uniform_plan(x: Vector, h: Vector, scheme: str) -> Plan:
     single.ravel()[:: n + 1] += 1j * h if is_complex else h
     weight = 1.0 / h
     return Plan(single, index, weight, zero if is_complex else -weight, needs_base=not is_complex, uniform=True)
+
+
+@functools.lru_cache(maxsize=32)
+def _numbers(n: int) -> tuple[NDArray[np.intp], Vector]:
+    """0 ... n - 1, and as many zeros; read-only, since all plans of that size share them."""
+    index, zero = np.arange(n), np.zeros(n)
+    index.flags.writeable = zero.flags.writeable = False
+    return index, zero
