@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from optcore.bounds import FlatBounds, flatten_bounds
 from optcore.derivative_guess import guess
 from optcore.derivative_report import Compared, DerivativeCheck, hidden_notes, leaf_checks, summary
+from optcore.derivative_verdict import WRONG, Numerical, Verdict, judge, nothing, read, second_look, without_plateaus
 from optcore.errors import InvalidFunctionError, InvalidInputError, UserFunctionError, WrongDerivativeError
 from optcore.evaluator import Evaluator
 from optcore.functions import FlatFun, FlatFunAndJac, FlatJac, by_kind, scalar_of
-from optcore.ladder import DOUBLE, SINGLE, WRONG, Estimate, Ladder, Verdict, climbing_steps, judge, size_of
 from optcore.ledger import Ledger
 from optcore.marks import Kind
+from optcore.numdiff import adaptive, noise
 from optcore.objective import Functions
 from optcore.residuals import ResidualReader
 from optcore.tree import Converter
@@ -35,6 +36,13 @@ NEIGHBOURHOOD = 0.1
 SIZE_OF_ZERO = 0.1
 N_POINTS = 2
 TOLERANCE = 1e-5
+#: Values in single precision, as JAX gives without x64: their rounding, and how well derivatives can agree at least.
+EPS, EPS_SINGLE = 2.0**-52, 2.0**-23
+TOLERANCE_SINGLE = 1e3 * EPS_SINGLE
+#: Extrapolation goes on until its bound is this part of the tolerance.
+MARGIN = 0.01
+#: An estimated level of noise is a standard deviation; single values are this many times further off.
+SPREAD = 3.0
 
 
 def check_derivative(
@@ -54,11 +62,12 @@ def check_derivative(
 ) -> DerivativeCheck:
     """Compare a derivative with differences of its function, at params and at random points near them.
 
-    Each entry is compared by itself with central differences at two steps, which costs 4 evaluations per param and
-    point. Where they don't agree, more steps follow, from coarse to fine (30 evaluations of a param at most, 44 of one
-    close to zero), and tell how far the difference can be trusted. An entry is "wrong" only if the discrepancy is ten
-    times the estimated error of the difference. Where noise, a kink or values that aren't finite allow no judgement at
-    any of the points, it is "undecided".
+    Each entry is compared by itself with differences that are extrapolated to a step of zero, as by
+    `om.first_derivative(..., method="richardson")`, which costs 4 evaluations per param and point. Where they don't
+    agree, the noise of the function is estimated, and more steps follow until it shows how far the differences can be
+    trusted (40 evaluations of a param at most). An entry is "wrong" only if the discrepancy is ten times the bound of
+    the numerical derivative's error. Where noise, a kink or values that aren't finite allow no judgement at any of the
+    points, it is "undecided".
 
     Args:
         fun: takes params and returns a number, or what its mark or annotation says; or a list or dict of functions of
@@ -205,7 +214,7 @@ class _Checker:
         self._converter = converter
         self._bounds = bounds
         self._tolerance = tolerance
-        self._schedule = DOUBLE if converter.eps <= DOUBLE.eps else SINGLE
+        self._eps = EPS if converter.eps <= EPS else EPS_SINGLE
         self._points = [converter.start, *self._near(n_points, np.random.default_rng(seed))]
         self._failures: dict[str, list[str]] = {}  # what happened, and at which points
 
@@ -253,14 +262,13 @@ class _Checker:
             given = self._derivatives(pair, answer, x, where)
             if given is None:
                 continue
-            columns = [self._column(pair, x, j, values, given, known, where) for j in range(x.size)]
-            numerical = [np.column_stack(part) for part in zip(*(estimate for estimate, _ in columns), strict=True)]
+            numerical, verdicts = self._differences(pair, x, values, given, known, where)
             for name, derivative in given.items():
-                codes = np.column_stack([verdicts[name].code for _, verdicts in columns])
+                codes = verdicts[name].code
                 known[name] = known.get(name, np.zeros(codes.shape, dtype=bool)) | (codes == WRONG)
                 seen.setdefault(name, []).append(
                     {"number": number, "x": x, "values": values, "given": derivative, "codes": codes}
-                    | dict(zip(Estimate._fields, numerical, strict=True))
+                    | dict(zip(Numerical._fields, numerical, strict=True))
                 )
         rows = self._row_names(pair)
         return [
@@ -279,8 +287,8 @@ class _Checker:
     def _representable(self, pair: _Pair, x: Vector) -> Vector:
         """The point itself; in single precision the nearest one that the function can tell from its neighbours."""
         if pair.function.is_single:
-            self._schedule = SINGLE
-        if self._schedule is DOUBLE:
+            self._eps = EPS_SINGLE
+        if self._eps == EPS:
             return x
         rounded = np.clip(x.astype(np.float32).astype(np.float64), self._bounds.lower, self._bounds.upper)
         return x if (rounded == x).all() else rounded
@@ -297,45 +305,94 @@ class _Checker:
             given[function.name] = np.atleast_2d(np.array(dense, dtype=np.float64))
         return given
 
-    def _column(
+    def _differences(
         self,
         pair: _Pair,
         x: Vector,
-        j: int,
         values: Vector,
         given: dict[str, Matrix],
         known: dict[str, NDArray[np.bool_]],
         where: str,
-    ) -> tuple[Estimate, dict[str, Verdict]]:
-        """Take differences along one coordinate until every entry is settled, or all steps are used."""
-        size, lower, upper = size_of(x[j]), self._bounds.lower[j], self._bounds.upper[j]
-        side, rounds = climbing_steps(size, x[j] - lower, upper - x[j], self._schedule)
-        ladder = Ladder.empty(side, values.size)
-        settings = {
-            "size": size,
-            "tolerance": max(self._tolerance, self._schedule.tolerance),
-            "eps": self._schedule.eps,
-        }
-        for steps in rounds:
-            for h in steps:
-                sides = []
-                for shift in ladder.shifts(h):
-                    point = x.copy()
-                    point[j] = min(max(x[j] + shift, lower), upper)
-                    answer = self._optional(pair.function, point, where)
-                    sides.append(np.full(values.size, np.nan) if answer is None else pair.values(answer))
-                ladder.add(h, sides[0], sides[1], values, self._schedule.eps)
-            estimate, windows = ladder.estimate()
+    ) -> tuple[Numerical, dict[str, Verdict]]:
+        """Extrapolate differences until every entry is settled, or all steps are used."""
+        samples, ladder = adaptive.start(x, self._bounds, None)
+        if self._eps > EPS:  # steps that the function can see
+            samples = replace(samples, floor=np.maximum(samples.floor, 4 * np.spacing(np.abs(x).astype(np.float32))))
+            ladder[1:][ladder[1:] < samples.floor] = np.nan
+        tolerance = max(self._tolerance, TOLERANCE_SINGLE if self._eps > EPS else 0.0)
+        progress: adaptive.Progress | None = None
+        level: Vector | None = None
+        looks: list[Matrix] | None = None
+        if not len(ladder):  # every param is fixed
+            parts = {name: nothing(matrix) for name, matrix in given.items()}
+            return next(iter(parts.values()))[0], {name: verdict for name, (_, verdict) in parts.items()}
+        while True:
+            samples = adaptive.turn(self._sample(pair, x, values.size, samples, ladder, where))
+            telling, resolution = without_plateaus(samples, values)
+            noisy = resolution if level is None else np.maximum(level, resolution)
+            found = adaptive.estimate(telling, values, noisy, self._eps)
+            numerical = read(telling, found, values, noisy, self._eps)
             verdicts = {
-                name: judge(matrix[:, j], estimate, windows, values, **settings) for name, matrix in given.items()
+                name: judge(matrix, numerical, telling, values, tolerance=tolerance, eps=self._eps, noise=noisy)
+                for name, matrix in given.items()
             }
-            open_entries = (
-                verdict.is_open & ~known[name][:, j] if name in known else verdict.is_open
-                for name, verdict in verdicts.items()
-            )
-            if not any(entries.any() for entries in open_entries):
+            is_open = np.zeros(x.size, dtype=bool)
+            for name, verdict in verdicts.items():
+                entries = verdict.is_open & ~known[name] if name in known else verdict.is_open
+                is_open |= entries.any(axis=0)
+            if not is_open.any():
                 break
-        return estimate, verdicts
+            if level is None:
+                level = self._noise(pair, x, values, where)
+                found = adaptive.estimate(telling, values, np.maximum(level, resolution), self._eps)
+            ladder = np.empty((0, x.size))
+            if looks is None:
+                ladder, progress = adaptive.decide(telling, found, progress, MARGIN * tolerance)
+                ladder = self._of_open(ladder, is_open)
+                if not len(ladder):
+                    looks = second_look(samples)
+            while looks and not len(ladder):
+                ladder = self._of_open(looks.pop(0), is_open)
+            if not len(ladder):
+                break
+        return numerical, verdicts
+
+    @staticmethod
+    def _of_open(ladder: Matrix, is_open: NDArray[np.bool_]) -> Matrix:
+        """The steps of params that are not settled."""
+        ladder = np.where(is_open, ladder, np.nan)
+        return ladder[~np.isnan(ladder).all(axis=1)]
+
+    def _sample(
+        self, pair: _Pair, x: Vector, m: int, samples: adaptive.Samples, ladder: Matrix, where: str
+    ) -> adaptive.Samples:
+        """The values at the steps of a ladder, shape (r, n)."""
+        up = np.full((*ladder.shape, m), np.nan)
+        down = up.copy()
+        for i, j in np.argwhere(~np.isnan(ladder)):
+            for sign, values in ((1, up), (-1, down)):
+                if samples.side[j] != -sign:
+                    point = x.copy()
+                    point[j] = np.clip(x[j] + sign * ladder[i, j], self._bounds.lower[j], self._bounds.upper[j])
+                    answer = self._optional(pair.function, point, where)
+                    if answer is not None:
+                        values[i, j] = pair.values(answer)
+        return samples.with_values(ladder, up, down)
+
+    def _noise(self, pair: _Pair, x: Vector, values: Vector, where: str) -> Vector:
+        """How far values can be off, shape (m,), from points on a line."""
+        search = noise.search(x, self._bounds, np.asarray(self._eps))
+        points = next(search)
+        while True:
+            answers = [self._optional(pair.function, point, where) for point in points]
+            nothing = np.full(values.size, np.nan)
+            on_line = [nothing if answer is None else pair.values(answer) for answer in answers]
+            try:
+                points = search.send((values, np.array(on_line)))
+            except StopIteration as stop:
+                # Where the line leaves what is finite nothing is known of the noise.
+                level: Vector = SPREAD * np.nan_to_num(stop.value, nan=0.0, posinf=0.0)
+                return level
 
     # calls that may fail -------------------------------------------------------------------------------------------
 

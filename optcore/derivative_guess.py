@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optcore.derivative_report import Compared
-from optcore.ladder import WRONG
+from optcore.derivative_verdict import WRONG
 from optcore.marks import Kind
 
 __all__ = ["guess"]

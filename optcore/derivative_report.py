@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from optcore.ladder import LOOSE, OK, UNDECIDED, WRONG
+from optcore.derivative_verdict import LOOSE, OK, UNDECIDED, WRONG
 from optcore.marks import Kind
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Compared:
         values: what was differentiated, shape (k, m).
         given: the derivative, shape (k, m, n).
         value: the numerical one.
-        error: its estimated error.
+        error: bound of its error.
         rounding: the part of it that is due to rounding.
         kink: by how much the derivatives from both sides seem to differ.
         codes: OK, WRONG or UNDECIDED.
@@ -112,7 +112,7 @@ class LeafCheck:
         point: where it is worst: 0 is the start, i the i-th random point (`DerivativeCheck.points`).
         given: the entry of the given derivative there.
         numerical: the same by differences; NaN if there is none.
-        error: estimated error of `numerical`.
+        error: bound of the error of `numerical`.
         n_entries: number of entries of the derivative that belong to the leaf.
         n_wrong: number of those that are wrong at one of the points.
         n_undecided: number of those that could not be judged at any of the points.
@@ -205,7 +205,7 @@ class DerivativeCheck:
             "point",
             "given",
             "numerical",
-            "+-",
+            "±",
             "wrong",
             "open",
             "of",
@@ -329,7 +329,7 @@ def summary(check: DerivativeCheck) -> str:
     sources = " and ".join(dict.fromkeys(leaf.source for leaf in check.wrong))
     numbers = (
         worst.reason
-        or f"{worst.source} gives {worst.given:.7g}, differences give {worst.numerical:.7g} +- {worst.error:.1e}"
+        or f"{worst.source} gives {worst.given:.7g}, differences give {worst.numerical:.7g} ± {worst.error:.1e}"
     )
     guesses = "".join(f" {sentence}" for sentence in check.guesses[:3])
     return (

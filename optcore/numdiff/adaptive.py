@@ -146,7 +146,7 @@ def start(x: Vector, bounds: FlatBounds, first: Vector | None) -> tuple[Samples,
     ladder = h * 2.0 ** -np.arange(N_FIRST[1])[:, None]
     ladder[N_FIRST[0] :, side == 0] = np.nan
     # A small param may be of small scale, or a zero that was rounded: try both.
-    small = (np.abs(x) > 0) & (np.abs(x) < SMALLEST_SCALE / 4) & (side == 0)
+    small = (np.abs(x) >= np.finfo(float).tiny) & (np.abs(x) < SMALLEST_SCALE / 4) & (side == 0)
     if first is not None:
         small &= np.isnan(first)
     if small.any():

@@ -118,6 +118,11 @@ def test_wrong_derivatives_are_found_where_differences_are_difficult(case):
     for j in range(start.size):
         factors = np.where(np.arange(start.size) == j, 2.0, 1.0)
         check = om.check_derivative(fun, start, lambda x, factors=factors: factors * jac(x))
+        if case == "unknown scales" and j == 0:
+            # An entry of 1e-8 beside one of 1e8: rounding of params may change the latter by more than the former.
+            assert check.undecided[0].entry == "params[0]"
+            assert check.leaves[0].n_undecided == 1
+            continue
         assert not check.ok, check
         assert check.wrong[0].n_wrong == 1
         assert check.wrong[0].entry == (f"params[{j}]" if start.size > 1 else "params")
@@ -518,13 +523,23 @@ def test_functions_that_raise_or_are_not_finite_at_the_start_are_errors():
 
 def test_values_that_are_not_finite_nearby_leave_what_can_be_judged():
     def fun(x):
-        return np.inf if x[0] > 1.0 + 1e-9 else x @ x
+        return np.inf if x[0] != 1.0 else x @ x
 
     check = om.check_derivative(fun, X, lambda x: 2 * x, n_points=0)
     assert check.ok
     assert check.leaves[0].entry == "params[0]"
     assert check.leaves[0].n_undecided == 1
     assert check.leaves[0].reason == "the function isn't finite around it"
+
+
+def test_values_on_one_side_are_enough():
+    def fun(x):
+        return np.inf if x[0] > 1.0 + 1e-9 else x @ x
+
+    check = om.check_derivative(fun, X, lambda x: 2 * x, n_points=0)
+    assert check.ok
+    assert not check.undecided
+    assert not om.check_derivative(fun, X, lambda x: 2.1 * x, n_points=0).ok
 
 
 BAD_STRUCTURES = {
@@ -722,7 +737,7 @@ def test_a_check_prints_as_a_table_that_fits_120_columns():
         "point",
         "given",
         "numerical",
-        "+-",
+        "±",
         "wrong",
         "open",
         "of",
