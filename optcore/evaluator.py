@@ -122,7 +122,7 @@ class Evaluated(Protocol):
 Backend = Callable[[Callable[[NDArray[Any]], Any], NDArray[Any]], Iterator[Any]]
 #: What takes many points, shape (k, n), and gives the k outputs and scalar values; an output that can't be read is the
 #: exception that says so.
-Together = Callable[[NDArray[Any]], tuple[Sequence[Any], Sequence[float]]]
+Together = Callable[[NDArray[Any]], tuple[Sequence[Any] | NDArray[Any], Sequence[float] | NDArray[Any]]]
 
 #: Codes of calls at points that no solver asked for. INFEASIBLE keeps those of fun_and_jac from being the best.
 _PROBES = {
@@ -285,7 +285,7 @@ class Evaluator:
         *,
         keep_errors: bool = False,
         number: int | None = None,
-    ) -> Sequence[Any] | None:
+    ) -> Sequence[Any] | NDArray[Any] | None:
         """As `batch`, by one call that takes all points; each of them counts as a call of the user function.
 
         Args:
@@ -299,6 +299,8 @@ class Evaluator:
         allowed, group = self._admit(len(points), number)
         keeps_rows = self.ledger.keeps_rows
         data, n_bytes = _bytes_of(points[:allowed]) if keeps_rows else (b"", 0)
+        outputs: Sequence[Any] | NDArray[Any]
+        values: Sequence[float] | NDArray[Any]
         start = perf_counter()
         try:
             outputs, values = together(points[:allowed])
@@ -311,6 +313,7 @@ class Evaluator:
             data, n_bytes = (data, n_bytes) if keeps_rows else _bytes_of(points[:allowed])
             rows = [data[at : at + n_bytes] for at in range(0, len(data), n_bytes)]
             append = self.ledger.append
+            values = values.tolist() if isinstance(values, np.ndarray) else values
             for output, value, code, row in zip(outputs, values, codes, rows, strict=False):
                 if can_fail and isinstance(output, BaseException):
                     append((code | group | FAILED, value, start, stop, row))

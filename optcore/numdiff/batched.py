@@ -51,11 +51,13 @@ def take_many(function: FlatFun, options: NumdiffOptions, *, is_vector: bool) ->
     function.function = _Many(function.function)
 
 
-def together(function: FlatFun, points: NDArray[Any]) -> tuple[Sequence[Any], Sequence[float]]:
+def together(
+    function: FlatFun, points: NDArray[Any]
+) -> tuple[Sequence[Any] | NDArray[Any], Sequence[float] | NDArray[Any]]:
     """Outputs and scalar values at all points, by one call; an answer that doesn't fit is an exception among them."""
     answers = function.function.answers(points, function.kwargs)  # type: ignore[attr-defined]  # it is a _Many
     if answers.ndim == 1 and answers.dtype == np.float64 and function.kind is Kind.SCALAR:
-        return answers, answers.tolist()
+        return answers, answers
     is_complex = points.dtype.kind == "c"
     outputs, values = [], []
     for answer in answers.tolist() if answers.ndim == 1 and answers.dtype == np.float64 else answers:

@@ -56,7 +56,7 @@ class Caller:
 
     def batch(
         self, points: NDArray[Any], codes: list[int], *, keep_errors: bool = False, number: int | None = None
-    ) -> Sequence[Any] | None:
+    ) -> Sequence[Any] | NDArray[Any] | None:
         """Outputs at points of shape (k, n); None if one failed and failures are to be survived.
 
         Args:
@@ -66,12 +66,12 @@ class Caller:
             number: of the batch, from `new_batch`.
         """
         keep_errors = keep_errors or self.keeps_errors
-        if self._in_one_call:
-            return self._evaluator.at_once(
-                self._together, self.function.name, points, codes, keep_errors=keep_errors, number=number
-            )
         try:
-            outputs = self._evaluator.batch(
+            if self._in_one_call:
+                return self._evaluator.at_once(
+                    self._together, self.function.name, points, codes, keep_errors=keep_errors, number=number
+                )
+            return self._evaluator.batch(
                 self.function, points, codes, self._backend, keep_errors=keep_errors, number=number
             )
         except UserFunctionError as error:
@@ -81,7 +81,6 @@ class Caller:
                 f"complex_step needs a function that takes complex params, but {error}; "
                 "use numpy's functions instead of math's, or another method"
             ) from error
-        return outputs
 
 
 class Calls:
@@ -122,6 +121,7 @@ class Calls:
         *,
         with_base: bool,
         more: tuple[str, int] = ("", 0),
+        joined: NDArray[Any] | None = None,
         keep_errors: bool = False,
     ) -> Any:
         """One batch.
@@ -132,6 +132,7 @@ class Calls:
             with_base: the value at x is needed too. Wherever it is computed it counts as a call of fun, since the
                 solver asked about x.
             more: purpose of so many points at the end.
+            joined: the points with x in front of them, shape (k + 1, n), where they are at hand.
             keep_errors: exceptions at the points are no errors, whatever the caller does with them elsewhere.
 
         Returns:
@@ -141,7 +142,7 @@ class Calls:
         k = len(points)
         with_base = with_base and self.base is None
         if with_base:
-            points = np.concatenate([self._x[None], points])
+            points = np.concatenate([self._x[None], points]) if joined is None else joined
         if not len(points):  # every param is fixed
             return np.empty(0)
         last, n_last = more
@@ -164,10 +165,11 @@ class Calls:
         if outputs is None:
             return None
         if with_base:
-            self.base, outputs = outputs[0], outputs[1:]
+            self.base = outputs.item(0) if isinstance(outputs, np.ndarray) else outputs[0]
+            outputs = outputs[1:]
         return self._values(outputs)
 
-    def _values(self, outputs: Sequence[Any]) -> NDArray[Any]:
+    def _values(self, outputs: Sequence[Any] | NDArray[Any]) -> NDArray[Any]:
         if isinstance(outputs, np.ndarray):
             return outputs
         raised = self.raised = {i: output for i, output in enumerate(outputs) if isinstance(output, Exception)}

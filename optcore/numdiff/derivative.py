@@ -20,6 +20,7 @@ from optcore.marks import FunctionValue, Kind
 from optcore.numdiff.differences import Differences
 from optcore.numdiff.options import NumdiffOptions
 from optcore.numdiff.result import Differenced, Failure, NumdiffResult
+from optcore.numdiff.schemes import all_finite
 from optcore.residuals import ResidualReader
 from optcore.tree import Converter
 
@@ -28,8 +29,6 @@ __all__ = ["Differences", "NumdiffResult", "NumericalDerivative", "first_derivat
 Vector = NDArray[np.float64]
 #: How far outside the bounds params may be, relative to the bound: rounding of whoever computed them.
 SLACK = 1e-12
-_INFINITY = float("inf")
-_SHORT = 64
 
 
 class NumericalDerivative:
@@ -93,7 +92,7 @@ class NumericalDerivative:
         assert done is not None
         derivative, scheme, names = done.derivative, done.steps.scheme, self._converter.names
         is_sparse = not isinstance(derivative, np.ndarray)
-        if not _is_finite(derivative.data if is_sparse else derivative):
+        if not all_finite(derivative.data if is_sparse else derivative):
             derivative = derivative.toarray() if is_sparse else derivative
             finite = np.isfinite(derivative)
             bad = ~finite.reshape(-1, x.size).all(axis=0)
@@ -148,7 +147,7 @@ class NumericalDerivative:
 
     def _within_bounds(self, x: Vector) -> Vector:
         lower, upper = self._bounds.lower, self._bounds.upper
-        if not self._bounds.any and _is_finite(x):
+        if not self._bounds.any and all_finite(x):
             return x
         inside = np.clip(x, lower, upper)
         with np.errstate(invalid="ignore"):  # infinite params
@@ -186,12 +185,6 @@ class AnyFun(FlatFun):
             if self._is_number:
                 self.kind = Kind.SCALAR
         return super()._read_output(value, is_complex=is_complex)
-
-
-def _is_finite(array: NDArray[np.float64]) -> bool:
-    """Whether all entries are: of a few, one finite sum says so."""
-    is_short = array.ndim == 1 and len(array) <= _SHORT
-    return (is_short and -_INFINITY < sum(array.tolist()) < _INFINITY) or bool(np.isfinite(array).all())
 
 
 def _is_number(value: Any) -> bool:

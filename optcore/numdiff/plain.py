@@ -12,7 +12,7 @@ from optcore.numdiff.columns import Columns
 from optcore.numdiff.holomorphy import HolomorphyCheck
 from optcore.numdiff.recovery import Retries
 from optcore.numdiff.result import Differenced
-from optcore.numdiff.schemes import Steps
+from optcore.numdiff.schemes import Steps, all_finite
 from optcore.numdiff.subject import Subject
 
 __all__ = ["PlainDifferences", "is_finite"]
@@ -39,13 +39,13 @@ class PlainDifferences:
         subject, columns = self._subject, self._subject.columns
         steps, room = subject.steps(x, method, measured), subject.room(x)
         plan = columns.plan(x, steps, room)
-        points, more = plan.points, ("", 0)
+        points, joined, more = plan.points, getattr(plan, "joined", None), ("", 0)
         check = self._check if self._check is not None and self._check.is_due else None
         if check is not None:
             beside = check.point(x, subject.scale(x), room, subject.eps)
-            points, more = np.concatenate([points, beside[None]]), ("check", 1)
+            points, joined, more = np.concatenate([points, beside[None]]), None, ("check", 1)
         with_base = ask_value or plan.needs_base or check is not None
-        values = calls.round(points, "differences", with_base=with_base, more=more)
+        values = calls.round(points, "differences", with_base=with_base, more=more, joined=joined)
         if values is None:
             return None
         if subject.notice_precision():
@@ -57,6 +57,7 @@ class PlainDifferences:
         ):
             return None
         if subject.recovers and not is_finite(derivative):
+            plan = columns.plan(x, steps, room)  # anew: the function may have written to its params
             calls.note_failures(plan.points, plan.coordinate, values[: len(plan.points)])
             return self._recover(x, calls, steps, derivative)
         return Differenced(calls.base, derivative, steps, calls.n_evaluations, calls.n_rounds)
@@ -105,4 +106,4 @@ def _assemble(columns: Columns, plan: Any, values: NDArray[Any], base: Any) -> A
 
 def is_finite(values: Any) -> bool:
     """Whether all are; of None, which isn't known, it is assumed."""
-    return values is None or bool(np.isfinite(values).all())
+    return values is None or all_finite(np.asarray(values))

@@ -331,3 +331,15 @@ def test_no_call_of_a_serial_batch_starts_after_the_deadline(monkeypatch, second
     starts = evaluator.ledger.rows().start
     assert (starts < seconds).all()
     assert len(starts) == seconds // 2  # two readings a call
+
+
+@pytest.mark.parametrize("method", ["forward", "central"])
+def test_points_that_fail_are_reported_as_they_were_asked_for_although_the_function_writes_to_its_params(method):
+    def fun(x):
+        value = np.nan if x[0] > X[0] else chain(x)
+        x[:] = 7.0
+        return value
+
+    (failure,) = om.first_derivative(fun, X, method=method).failures[:1]
+    np.testing.assert_allclose(failure.point, X, rtol=1e-4)
+    assert failure.reason == "nan"
