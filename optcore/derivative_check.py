@@ -65,9 +65,9 @@ def check_derivative(
     Each entry is compared by itself with differences that are extrapolated to a step of zero, as by
     `om.first_derivative(..., method="richardson")`, which costs 4 evaluations per param and point. Where they don't
     agree, the noise of the function is estimated, and more steps follow until it shows how far the differences can be
-    trusted (40 evaluations of a param at most). An entry is "wrong" only if the discrepancy is ten times the bound of
-    the numerical derivative's error. Where noise, a kink or values that aren't finite allow no judgement at any of the
-    points, it is "undecided".
+    trusted (some 40 evaluations of a param, 70 at most). An entry is "wrong" only if the discrepancy is ten times the
+    bound of the numerical derivative's error (a hundred times, where it is less than a hundredth of the entry). Where
+    noise, a kink or values that aren't finite allow no judgement at any of the points, it is "undecided".
 
     Args:
         fun: takes params and returns a number, or what its mark or annotation says; or a list or dict of functions of
