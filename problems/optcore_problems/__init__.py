@@ -40,5 +40,15 @@ from __future__ import annotations
 from optcore_problems.problem import Certified, LocalOptimum, Problem
 from optcore_problems.registry import get_problem, get_suite, list_suites
 from optcore_problems.suite import Suite
+from optcore_problems.transform import EvaluationFailedError
 
-__all__ = ["Certified", "LocalOptimum", "Problem", "Suite", "get_problem", "get_suite", "list_suites"]
+__all__ = [
+    "Certified",
+    "EvaluationFailedError",
+    "LocalOptimum",
+    "Problem",
+    "Suite",
+    "get_problem",
+    "get_suite",
+    "list_suites",
+]

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,6 +15,8 @@ from optcore.bounds import Bounds, flatten_bounds
 from optcore.errors import InvalidInputError
 from optcore.tree import Converter
 from optcore_problems.namespace import array_namespace
+from optcore_problems.transform import Noise, Start, Transformable, Transformation, apply
+from optcore_problems.transform.base import whole_number
 
 __all__ = ["Certified", "LocalOptimum", "Problem"]
 
@@ -103,7 +105,7 @@ class Certified:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Problem:
+class Problem(Transformable):
     """A minimization problem with its standard start and its best known value.
 
     A least-squares problem has residuals r(x) of shape (m,) and their jacobian J(x) of shape (m, n); its
@@ -122,7 +124,7 @@ class Problem:
             problems.
         jacobian_np: `jacobian_np(x)` for a real numpy x, shape (m, n): an array or a sparse one of scipy.
         fun_xp: `fun_xp(x, xp)`, a scalar; only for problems without residuals.
-        gradient_np: `gradient_np(x)`, shape (n,); only for problems without residuals.
+        gradient_np: `gradient_np(x)`, shape (n,); for problems with residuals only where it isn't 2 J'r.
         takes_columns: whether residuals_xp or fun_xp takes x of shape (n, k) too, a point a column, and returns
             shape (m, k) or (k,).
         m: number of residuals, None where there are none.
@@ -140,6 +142,9 @@ class Problem:
         certified: certified results of a fit, None where nobody certified any.
         version: changes whenever the problem's values do; results with different versions are not comparable.
         pattern: returns the sparsity pattern of the jacobian as a sparse matrix; None for dense jacobians.
+        transformations: what was made of `base`, in order; see `optcore_problems.transform`.
+        base: the problem before all transformations; None without any.
+        undisturbed: the problem without those that only disturb its values; None without such ones.
 
     >>> import numpy as np
     >>> def residuals(x, xp):
@@ -171,6 +176,9 @@ class Problem:
     gradient_np: Callable[[Vector], Vector] | None = field(default=None, repr=False)
     takes_columns: bool = field(default=False, repr=False)
     pattern: Callable[[], Any] | None = field(default=None, repr=False)
+    transformations: tuple[Transformation, ...] = field(default=(), repr=False)
+    base: Problem | None = field(default=None, repr=False)
+    undisturbed: Problem | None = field(default=None, repr=False)
     _shape: tuple[int, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -229,10 +237,38 @@ class Problem:
         """`suite/name`, what get_problem takes; the bare name for a problem without a suite."""
         return f"{self.suite}/{self.name}" if self.suite else self.name
 
+    @property
+    def original(self) -> Problem:
+        """The problem before all transformations."""
+        return self if self.base is None else self.base
+
+    @property
+    def clean(self) -> Problem:
+        """The problem without noise, failures and artificial cost: the same x, start and bounds."""
+        return self if self.undisturbed is None else self.undisturbed
+
+    @property
+    def noise(self) -> str:
+        """What noise the values have, in words: `multiplicative 0.001`; "" without."""
+        return " + ".join(noise.words for noise in self.transformations if isinstance(noise, Noise))
+
     @cached_property
     def f_start(self) -> float:
-        """The value at the start."""
-        return float(self.fun(self.start))
+        """The value at the start, without noise."""
+        return float(self.clean.fun(self.start))
+
+    def transform(self, *transformations: Transformation) -> Self:
+        """The problem under one transformation after the other.
+
+        Raises:
+            InvalidInputError: it can't be transformed so; the message says why.
+        """
+        return cast(Self, apply(self, *transformations))
+
+    def with_starts(self, count: int, *, seed: int = 0) -> tuple[Self, ...]:
+        """The problem from its own start and from count - 1 perturbed ones: those of a study with `starts=count`."""
+        count = whole_number("starts", "count", count, 1)
+        return (self, *(self.transform(Start(number, seed)) for number in range(2, count + 1)))
 
     @cached_property
     def sparsity(self) -> Any:

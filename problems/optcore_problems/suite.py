@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import Any
+from functools import cached_property, partial
+from typing import Any, Self
 
 from optcore.errors import InvalidInputError, unknown_name
 from optcore_problems.problem import Problem
+from optcore_problems.transform import Transformable, Transformation
 
 __all__ = ["Suite"]
 
 
 @dataclass(frozen=True, eq=False)
-class Suite:
+class Suite(Transformable):
     """Problems in a fixed order, each with a name of its own.
 
     Args:
@@ -105,6 +106,36 @@ class Suite:
         )
         return replace(self, problems=kept)
 
+    def transform(self, *transformations: Transformation) -> Self:
+        """All problems under one transformation after the other; those that can't be transformed so are left out.
+
+        Raises:
+            InvalidInputError: none can; the message says why for the first.
+
+        >>> from optcore_problems import get_suite
+        >>> p = get_suite("more_wild").with_bounds().with_noise(level=0.01)["rosenbrock+bounded"]
+        >>> p.noise, p.clean.noise
+        ('multiplicative 0.01', '')
+        """
+        suite = self
+        for one in transformations:
+            kept = tuple(p.transform(one) for p in suite.problems if one.obstacle(p) is None)
+            if not kept and suite.problems:
+                suite.problems[0].transform(one)
+            resize = None if suite.resize is None else partial(_resized, suite.resize, one)
+            suite = replace(suite, problems=kept, resize=resize, make=None)
+        return suite
+
+    def with_starts(self, count: int, *, seed: int = 0) -> Self:
+        """Each problem from its own start and from count - 1 perturbed ones: those of a study with `starts=count`.
+
+        >>> from optcore_problems import get_suite
+        >>> len(get_suite("more_wild").with_starts(3))
+        159
+        """
+        problems = tuple(started for p in self.problems for started in p.with_starts(count, seed=seed))
+        return replace(self, problems=problems, resize=None, make=None)
+
     def _conditions(
         self, tags: Mapping[str, Any] | str | Iterable[str] | None
     ) -> list[Callable[[Mapping[str, Any]], bool]]:
@@ -122,6 +153,10 @@ class Suite:
                 values = {v for own in known for v in own.values() if isinstance(v, str)}
                 raise unknown_name(f"tag of suite {self.name!r}", word, values)
         return [_has_word(word) for word in words]
+
+
+def _resized(resize: Callable[[Sequence[int]], Suite], transformation: Transformation, sizes: Sequence[int]) -> Suite:
+    return resize(sizes).transform(transformation)
 
 
 def _key_is(key: str, value: Any) -> Callable[[Mapping[str, Any]], bool]:
