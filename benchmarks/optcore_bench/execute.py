@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import random
 import warnings
 from collections.abc import Callable, Mapping
@@ -12,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 import optcore as om
-from optcore.history import Memory
+from optcore.history import FUN, Memory, Recorder
 from optcore.marks import Kind
 from optcore.solvers import Algorithm
+from optcore_bench.addresses import Address
 from optcore_bench.strategies import NotApplicableError, Strategy, derivative_error, objective
 from optcore_bench.supervise.words import describe_error
-from optcore_problems import Problem, get_problem
+from optcore_problems import Problem
 
 __all__ = ["Task", "compare_derivative", "execute"]
 
@@ -29,7 +31,7 @@ class Task:
     """Everything that a run needs, as it is pickled into the process.
 
     Attributes:
-        problem: name of a registered problem, or a problem of the user's own.
+        problem: where the problem is found, or the problem itself.
         x0: the start, shape (n,).
         algorithm: a class, or a function of the user's own.
         options: its resolved options.
@@ -39,7 +41,7 @@ class Task:
         max_evaluations, max_seconds: the budget, None without a limit.
     """
 
-    problem: str | Problem
+    problem: Address | Problem
     x0: NDArray[np.float64]
     algorithm: type[Algorithm] | Callable[..., Any]
     options: Mapping[str, Any]
@@ -51,7 +53,11 @@ class Task:
 
     def load_problem(self) -> Problem:
         """The problem itself."""
-        return get_problem(self.problem) if isinstance(self.problem, str) else self.problem
+        return _load(self.problem)
+
+
+def _load(problem: Address | Problem) -> Problem:
+    return problem.load() if isinstance(problem, Address) else problem
 
 
 def execute(memory: Memory | None, task: Task) -> Answer:
@@ -64,8 +70,8 @@ def execute(memory: Memory | None, task: Task) -> Answer:
         task: what to run.
 
     Returns:
-        `status`, `message`, `f_final` (value at the point that the solver returned) and `n_iterations`; status
-        `not_applicable` where the strategy turns out not to fit, `error` for what optcore raises on purpose.
+        `status`, `message`, `f_final` (value without noise at the point that the solver returned) and `n_iterations`;
+        status `not_applicable` where the strategy turns out not to fit, `error` for what optcore raises on purpose.
 
     Raises:
         Exception: whatever the solver or the problem raises; the supervisor says where.
@@ -100,7 +106,7 @@ def _minimize(memory: Memory | None, task: Task, problem: Problem) -> Answer:
     return {
         "status": str(result.status),
         "message": _with_claims(result),
-        "f_final": float(problem.fun(x_final)),
+        "f_final": float(problem.clean.fun(x_final)),
         "n_iterations": result.n_iterations,
     }
 
@@ -127,3 +133,29 @@ def compare_derivative(memory: Memory | None, task: Task) -> Answer:  # noqa: AR
             return {"derivative_error": derivative_error(task.strategy, problem, task.kind, task.x0)}
         except (NotApplicableError, om.OptcoreError) as error:
             return {"derivative_error": None, "message": describe_error(error)}
+
+
+def clean_values(memory: Memory, pickled: bytes, points: NDArray[np.float64]) -> Answer:
+    """Record the values without noise at points that a run evaluated, one after the other.
+
+    It runs apart from the optimization, so that it costs the run neither budget nor time.
+
+    Args:
+        memory: where they are recorded, as one evaluation each, without the point.
+        pickled: the problem as a Task has it.
+        points: shape (k, n).
+
+    Returns:
+        Nothing.
+    """
+    problem = _load(pickle.loads(pickled)).clean
+    recorder = Recorder(0, memory)
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        for x in points:
+            try:
+                value = float(problem.fun(x))
+            except Exception:  # noqa: BLE001  whatever the problem raises: there is no value here
+                value = float("nan")
+            recorder.add(FUN, value, 0, 0.0, 0.0, b"")
+    return {}

@@ -15,11 +15,12 @@ import joblib
 from optcore import pickling
 from optcore.errors import InvalidInputError, OptcoreError
 from optcore.solvers import CallableAlgorithm
+from optcore_bench.addresses import address_of
 from optcore_bench.environment import environment_hash, fingerprint, provenance
 from optcore_bench.execute import Task, compare_derivative, execute
 from optcore_bench.progress import Progress, make_progress
 from optcore_bench.runs import Run, expand
-from optcore_bench.selection import is_registered, resolved_options
+from optcore_bench.selection import resolved_options
 from optcore_bench.store import Results, RunRecord, StoreNotFoundError, StoreWriter, stored_run_ids
 from optcore_bench.strategies import Analytic, NoDerivative
 from optcore_bench.study import Study, load_study
@@ -135,10 +136,11 @@ def _look_into(path: Path, study: Study, runs: list[Run], *, allow_mixed: bool) 
     listed = {run.key for run in runs}
     foreign = [key for key in sorted(set(stored.values())) if key not in listed]
     if foreign:
-        suite, problem, start, _, algorithm, derivative = foreign[0]
+        suite, problem, start, noise, algorithm, derivative = foreign[0]
         raise MixedStudyError(
             f"the store '{path}' holds {len(foreign)} runs that the study {study.name!r} doesn't list, such as "
-            f"{suite}/{problem}#{start} {algorithm} [{derivative}]; list them again, or give another --store"
+            f"{suite}/{problem}#{start}{noise and f' ~ {noise}'} {algorithm} [{derivative}]; list them again, or give "
+            "another --store"
         )
     if stored and not allow_mixed:
         _same_environment(path, results.manifest.get("environment") or {})
@@ -278,7 +280,7 @@ def _row(run: Run) -> dict[str, Any]:
         "derivative_options": run.derivative.resolved_options,
         "start": run.start,
         "seed": run.seed,
-        "noise": "",
+        "noise": problem.noise,
         "f_start": run.f_start,
         "f_opt": problem.f_opt,
     }
@@ -287,7 +289,7 @@ def _row(run: Run) -> dict[str, Any]:
 def make_task(run: Run) -> Task:
     """What goes to the process that runs it."""
     return Task(
-        problem=run.problem.full_name if is_registered(run.problem) else run.problem,
+        problem=address_of(run.problem) or run.problem,
         x0=run.x0,
         algorithm=run.algorithm.function if isinstance(run.algorithm, CallableAlgorithm) else type(run.algorithm),
         options=resolved_options(run.algorithm),
@@ -304,8 +306,9 @@ def _job(study: Study, run: Run) -> Job:
     known = isinstance(run.derivative, Analytic | NoDerivative)
     return Job(
         row=_row(run),
-        payload=_pickled(execute, task, run),
-        comparison=None if known else _pickled(compare_derivative, task, run),
+        payload=_pickled((execute, (task,)), run),
+        problem=_pickled(task.problem, run) if run.problem.noise else None,
+        comparison=None if known else _pickled((compare_derivative, (task,)), run),
         derivative_error=0.0 if isinstance(run.derivative, Analytic) else None,
         seconds=_limit(study, run),
         max_memory=study.max_memory,
@@ -320,9 +323,9 @@ def _limit(study: Study, run: Run) -> float:
     return 1.1 * run.max_seconds + 1.0 + run.derivative.setup_seconds
 
 
-def _pickled(function: Any, task: Task, run: Run) -> bytes:
+def _pickled(what: Any, run: Run) -> bytes:
     try:
-        return pickling.dumps((function, (task,)))
+        return pickling.dumps(what)
     except Exception as error:  # whatever the user's objects raise
         raise InvalidInputError(
             f"{run.label} can't be sent to another process: {type(error).__name__}: {error}; define what it uses at "

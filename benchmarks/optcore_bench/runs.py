@@ -17,12 +17,14 @@ from optcore.errors import InvalidInputError
 from optcore.marks import Kind
 from optcore.solvers import Algorithm, CallableAlgorithm
 from optcore.tree import Converter
-from optcore_bench.codehash import code_hash
+from optcore_bench.addresses import is_registered
+from optcore_bench.codehash import code_hash, is_ours
 from optcore_bench.environment import library_version
-from optcore_bench.selection import AlgorithmEntry, is_registered, resolved_options
+from optcore_bench.selection import AlgorithmEntry, resolved_options
 from optcore_bench.strategies import Jax, NoDerivative, Strategy
 from optcore_bench.study import Study
 from optcore_problems import Problem
+from optcore_problems.transform import Transformation, perturbed_start
 
 __all__ = ["Run", "expand", "starting_point"]
 
@@ -31,7 +33,6 @@ Vector = NDArray[np.float64]
 _ID_DIGITS = 20
 #: Changes when the meaning of a stored run does, so that old runs aren't taken for new ones.
 _ID_VERSION = "1"
-_DRAWS = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +45,8 @@ class Run:
         problem: the problem.
         start: number of the start, from 1.
         x0: the start, shape (n,).
-        f_start: the value there; None for a problem of the user's own, whose code runs in supervised processes only.
+        f_start: the value there without noise; None for a problem of the user's own, whose code runs in supervised
+            processes only.
         entry: the algorithm as the study lists it.
         algorithm: the same with resolved options.
         derivative: the strategy.
@@ -70,13 +72,15 @@ class Run:
     @property
     def key(self) -> tuple[str, str, int, str, str, str]:
         """What makes it a row of its own, as the store has it: suite, problem, start, noise, algorithm, derivative."""
-        return (self.problem.suite, self.problem.name, self.start, "", self.entry.name, self.derivative.name)
+        problem = self.problem
+        return (problem.suite, problem.name, self.start, problem.noise, self.entry.name, self.derivative.name)
 
     @property
     def label(self) -> str:
-        """For people: `more_wild/rosenbrock scipy_lbfgsb [forward]`."""
+        """For people: `more_wild/rosenbrock scipy_lbfgsb [forward]`, `more_wild/rosenbrock#2 ~ wild 0.001 ...`."""
         start = f"#{self.start}" if self.start > 1 else ""
-        return f"{self.problem.full_name}{start} {self.entry.name} [{self.derivative.name}]"
+        noise = f" ~ {self.problem.noise}" if self.problem.noise else ""
+        return f"{self.problem.full_name}{start}{noise} {self.entry.name} [{self.derivative.name}]"
 
 
 def expand(study: Study) -> list[Run]:
@@ -145,7 +149,7 @@ def _make_run(
         problem=problem,
         start=start,
         x0=x0,
-        f_start=float(problem.fun(x0)) if is_registered(problem) else None,
+        f_start=float(problem.clean.fun(x0)) if is_registered(problem) else None,
         entry=cell.entry,
         algorithm=algorithm,
         derivative=cell.strategy,
@@ -186,12 +190,21 @@ def _why_not(problem: Problem, algorithm: Algorithm, strategy: Strategy) -> str 
 
 def _problem_identity(problem: Problem) -> Mapping[str, Any]:
     identity: dict[str, Any] = {"name": problem.full_name, "version": problem.version, "n": problem.n, "m": problem.m}
-    if is_registered(problem):
+    if problem.transformations:
+        identity["transformations"] = [_plain_transformation(one, problem) for one in problem.transformations]
+    original = problem.original
+    functions = (original.residuals_xp, original.jacobian_np, original.fun_xp, original.gradient_np)
+    if is_registered(problem) and all(function is None or is_ours(function) for function in functions):
         return identity
-    functions = (problem.residuals_xp, problem.jacobian_np, problem.fun_xp, problem.gradient_np)
     identity["code"] = [function and _code(function, problem) for function in functions]
     identity["bounds"] = None if problem.bounds is None else [bound.tolist() for bound in _flat_bounds(problem)]
     return identity
+
+
+def _plain_transformation(transformation: Transformation, problem: Problem) -> list[Any]:
+    """Its key and all that it holds; a function by its code."""
+    held = transformation.held()
+    return [transformation.key, {k: _code(v, problem) if callable(v) else v for k, v in held.items()}]
 
 
 def _code(function: Any, problem: Problem) -> str:
@@ -217,11 +230,9 @@ def _code_of_algorithm(entry: AlgorithmEntry, algorithm: Algorithm) -> dict[str,
 
 
 def starting_point(problem: Problem, start: int, seed: int = 0) -> Vector:
-    """The start of that number: the standard one, or one perturbed around it.
+    """The start of that number: the standard one, or one perturbed around it, see `perturbed_start`.
 
-    Each coordinate is moved by up to half of max(1, |x|), uniformly, and brought back into the bounds. Points at
-    which a problem of a registered suite isn't finite are drawn again. What is drawn depends on the seed, the number
-    and the problem's name only.
+    Only problems of registered suites are evaluated at it: code of the user's own runs in supervised processes only.
 
     Args:
         problem: the problem.
@@ -231,22 +242,7 @@ def starting_point(problem: Problem, start: int, seed: int = 0) -> Vector:
     Returns:
         The point, shape (n,).
     """
-    if start == 1:
-        return problem.start
-    words = np.frombuffer(hashlib.sha256(problem.full_name.encode()).digest(), dtype="<u4").tolist()
-    generator = np.random.Generator(np.random.PCG64([seed, start, *words]))
-    reach = 0.5 * np.maximum(1.0, np.abs(problem.start))
-    for _ in range(_DRAWS):
-        x = _into_bounds(problem.start + reach * generator.uniform(-1.0, 1.0, problem.n), problem)
-        if not is_registered(problem) or np.isfinite(problem.fun(x)):
-            return x
-    raise InvalidInputError(
-        f"problem {problem.full_name!r} isn't finite at {_DRAWS} points around its start; study it with starts=1"
-    )
-
-
-def _into_bounds(x: Vector, problem: Problem) -> Vector:
-    return x if problem.bounds is None else np.clip(x, *_flat_bounds(problem))
+    return perturbed_start(problem, start, seed, is_checked=is_registered(problem))
 
 
 def _flat_bounds(problem: Problem) -> tuple[Vector, Vector]:

@@ -84,6 +84,8 @@ class Strategy:
         """Why this pair can't be, one sentence; None if it can."""
         if not algorithm.needs_jac:
             return "the solver uses no derivative; it runs under 'none'"
+        if self.strategy in problem.excludes:
+            return f"{problem.full_name} excludes {self.strategy!r}: {problem.excludes[self.strategy]}"
         return self.missing(problem, algorithm.kind)
 
     def missing(self, problem: Problem, kind: Kind) -> str | None:  # noqa: ARG002  most strategies fit every problem

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from optcore.errors import InvalidInputError, OptcoreError, UnknownNameError, unknown_name
 from optcore.evaluator import Budget
 from optcore_bench import toml
-from optcore_bench.selection import ProblemEntry, algorithm_entry, problem_entry
+from optcore_bench.selection import ProblemEntry, algorithm_entry, anchored, is_same, problem_entry
 from optcore_bench.strategies import Strategy, make_strategy
 
 __all__ = ["TAUS", "Study", "load_study", "shipped_studies"]
@@ -32,7 +32,11 @@ class Study:
 
     Args:
         name: letters, digits, dot, dash, underscore; names the default store.
-        problems: suites ("more_wild"), problems ("more_wild/rosenbrock"), tables `{suite, n_min, n_max, tags}`;
+        problems: suites ("more_wild"), problems ("more_wild/rosenbrock"), suites of your own ("my_suite.py:suite", in a
+            file relative to its folder, or "my_package.module:suite"), or tables: one of `suite`, `problem` and
+            `path`, `n_min`, `n_max` and `tags` to choose by, and the transformations `start`, `bounded`, `scaling`,
+            `noise`, `failures`, `cost` (see `optcore_problems.transform`; applied in this order), each a table of its
+            arguments or true, as in `{suite = "more_wild", noise = {kind = "multiplicative", level = 1e-3}}`;
             in Python also Problem and Suite objects.
         algorithms: names, or tables `{name, algorithm, options}`; in Python `algorithm` may be a function or class of
             your own, with `version` where its code can't be hashed.
@@ -101,19 +105,19 @@ class Study:
 
     def _with_members(self, entries: tuple[ProblemEntry, ...]) -> tuple[ProblemEntry, ...]:
         """The entries, checked to select something and to give no name twice."""
-        found: dict[str, Any] = {}
+        found: dict[tuple[str, str], Any] = {}
         for entry in entries:
             members = entry.members()
             if not members:
                 raise InvalidInputError(f"{entry.label} selects no problem; widen n_min, n_max or tags")
             for problem in members:
-                if found.setdefault(problem.full_name, problem) is not problem:
+                if not is_same(found.setdefault((problem.full_name, problem.noise), problem), problem):
                     raise InvalidInputError(f"two different problems are called {problem.full_name!r}; rename one")
         return entries
 
     def resolve_problems(self) -> list[Any]:
         """The Problems it selects, in order, each once."""
-        return list({p.full_name: p for entry in self.problems for p in entry.members()}.values())
+        return list({(p.full_name, p.noise): p for entry in self.problems for p in entry.members()}.values())
 
     def to_dict(self) -> dict[str, Any]:
         """All keys with plain values, as TOML has them. What only Python can hold is named, not contained."""
@@ -257,10 +261,10 @@ def load_study(study: str | Path) -> Study:
         raise UnknownNameError(
             f"{unknown_name('study', str(study), shipped)}; a study of your own is given by its path, NAME.toml"
         )
-    return _parse(path.read_text(encoding="utf-8"), str(path), path.stem)
+    return _parse(path.read_text(encoding="utf-8"), str(path), path.stem, path.resolve().parent)
 
 
-def _parse(text: str, source: str, name: str) -> Study:
+def _parse(text: str, source: str, name: str, folder: Path | None = None) -> Study:
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -273,4 +277,9 @@ def _parse(text: str, source: str, name: str) -> Study:
         required = setting.default is MISSING and setting.default_factory is MISSING and setting.name != "name"
         if required and setting.name not in table:
             raise InvalidInputError(f"study {source!r}: the key {setting.name!r} is missing")
+    if folder is not None:
+        try:
+            table["problems"] = anchored(table["problems"], folder)
+        except InvalidInputError as error:
+            raise InvalidInputError(f"study {source!r}, key 'problems': {error}") from error
     return Study(**{"name": name, **table})

@@ -18,13 +18,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from optcore import pickling
 from optcore.history import FUN, FUN_AND_JAC, JAC, NUMDIFF, HistoryRows, asked, best_so_far
 from optcore_bench.environment import fingerprint
+from optcore_bench.execute import clean_values
 from optcore_bench.store import RunRecord
 from optcore_bench.supervise import Outcome, SupervisionError, Supervisor
 
 __all__ = ["Job", "Supervisors", "counts", "perform", "perform_elsewhere", "record_without_process"]
+
+Vector = NDArray[np.float64]
 
 #: What the process that runs are forked from imports beforehand.
 PRELOAD = ("numpy", "scipy.optimize", "optcore", "optcore_problems", "optcore_bench.execute")
@@ -43,6 +48,7 @@ class Job:
     Attributes:
         row: the columns of the row that are known beforehand.
         payload: the run.
+        problem: the problem, where values without noise are needed after the run; None where there is no noise.
         comparison: the comparison of the derivative at the start; None where none is needed.
         derivative_error: what is known of it without a comparison.
         seconds: limit for each of the two.
@@ -52,6 +58,7 @@ class Job:
 
     row: Mapping[str, Any]
     payload: bytes
+    problem: bytes | None
     comparison: bytes | None
     derivative_error: float | None
     seconds: float | None
@@ -117,7 +124,26 @@ def perform(job: Job, supervisors: Supervisors) -> RunRecord:
         if job.comparison is not None and outcome.ended in ("returned", "raised"):
             compared = supervisor.run(job.comparison, seconds=job.seconds, max_memory=job.max_memory)
             error = (compared.answer or {}).get("derivative_error")
-    return _record(job, outcome, error, started)
+        fun_true, trouble = (None, "") if job.problem is None else _clean_values(job, outcome.rows, supervisor)
+    return _record(job, outcome, error, fun_true, trouble, started)
+
+
+def _clean_values(job: Job, rows: HistoryRows, supervisor: Supervisor) -> tuple[Vector, str]:
+    """The value without noise of each evaluation, shape (k,), and what kept it from being known, if anything did.
+
+    NaN where the evaluation gave the solver no value.
+    """
+    values = np.full(rows.fun.size, np.nan)
+    known = np.flatnonzero(~np.isnan(rows.fun))
+    if not known.size:
+        return values, ""
+    payload = pickling.dumps((clean_values, (job.problem, rows.x[known])))
+    outcome = supervisor.run(payload, seconds=job.seconds, max_memory=job.max_memory)
+    found = outcome.rows.fun
+    values[known[: found.size]] = found
+    if found.size == known.size:
+        return values, ""
+    return values, f"values without noise are known for {found.size} of {known.size} evaluations: {outcome.message}"
 
 
 _OF_THIS_PROCESS = Supervisors()
@@ -146,15 +172,17 @@ def _end_with(pid: int) -> None:
     os._exit(1)
 
 
-def _record(job: Job, outcome: Outcome, derivative_error: float | None, started: float) -> RunRecord:
+def _record(
+    job: Job, outcome: Outcome, derivative_error: float | None, fun_true: Vector | None, trouble: str, started: float
+) -> RunRecord:
     answer = outcome.answer or {}
     rows = outcome.rows
     run = {
         **job.row,
-        "f_start": _start_value(rows) if job.row["f_start"] is None else job.row["f_start"],
+        "f_start": _start_value(rows, fun_true) if job.row["f_start"] is None else job.row["f_start"],
         "status": answer.get("status", _STATUS.get(outcome.ended, "error")),
-        "message": answer.get("message", outcome.message),
-        "f_best": _best(rows),
+        "message": "; ".join(filter(None, (answer.get("message", outcome.message), trouble))),
+        "f_best": _best(rows, fun_true),
         "f_final": answer.get("f_final"),
         "derivative_error": derivative_error,
         "n_iterations": answer.get("n_iterations"),
@@ -169,7 +197,7 @@ def _record(job: Job, outcome: Outcome, derivative_error: float | None, started:
         "worker": f"{os.getpid()}-{threading.get_native_id()}",
         "started_at": started,
     }
-    return RunRecord(run=run, timings=timings, history=rows, keep_x=job.keep_x)
+    return RunRecord(run=run, timings=timings, history=rows, fun_true=fun_true, keep_x=job.keep_x)
 
 
 def record_without_process(row: Mapping[str, Any], message: str, n: int, *, keep_x: bool) -> RunRecord:
@@ -208,13 +236,13 @@ def counts(rows: HistoryRows) -> dict[str, int]:
     }
 
 
-def _start_value(rows: HistoryRows) -> float | None:
+def _start_value(rows: HistoryRows, fun_true: Vector | None) -> float | None:
     """The first value at a point that the solver asked for, which is the start; None if it never came to that."""
-    values = rows.fun[asked(rows)]
+    values = (rows.fun if fun_true is None else fun_true)[asked(rows)]
     return float(values[0]) if values.size else None
 
 
-def _best(rows: HistoryRows) -> float | None:
-    """The best value at a feasible point that the solver asked for; None if there is none."""
-    best = best_so_far(rows)
+def _best(rows: HistoryRows, fun_true: Vector | None) -> float | None:
+    """The best value at a feasible point that the solver asked for, without noise; None if there is none."""
+    best = best_so_far(rows, fun_true)
     return float(best[-1]) if best.size and not np.isnan(best[-1]) else None

@@ -9,8 +9,8 @@ start and bounds, for the analysis.
 >>> p = get_problem("more_wild/rosenbrock").with_scaling(factors=[1.0, 100.0]).with_noise("multiplicative", 1e-3)
 >>> p.name, p.noise, p.start.tolist()
 ('rosenbrock+scaled:factors=1;100', 'multiplicative 0.001', [-1.2, 0.01])
->>> bool(p.fun(p.start) == p.fun(p.start) != p.clean.fun(p.start)), p.f_start, p.gradient(p.clean.start).round(1).tolist()
-(True, 24.199999999999996, [-215.6, -8800.0])
+>>> bool(p.fun(p.start) == p.fun(p.start) != p.clean.fun(p.start)), p.f_start
+(True, 24.199999999999996)
 """
 
 from __future__ import annotations

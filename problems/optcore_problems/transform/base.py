@@ -70,9 +70,9 @@ class Transformation(ABC):
             if default is MISSING or value != default
         }
 
-    def identity(self) -> list[Any]:
-        """All that determines it, for hashes: its key and every field."""
-        return [self.key, {option.name: getattr(self, option.name) for option in fields(self)}]
+    def held(self) -> dict[str, Any]:
+        """All that determines it beside its key: each field as plain values, or as a function."""
+        return {option.name: getattr(self, option.name) for option in fields(self)}
 
     def label(self) -> str:
         """What it adds to a problem's name: `+bounded`, `+failures:rate=0.1,seed=2`."""

@@ -44,7 +44,8 @@ def uniforms(stream: str, x: Vector, count: int) -> Vector:
     hashed = _absorbed(stream).copy()
     hashed.update((x + 0.0).astype("<f8", copy=False).tobytes())
     words = np.frombuffer(hashed.digest(8 * count), dtype="<u8")
-    return np.multiply((words >> _SHIFT) + 0.5, _UNIT, dtype=np.float64)
+    whole: Vector = (words >> _SHIFT).astype(np.float64)
+    return (whole + 0.5) * _UNIT
 
 
 def real_points(x: Any, what: str) -> Vector:

@@ -56,7 +56,7 @@ class Region:
         if self.lower is None and self.upper is None:
             raise InvalidInputError("failures: a region needs lower or upper")
 
-    def __call__(self, x: Vector) -> bool:
+    def holds(self, x: Vector) -> bool:
         """Whether x, shape (n,), is in it."""
         above = self.lower is None or np.all(x >= np.asarray(self.lower))
         return bool(above and (self.upper is None or np.all(x <= np.asarray(self.upper))))
@@ -139,9 +139,19 @@ class Failures(Transformation):
                 limit = getattr(self.region, name)
                 if isinstance(limit, tuple) and len(limit) != problem.n:
                     return f"{name} of the region has {len(limit)} numbers, but the problem {problem.n} variables"
-        if self.region is not None and self.region(problem.start):
+        if self.region is not None and self.is_in_region(problem.start):
             return "the start lies in the region in which evaluations fail; choose another region"
         return None
+
+    def is_in_region(self, x: Vector) -> bool:
+        """Whether x, shape (n,), is where evaluations may fail."""
+        if self.region is None:
+            return True
+        return self.region.holds(x) if isinstance(self.region, Region) else bool(self.region(x))
+
+    def held(self) -> dict[str, Any]:
+        """All fields; a box as plain values."""
+        return {**super().held(), "region": self.region.to_plain() if isinstance(self.region, Region) else self.region}
 
     def changes(self, problem: Problem) -> dict[str, Any]:
         """Functions that fail; derivatives that don't."""
@@ -178,9 +188,9 @@ class _Failing:
         return xp.where(failing, np.nan, self.inner(x, xp))
 
     def _fails(self, x: Vector) -> bool:
-        region, rate = self.failures.region, self.failures.rate
+        rate = self.failures.rate
         assert rate is not None
-        if region is not None and not region(x):
+        if not self.failures.is_in_region(x):
             return False
         fails = rate == 1.0 or bool(uniforms(self.stream, x, 1)[0] < rate)
         return fails and not np.array_equal(x, self.start)
