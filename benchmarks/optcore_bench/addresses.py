@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -46,7 +46,7 @@ class Address:
         """
         if not self.place:
             return apply(get_problem(self.name), *self.transformations)
-        found = {problem.full_name: problem for problem in load_suite(self.place)}
+        found = _originals(load_suite(self.place))
         if self.name not in found:
             raise unknown_name(f"problem of {self.place!r}", self.name, found)
         return apply(found[self.name], *self.transformations)
@@ -127,10 +127,17 @@ def load_suite(place: str) -> Suite:
     if key not in _LOADED:
         suite = _as_suite(_attribute(module, where, name), place)
         _LOADED[key] = suite
-        for problem in suite:
-            if not is_registered(problem):
-                _PLACES.setdefault(problem.original, place)
+        for original in _originals(suite).values():
+            _PLACES.setdefault(original, place)
     return _LOADED[key]
+
+
+def _originals(suite: Suite) -> dict[str, Problem]:
+    """What a suite's problems were made of, by name. Of several that share a name, the others travel by value."""
+    found: dict[str, Problem] = {}
+    for problem in suite:
+        found.setdefault(problem.original.full_name, problem.original)
+    return found
 
 
 #: Suites by place and, for files, by when the file was written and how long it is.
@@ -194,7 +201,7 @@ def _attribute(module: ModuleType, where: str, name: str) -> Any:
 
 def _as_suite(found: Any, place: str) -> Suite:
     given = found
-    if isinstance(found, Callable) and not isinstance(found, type):  # type: ignore[arg-type]
+    if callable(found):
         try:
             found = found()
         except Exception as error:  # whatever the user's function raises

@@ -29,6 +29,30 @@ Suites hold problems by name; functions that exist in many sizes can be had in a
 >>> get_problem("more_wild/mancino", n=100).jacobian(np.ones(100)).shape
 (100, 100)
 
+Problems and suites are transformed by noise, failures, other variables, bounds that cut off the solution, other starts
+and costs (see `optcore_problems.transform`); what is known of the function itself stays at hand:
+
+>>> noisy = get_suite("more_wild").with_noise("multiplicative", 1e-3, seed=0)["rosenbrock"]
+>>> bool(noisy.fun(noisy.start) != noisy.f_start), noisy.clean is suite["rosenbrock"]
+(True, True)
+
+A problem of your own is made of its functions, and a study takes it at once:
+
+>>> from optcore_problems import Problem, Suite
+>>> t, y = np.arange(5.0), np.array([2.0, 1.2, 0.8, 0.5, 0.3])
+>>> def residuals(x, xp):
+...     return x[0] * xp.exp(-x[1] * t) - y
+>>> decay = Problem(name="decay", start=np.array([1.0, 1.0]), m=5, residuals_xp=residuals)
+>>> mine = Suite("mine", (decay, *decay.with_starts(2)[1:]))
+>>> from optcore_bench import Study
+>>> study = Study("own", [mine, decay.with_noise(level=0.01)], ["scipy_ls_lm", "scipy_bfgs"], ["forward", "jax"])
+>>> [p.name for p in study.resolve_problems()]
+['decay', 'decay+start:number=2', 'decay']
+
+Kept in a file `my_suite.py`, the same suite is `problems = [{path = "my_suite.py:mine"}]` in a study's TOML; as a part of
+an installed module it is `"my_package.module:mine"`, and an entry point of the group `optcore.suites` gives it a name of
+its own, beside those of the suites that ship.
+
 References:
     More, Garbow & Hillstrom (1981), Testing unconstrained optimization software, ACM Trans. Math. Softw.
     7(1), 17-41. More & Wild (2009), Benchmarking derivative-free optimization algorithms, SIAM J. Optim.
