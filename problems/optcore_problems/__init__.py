@@ -49,9 +49,9 @@ A problem of your own is made of its functions, and a study takes it at once:
 >>> [p.name for p in study.resolve_problems()]
 ['decay', 'decay+start:number=2', 'decay']
 
-Kept in a file `my_suite.py`, the same suite is `problems = [{path = "my_suite.py:mine"}]` in a study's TOML; as a part of
-an installed module it is `"my_package.module:mine"`, and an entry point of the group `optcore.suites` gives it a name of
-its own, beside those of the suites that ship.
+Kept in a file `my_suite.py`, the same suite is `problems = [{path = "my_suite.py:mine"}]` in a study's TOML; as a part
+of an installed module it is `"my_package.module:mine"`, and an entry point of the group `optcore.suites` gives it a
+name of its own, beside those of the suites that ship.
 
 References:
     More, Garbow & Hillstrom (1981), Testing unconstrained optimization software, ACM Trans. Math. Softw.

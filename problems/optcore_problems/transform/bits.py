@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from optcore.errors import InvalidInputError
 
-__all__ = ["real_points", "uniforms"]
+__all__ = ["centred", "real_points"]
 
 Vector = NDArray[np.float64]
 
-_SHIFT = np.uint64(12)
-_UNIT = 2.0**-52
+_WORD = np.dtype("<i8")
+#: Takes 64 bits, as a signed number, into the open interval from -1/2 to 1/2, also where they are rounded to 53.
+_TO_UNIT = (1.0 - 2.0**-52) * 2.0**-64
+_IS_LITTLE = sys.byteorder == "little"
 
 
 @lru_cache(maxsize=4096)
@@ -25,27 +28,25 @@ def _absorbed(stream: str) -> Any:
     return hashlib.shake_128(stream.encode() + b"\0")
 
 
-def uniforms(stream: str, x: Vector, count: int) -> Vector:
-    """Independent numbers, uniform in (0, 1): the same for the same stream and x in any process and on any machine.
+def centred(stream: str, x: Vector, count: int) -> Vector:
+    """Independent numbers, uniform in (-1/2, 1/2): the same for the same stream and x in any process and anywhere.
 
-    They are 52 bits each of SHAKE128 of the stream's name and the bytes of x.
+    They are 64 bits each of SHAKE128 of the stream's name and the bytes of x.
 
     Args:
-        stream: text; other text gives numbers that have nothing to do with these.
+        stream: text; another text gives numbers that have nothing to do with these.
         x: the point, shape (n,), float64. -0.0 is 0.0.
         count: how many.
 
     Returns:
-        Shape (count,).
+        A new array, shape (count,).
 
-    >>> uniforms("0 example", np.array([1.0, -0.0]), 2) == uniforms("0 example", np.array([1.0, 0.0]), 2)
+    >>> centred("0 example", np.array([1.0, -0.0]), 2) == centred("0 example", np.array([1.0, 0.0]), 2)
     array([ True,  True])
     """
     hashed = _absorbed(stream).copy()
-    hashed.update((x + 0.0).astype("<f8", copy=False).tobytes())
-    words = np.frombuffer(hashed.digest(8 * count), dtype="<u8")
-    whole: Vector = (words >> _SHIFT).astype(np.float64)
-    return (whole + 0.5) * _UNIT
+    hashed.update((x + 0.0).tobytes() if _IS_LITTLE else (x + 0.0).byteswap().tobytes())
+    return cast(Vector, np.frombuffer(hashed.digest(8 * count), _WORD) * _TO_UNIT)
 
 
 def real_points(x: Any, what: str) -> Vector:

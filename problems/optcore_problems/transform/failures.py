@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from optcore.errors import InvalidInputError, unknown_name
 from optcore_problems.transform.base import Transformation, number, whole_number
-from optcore_problems.transform.bits import real_points, uniforms
+from optcore_problems.transform.bits import centred, real_points
 
 if TYPE_CHECKING:
     from optcore_problems.problem import Problem
@@ -175,7 +175,7 @@ class _Failing:
     start: Vector
 
     def __call__(self, x: Any, xp: Any) -> Any:
-        points = real_points(xp.real(x), "failure")
+        points = real_points(x if x.dtype.kind == "f" else xp.real(x), "failure")
         if points.ndim == 1:
             if not self._fails(points):
                 return self.inner(x, xp)
@@ -192,7 +192,7 @@ class _Failing:
         assert rate is not None
         if not self.failures.is_in_region(x):
             return False
-        fails = rate == 1.0 or bool(uniforms(self.stream, x, 1)[0] < rate)
+        fails = rate == 1.0 or bool(centred(self.stream, x, 1)[0] + 0.5 < rate)
         return fails and not np.array_equal(x, self.start)
 
     def _raise(self, x: Vector) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from optcore.errors import InvalidInputError, unknown_name
 from optcore_problems.namespace import array_namespace
 from optcore_problems.transform.base import Transformation, number, whole_number
-from optcore_problems.transform.bits import real_points, uniforms
+from optcore_problems.transform.bits import centred, real_points
 
 if TYPE_CHECKING:
     from optcore_problems.problem import Problem
@@ -157,37 +158,41 @@ class _Noisy:
             values = self.inner(x, xp)
             factor = 1.0 + level * oscillation(x)
             return values * (factor if self.is_value else xp.sqrt(factor))
-        points = real_points(x, "noise" if kind != "rounded" else "rounding")
-        values = np.asarray(self.inner(points, np))
+        points = real_points(x, "rounding" if kind == "rounded" else "noise")
+        values = self.inner(points, np)
         if kind == "rounded":
-            return _scalar(round_to_digits(values, int(level)))
-        u = self._unit(points, values.shape)
-        return _scalar(values + level * u if kind == "additive" else values * (1.0 + level * u))
+            rounded = round_to_digits(values, int(level))
+            return rounded if rounded.ndim else rounded[()]
+        u = self._disturbance(points, values)
+        if kind == "additive":
+            return values + u
+        u += 1.0
+        return values * u
 
-    def _unit(self, points: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:
-        """Numbers of the distribution: one for each value, each point's from its own bits."""
+    def _disturbance(self, points: NDArray[np.float64], values: Any) -> Any:
+        """Level times numbers of the distribution: one for each value, each point's from its own bits."""
         if points.ndim == 1:
-            u = uniforms(self.stream, points, shape[0] if shape else 1)
-            u = u if shape else u[0]
+            u: Any = centred(self.stream, points, 1 if self.is_value else len(values))
+            if self.is_value:
+                u = u[0]  # numpy's scalars are added in place, too
         else:
-            count = shape[0] if len(shape) == 2 else 1
-            u = np.stack([uniforms(self.stream, x, count) for x in points.T], axis=1).reshape(shape)
+            count = 1 if self.is_value else len(values)
+            u = np.stack([centred(self.stream, x, count) for x in points.T], axis=1).reshape(values.shape)
         if self.noise.distribution == "uniform":
-            return 2.0 * u - 1.0
-        global _ndtri
-        if _ndtri is None:
-            from scipy.special import ndtri
-
-            _ndtri = ndtri
-        return _ndtri(u)  # type: ignore[no-any-return]
-
-
-#: The quantile function of the normal distribution, imported when normal noise is first evaluated.
-_ndtri: Any = None
+            u *= 2.0 * self.noise.level
+            return u
+        u += 0.5
+        u = _quantiles()(u)
+        u *= self.noise.level
+        return u
 
 
-def _scalar(values: Any) -> Any:
-    return values if values.ndim else values[()]
+@cache
+def _quantiles() -> Any:
+    """The quantile function of the normal distribution, imported when normal noise is first evaluated."""
+    from scipy.special import ndtri
+
+    return ndtri
 
 
 def oscillation(x: Any) -> Any:
@@ -206,25 +211,26 @@ def oscillation(x: Any) -> Any:
     0.861092
     """
     xp = array_namespace(x)
-    absolute = xp.where(xp.real(x) < 0, -x, x)
-    one_norm = absolute.sum(axis=0)
-    two_norm = xp.sqrt((x * x).sum(axis=0))
-    largest = xp.argmax(xp.real(absolute), axis=0)
-    max_norm = absolute[largest] if x.ndim == 1 else xp.take_along_axis(absolute, largest[None], axis=0)[0]
+    if x.dtype.kind == "c":  # the modulus would lose what a complex step adds
+        absolute = xp.where(x.real < 0, -x, x)
+        largest = absolute.real.argmax(axis=0)
+        max_norm = absolute[largest] if x.ndim == 1 else xp.take_along_axis(absolute, largest[None], axis=0)[0]
+    else:
+        absolute = abs(x)
+        max_norm = absolute.max(axis=0)
+    one_norm, two_norm = absolute.sum(axis=0), xp.sqrt((x * x).sum(axis=0))
     phi = 0.9 * xp.sin(100.0 * one_norm) * xp.cos(100.0 * max_norm) + 0.1 * xp.cos(two_norm)
     return phi * (4.0 * phi * phi - 3.0)
 
 
 def round_to_digits(values: NDArray[np.float64], digits: int) -> NDArray[np.float64]:
-    """Values rounded to so many significant decimal digits, half to even; zero, inf and NaN stay.
+    """Values rounded to so many significant decimal digits; what is zero, not finite or extreme stays.
 
-    >>> round_to_digits(np.array([123456.0, -0.00123456, 0.0]), 3)
-    array([ 1.23e+05, -1.23e-03,  0.00e+00])
+    numpy warns of what is zero or extreme, unless it is told not to.
+
+    >>> round_to_digits(np.array([123456.0, -0.00123456]), 3)
+    array([ 1.23e+05, -1.23e-03])
     """
-    with np.errstate(all="ignore"):
-        exponent = np.floor(np.log10(np.abs(values)))
-        power = digits - 1.0 - np.where(np.isfinite(exponent), exponent, 0.0)
-        # Powers of ten up to 1e22 are exact; a negative power divides, so that it is exact too.
-        scale = 10.0 ** np.abs(power)
-        rounded = np.where(power >= 0, np.rint(values * scale) / scale, np.rint(values / scale) * scale)
-        return np.where(np.isfinite(rounded), rounded, values)
+    scale = 10.0 ** (digits - 1.0 - np.floor(np.log10(np.abs(values))))
+    rounded = np.rint(values * scale) / scale
+    return np.where(np.isfinite(rounded), rounded, values)
