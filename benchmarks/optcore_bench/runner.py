@@ -307,12 +307,12 @@ def _job(study: Study, run: Run) -> Job:
     return Job(
         row=_row(run),
         payload=_pickled((execute, (task,)), run),
-        problem=_pickled(task.problem, run) if run.problem.noise else None,
         comparison=None if known else _pickled((compare_derivative, (task,)), run),
         derivative_error=0.0 if isinstance(run.derivative, Analytic) else None,
         seconds=_limit(study, run),
         max_memory=study.max_memory,
         keep_x=study.keep_x,
+        problem=_pickled(task.problem, run) if run.problem.noise else None,
     )
 
 

@@ -48,22 +48,22 @@ class Job:
     Attributes:
         row: the columns of the row that are known beforehand.
         payload: the run.
-        problem: the problem, where values without noise are needed after the run; None where there is no noise.
         comparison: the comparison of the derivative at the start; None where none is needed.
         derivative_error: what is known of it without a comparison.
         seconds: limit for each of the two.
         max_memory: limit in bytes, or None.
         keep_x: whether points are stored.
+        problem: the problem, where values without noise are needed after the run; None where there is no noise.
     """
 
     row: Mapping[str, Any]
     payload: bytes
-    problem: bytes | None
     comparison: bytes | None
     derivative_error: float | None
     seconds: float | None
     max_memory: int | None
     keep_x: bool
+    problem: bytes | None = None
 
 
 class Supervisors:
@@ -236,13 +236,13 @@ def counts(rows: HistoryRows) -> dict[str, int]:
     }
 
 
-def _start_value(rows: HistoryRows, fun_true: Vector | None) -> float | None:
+def _start_value(rows: HistoryRows, fun_true: Vector | None = None) -> float | None:
     """The first value at a point that the solver asked for, which is the start; None if it never came to that."""
     values = (rows.fun if fun_true is None else fun_true)[asked(rows)]
     return float(values[0]) if values.size else None
 
 
-def _best(rows: HistoryRows, fun_true: Vector | None) -> float | None:
+def _best(rows: HistoryRows, fun_true: Vector | None = None) -> float | None:
     """The best value at a feasible point that the solver asked for, without noise; None if there is none."""
     best = best_so_far(rows, fun_true)
     return float(best[-1]) if best.size and not np.isnan(best[-1]) else None
