@@ -10,12 +10,14 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 from weakref import WeakKeyDictionary
+
+import cloudpickle
 
 from optcore.errors import InvalidInputError, OptcoreError, unknown_name
 from optcore_problems import Problem, Suite, get_problem, list_suites
@@ -113,13 +115,18 @@ def place_from(text: str, folder: Path | None = None) -> str:
     return f"{path if path.is_absolute() else Path(folder or '.').resolve() / path}:{name}"
 
 
-def load_suite(place: str) -> Suite:
+def load_suite(place: str, n: int | Sequence[int] | None = None) -> Suite:
     """The suite at a place: a Suite, a Problem, a list of Problems, or a function that returns one of these.
 
     Files and modules run at the first call in a process, files again when they have changed.
 
+    Args:
+        place: `FILE.py:NAME` or `MODULE:NAME`.
+        n: numbers of variables, for suites that can be resized; None for those that the suite holds.
+
     Raises:
-        InvalidInputError: no such file, module or object, one that fails, or one that isn't a suite.
+        InvalidInputError: no such file, module or object, one that fails, or one that isn't a suite; or a suite that
+            can't be resized.
     """
     where, _, name = place.rpartition(":")
     module, state = _file(where) if where.endswith(".py") else (_module(where), None)
@@ -129,7 +136,12 @@ def load_suite(place: str) -> Suite:
         _LOADED[key] = suite
         for original in _originals(suite).values():
             _PLACES.setdefault(original, place)
-    return _LOADED[key]
+    suite = _LOADED[key]
+    if n is None:
+        return suite
+    if suite.resize is None:
+        raise InvalidInputError(f"the suite at {place!r} comes in its own sizes only; n= is for suites with `resize`")
+    return suite.resize([n] if isinstance(n, int) else list(n))
 
 
 def _originals(suite: Suite) -> dict[str, Problem]:
@@ -181,11 +193,14 @@ def _file(text: str) -> tuple[ModuleType, Any]:
     module = importlib.util.module_from_spec(spec)
     # Where classes and functions look for their module, and the folder for what the file imports from beside it.
     sys.modules[name] = module
+    # No other process can import it: what doesn't go by its place is sent with its code.
+    cloudpickle.register_pickle_by_value(module)
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))
     try:
         spec.loader.exec_module(module)
     except Exception as error:  # whatever the user's file raises
+        cloudpickle.unregister_pickle_by_value(module)
         del sys.modules[name]
         raise InvalidInputError(f"the file {str(path)!r} can't be loaded: {type(error).__name__}: {error}") from error
     _FILES[path] = module, state

@@ -168,7 +168,7 @@ class Analytic(Strategy):
         """The closed form may be missing, or a dense jacobian too large."""
         if not _has_exact(problem, kind):
             return f"{problem.full_name} has no derivative in closed form"
-        needs_jacobian = kind is Kind.LEAST_SQUARES or problem.gradient_np is None
+        needs_jacobian = kind is Kind.LEAST_SQUARES or problem.original.gradient_np is None
         return _too_large(problem, Kind.LEAST_SQUARES) if problem.pattern is None and needs_jacobian else None
 
     def arguments(self, problem: Problem, kind: Kind, x: Vector) -> dict[str, Any]:  # noqa: ARG002  nothing to compile

@@ -38,6 +38,7 @@ one = bowl(2)
 noisy = [bowl(3).with_noise("wild", 0.1), bowl(2)]
 problems = [bowl(2), bowl(5)]
 suite = Suite("mine", tuple(problems))
+family = Suite("family", (bowl(2),), resize=lambda sizes: Suite("family", tuple(bowl(n) for n in sizes)))
 def build():
     return problems
 def broken():
@@ -148,6 +149,16 @@ def test_tables_choose_from_and_transform_ones_own_suite(folder: Path) -> None:
         "scipy_lbfgsb",
     )
     assert [p.name for p in study.resolve_problems()] == ["bowl_n2+failures:rate=0.05"]
+
+
+def test_a_suite_that_can_be_resized_is_asked_for_sizes(folder: Path) -> None:
+    entry: dict[str, Any] = {"path": f"{folder}/suites/my_suite.py:family", "n": [3, 4]}
+    study = Study("s", entry, "scipy_lbfgsb", budget={"max_evaluations": 50})
+    assert [p.name for p in study.resolve_problems()] == ["bowl_n3", "bowl_n4"]
+    # These aren't what the file holds, so they travel with their code.
+    assert (run_study(study, folder / "store").runs["f_best"] < 1e-10).all()
+    with pytest.raises(InvalidInputError, match="comes in its own sizes only; n= is for suites with `resize`"):
+        Study("s", {**entry, "path": f"{folder}/suites/my_suite.py:suite"}, "scipy_lbfgsb")
 
 
 def test_relative_paths_start_at_the_current_folder_in_python(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
