@@ -5,20 +5,20 @@ from __future__ import annotations
 import hashlib
 import sys
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from optcore.errors import InvalidInputError
 
-__all__ = ["centred", "real_points"]
+__all__ = ["TO_UNIT", "real_points", "words"]
 
 Vector = NDArray[np.float64]
 
 _WORD = np.dtype("<i8")
-#: Takes 64 bits, as a signed number, into the open interval from -1/2 to 1/2, also where they are rounded to 53.
-_TO_UNIT = (1.0 - 2.0**-52) * 2.0**-64
+#: Takes words into the open interval from -1 to 1, also where they are rounded to 53 bits.
+TO_UNIT = (1.0 - 2.0**-52) * 2.0**-63
 _IS_LITTLE = sys.byteorder == "little"
 
 
@@ -28,25 +28,25 @@ def _absorbed(stream: str) -> Any:
     return hashlib.shake_128(stream.encode() + b"\0")
 
 
-def centred(stream: str, x: Vector, count: int) -> Vector:
-    """Independent numbers, uniform in (-1/2, 1/2): the same for the same stream and x in any process and anywhere.
+def words(stream: str, x: Vector, count: int) -> NDArray[np.int64]:
+    """Independent random words of 64 bits: the same for the same stream and x in any process and on any machine.
 
-    They are 64 bits each of SHAKE128 of the stream's name and the bytes of x.
+    They are SHAKE128 of the stream's name and the bytes of x. Times TO_UNIT they are uniform in (-1, 1).
 
     Args:
-        stream: text; another text gives numbers that have nothing to do with these.
+        stream: text; another text gives words that have nothing to do with these.
         x: the point, shape (n,), float64. -0.0 is 0.0.
         count: how many.
 
     Returns:
-        A new array, shape (count,).
+        Shape (count,), read-only.
 
-    >>> centred("0 example", np.array([1.0, -0.0]), 2) == centred("0 example", np.array([1.0, 0.0]), 2)
+    >>> words("0 example", np.array([1.0, -0.0]), 2) == words("0 example", np.array([1.0, 0.0]), 2)
     array([ True,  True])
     """
     hashed = _absorbed(stream).copy()
     hashed.update((x + 0.0).tobytes() if _IS_LITTLE else (x + 0.0).byteswap().tobytes())
-    return cast(Vector, np.frombuffer(hashed.digest(8 * count), _WORD) * _TO_UNIT)
+    return np.frombuffer(hashed.digest(8 * count), _WORD)
 
 
 def real_points(x: Any, what: str) -> Vector:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from optcore.errors import InvalidInputError, unknown_name
 from optcore_problems.transform.base import Transformation, number, whole_number
-from optcore_problems.transform.bits import centred, real_points
+from optcore_problems.transform.bits import TO_UNIT, real_points, words
 
 if TYPE_CHECKING:
     from optcore_problems.problem import Problem
@@ -192,7 +192,7 @@ class _Failing:
         assert rate is not None
         if not self.failures.is_in_region(x):
             return False
-        fails = rate == 1.0 or bool(centred(self.stream, x, 1)[0] + 0.5 < rate)
+        fails = rate == 1.0 or float(words(self.stream, x, 1)[0]) * TO_UNIT < 2.0 * rate - 1.0
         return fails and not np.array_equal(x, self.start)
 
     def _raise(self, x: Vector) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from optcore.errors import InvalidInputError, unknown_name
 from optcore_problems.namespace import array_namespace
 from optcore_problems.transform.base import Transformation, number, whole_number
-from optcore_problems.transform.bits import centred, real_points
+from optcore_problems.transform.bits import TO_UNIT, real_points, words
 
 if TYPE_CHECKING:
     from optcore_problems.problem import Problem
@@ -163,36 +163,34 @@ class _Noisy:
         if kind == "rounded":
             rounded = round_to_digits(values, int(level))
             return rounded if rounded.ndim else rounded[()]
-        u = self._disturbance(points, values)
+        disturbance = self._disturbance(points, values)
         if kind == "additive":
-            return values + u
-        u += 1.0
-        return values * u
+            return values + disturbance
+        disturbance += 1.0
+        return values * disturbance
 
     def _disturbance(self, points: NDArray[np.float64], values: Any) -> Any:
         """Level times numbers of the distribution: one for each value, each point's from its own bits."""
+        count = 1 if self.is_value else len(values)
         if points.ndim == 1:
-            u: Any = centred(self.stream, points, 1 if self.is_value else len(values))
-            if self.is_value:
-                u = u[0]  # numpy's scalars are added in place, too
+            bits: Any = words(self.stream, points, count)
+            bits = bits[0] if self.is_value else bits
         else:
-            count = 1 if self.is_value else len(values)
-            u = np.stack([centred(self.stream, x, count) for x in points.T], axis=1).reshape(values.shape)
+            bits = np.stack([words(self.stream, x, count) for x in points.T], axis=1).reshape(values.shape)
         if self.noise.distribution == "uniform":
-            u *= 2.0 * self.noise.level
-            return u
-        u += 0.5
-        u = _quantiles()(u)
-        u *= self.noise.level
-        return u
+            return bits * (TO_UNIT * self.noise.level)
+        return _erfinv()(bits * TO_UNIT) * (_SQRT2 * self.noise.level)
+
+
+_SQRT2 = 2.0**0.5
 
 
 @cache
-def _quantiles() -> Any:
-    """The quantile function of the normal distribution, imported when normal noise is first evaluated."""
-    from scipy.special import ndtri
+def _erfinv() -> Any:
+    """The inverse of the error function, which makes normal numbers; imported when they are first asked for."""
+    from scipy.special import erfinv
 
-    return ndtri
+    return erfinv
 
 
 def oscillation(x: Any) -> Any:
