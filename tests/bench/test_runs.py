@@ -243,7 +243,7 @@ def test_the_first_start_is_the_standard_one_and_others_are_near_it() -> None:
         assert starting_point(problem, 1) is problem.start
         second, third = starting_point(problem, 2), starting_point(problem, 3)
         assert not np.array_equal(second, third)
-        reach = 0.5 * np.maximum(1.0, np.abs(problem.start))
+        reach = 0.5 * np.where(problem.start == 0.0, 1.0, np.abs(problem.start))
         assert np.all(np.abs(second - problem.start) <= reach)
         assert np.isfinite(problem.fun(second))
 

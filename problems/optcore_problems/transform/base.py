@@ -177,7 +177,7 @@ class Transformable(ABC):
         """Values with noise, see `Noise`.
 
         >>> from optcore_problems import get_suite
-        >>> get_suite("more_wild").with_noise("additive", 0.01, distribution="uniform")["beale" and "meyer"].noise
+        >>> get_suite("more_wild").with_noise("additive", 0.01, distribution="uniform")["meyer"].noise
         'additive uniform 0.01'
         """
         from optcore_problems.transform.noise import Noise

@@ -232,9 +232,10 @@ class Start(Transformation):
 def perturbed_start(problem: Problem, number: int, seed: int = 0, *, is_checked: bool = True) -> Vector:
     """The start of that number: the problem's own, or one perturbed around it.
 
-    Each coordinate is moved by up to half of max(1, |x|), uniformly, and brought back into the bounds. Points at
-    which the problem isn't finite, or fails, are drawn again. What is drawn depends on the seed, the number, the
-    problem's start and its name without transformations only.
+    Each coordinate is moved by up to half of |x|, or of 1 where it is 0, uniformly, and brought back into the bounds:
+    relative to x, since coordinates of one problem may be of 1e-4 and 1e4. Points at which the problem isn't finite,
+    or fails, are drawn again. What is drawn depends on the seed, the number, the problem's start and its name without
+    transformations only.
 
     Args:
         problem: the problem.
@@ -251,7 +252,7 @@ def perturbed_start(problem: Problem, number: int, seed: int = 0, *, is_checked:
     if number == 1:
         return problem.start
     generator = _generator(problem, seed, number)
-    reach = 0.5 * np.maximum(1.0, np.abs(problem.start))
+    reach = 0.5 * np.where(problem.start == 0.0, 1.0, np.abs(problem.start))
     for _ in range(_DRAWS):
         x = problem.start + reach * generator.uniform(-1.0, 1.0, problem.n)
         if problem.bounds is not None:
