@@ -86,6 +86,14 @@ def test_list_problems_of_a_suite() -> None:
     assert {row["problem"].partition("/")[0] for row in rows} == {"more_wild"}
 
 
+def test_list_problems_says_which_strategies_a_problem_excludes(monkeypatch: pytest.MonkeyPatch) -> None:
+    stiff = Problem(name="parabola", suite="mine", start=[1.0], fun_xp=parabola, excludes={"jax": "it loops"})
+    monkeypatch.setitem(registry._SHIPPED, "mine", "")
+    monkeypatch.setattr(registry, "_build", {"mine": Suite("mine", (stiff,))}.__getitem__)
+    (row,) = json.loads(optcore("list", "problems", "--suite", "mine", "--json").stdout)
+    assert row["excludes"] == "jax: it loops"
+
+
 def test_show_problem_says_what_is_known() -> None:
     done = optcore("show-problem", "more_wild/freudenstein_roth")
     assert done.exit_code == 0, done.output

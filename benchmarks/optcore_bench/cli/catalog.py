@@ -101,6 +101,7 @@ def _problems(suites: Sequence[str] | None = None) -> Rows:
             "f_start": p.f_start,
             "f_opt": p.f_opt,
             "bounds": p.bounds is not None,
+            "excludes": "; ".join(f"{strategy}: {reason}" for strategy, reason in p.excludes.items()),
         }
         for name in (list_suites() if suites is None else suites)
         for p in get_suite(name)
