@@ -81,7 +81,6 @@ def test_points_move_by_some_per_cent_and_zeros_stay() -> None:
 CALLS = {
     "forward": lambda n: n + 1,
     "central": lambda n: 2 * n + 1,
-    "complex_step": lambda n: n + 1,
     "forward, calibrated": lambda n: n + 1,
     "central, calibrated": lambda n: 2 * n + 1,
     "scipy 2-point": lambda n: n + 1,
@@ -94,6 +93,12 @@ def test_calls_are_those_of_the_formulas(tables: Tables, method: str) -> None:
     rows = tables.accuracy[(tables.accuracy["method"] == method) & (tables.accuracy["phase"] == "next")]
     assert list(rows["function"]) == list(SMALL)
     assert rows["evaluations"].tolist() == [CALLS[method](n) for n in rows["n"]]
+
+
+def test_a_complex_step_costs_n_calls_and_a_few_checks_of_the_function(tables: Tables) -> None:
+    rows = tables.accuracy[(tables.accuracy["method"] == "complex_step") & (tables.accuracy["phase"] == "next")]
+    assert (rows["evaluations"] >= rows["n"] + 1).all()
+    assert (rows["evaluations"] <= rows["n"] + 2).all()
 
 
 def test_errors_are_those_of_the_methods(tables: Tables) -> None:
