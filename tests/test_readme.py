@@ -30,7 +30,7 @@ def test_the_study_in_toml_is_the_study_in_python():
     from optcore_bench import Study
     from optcore_bench.study import load_study  # noqa: F401  the name that README's readers find
 
-    (text,) = blocks("toml")
+    text = next(block for block in blocks("toml") if 'name = "derivatives"' in block)
     given = tomllib.loads(text)
     assert (
         Study(**given).to_toml()
@@ -41,6 +41,25 @@ def test_the_study_in_toml_is_the_study_in_python():
             derivatives=["analytic", "forward", "complex_step"],
         ).to_toml()
     )
+
+
+SUITE = """
+from optcore_problems import Suite, get_problem
+
+suite = Suite("mine", (get_problem("mgh/beale"),))
+"""
+
+
+def test_the_study_of_harder_problems_is_one(tmp_path):
+    from optcore_bench.study import load_study
+
+    text = next(block for block in blocks("toml") if "my_suite.py" in block)
+    (tmp_path / "my_suite.py").write_text(SUITE)
+    (tmp_path / "harder.toml").write_text(text)
+    problems = load_study(tmp_path / "harder.toml").resolve_problems()
+    assert [p.name for p in problems[:2]] == ["beale", "rosenbrock"]
+    assert problems[1].noise == "multiplicative 0.001"
+    assert problems[-1].name.startswith("rosenbrock+bounded+failures")
 
 
 @pytest.mark.parametrize("path", re.findall(r"\]\((results/[^)]+)\)", README.read_text()))
