@@ -3,45 +3,65 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
-import platform
-import warnings
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import joblib
-
-from optcore import pickling
-from optcore.errors import InvalidInputError, OptcoreError
-from optcore.solvers import CallableAlgorithm
-from optcore_bench.addresses import address_of
-from optcore_bench.environment import environment_hash, fingerprint, provenance
-from optcore_bench.execute import Task, compare_derivative, execute
+from optcore_bench.backends import Backend, open_backend
+from optcore_bench.claims import Claims
+from optcore_bench.cores import available_cores, oversold
+from optcore_bench.jobs import known_columns, make_job, make_task
+from optcore_bench.mixing import (
+    MixedEnvironmentError,
+    MixedStudyError,
+    NotComparableError,
+    check_environment,
+    look_into,
+    manifest_entries,
+)
+from optcore_bench.plan import Plan, make_plan, read_retry, read_shard, read_stored, read_walltime
 from optcore_bench.progress import Progress, make_progress
 from optcore_bench.runs import Run, expand
-from optcore_bench.selection import resolved_options
-from optcore_bench.store import Results, RunRecord, StoreNotFoundError, StoreWriter, stored_run_ids
-from optcore_bench.strategies import Analytic, NoDerivative
+from optcore_bench.store import Results, RunRecord, StoreWriter
+from optcore_bench.store.sources import list_contents
+from optcore_bench.store.writer import store_path
 from optcore_bench.study import Study, load_study
-from optcore_bench.worker import Job, Supervisors, perform, perform_elsewhere, record_without_process
+from optcore_bench.worker import Job, NotRun, record_without_process
 
-__all__ = ["MixedEnvironmentError", "MixedStudyError", "NotComparableError", "default_store", "make_task", "run_study"]
+__all__ = [
+    "MixedEnvironmentError",
+    "MixedStudyError",
+    "NotComparableError",
+    "Outcome",
+    "available_cores",
+    "carry_out",
+    "default_store",
+    "make_task",
+    "plan_study",
+    "run_study",
+]
 
-#: Keys of a study that all rows of a store share.
-_SHARED = ("name", "budget", "stopping", "seed", "keep_x")
+_LOOK_SECONDS = 0.2
+#: Of a walltime a tenth, but no more than this, is kept for ending.
+_RESERVE_SECONDS = 30.0
 
 
-class NotComparableError(OptcoreError):
-    """Rows would stand side by side that can't be compared."""
+class Outcome(NamedTuple):
+    """What became of a study.
 
+    Attributes:
+        results: the store.
+        left: how many runs are not in it, because the walltime was over.
+        others: who else is adding to the store; the last of them to end brings it to its digest.
+    """
 
-class MixedEnvironmentError(NotComparableError):
-    """A store holds the results of one environment, and this is another one."""
-
-
-class MixedStudyError(NotComparableError):
-    """A store holds the results of one study, and this is another one."""
+    results: Results
+    left: int
+    others: list[str]
 
 
 def default_store(study: Study) -> Path:
@@ -55,6 +75,10 @@ def run_study(
     n_jobs: int = 1,
     backend: str = "threads",
     *,
+    scheduler: str | None = None,
+    retry: str | Iterable[str] | None = None,
+    shard: str | tuple[int, int] | None = None,
+    walltime: str | float | None = None,
     allow_mixed: bool = False,
     progress: Progress | None = None,
     command: str | None = None,
@@ -63,271 +87,258 @@ def run_study(
 
     Each run happens in a supervised process of its worker's (see `optcore_bench.supervise`). The workers themselves
     only wait for these processes; threads do that as well as processes would, start at once and share one log, hence
-    the default. A joblib backend ("loky", or "dask" and "ray" once they are registered) spreads the workers over
-    processes or machines.
+    the default. A joblib backend ("loky", "dask", "ray") spreads the workers over processes or machines.
 
-    The store is the same whatever `n_jobs`, the backend or an interruption was. Ctrl-C, or kill -9, costs the runs in
-    flight and nothing else: the same call takes it up again.
+    The store is the same whatever `n_jobs`, the backend, the shards or an interruption was. Ctrl-C, or kill -9, costs
+    the runs in flight and nothing else: the same call takes it up again. Several processes may do it at the same time,
+    on one machine or several that share a disk: they share the runs out among themselves (see
+    `optcore_bench.claims`), and each returns when the store is complete.
 
     Args:
         study: a Study, the name of one that ships, or the path of a TOML file.
         store: folder of the results; results/local/NAME under the current folder by default.
-        n_jobs: how many runs at the same time; -1 for as many as this process may use cores.
+        n_jobs: how many runs at the same time; -1 for as many as this process may use cores, or all that a dask
+            cluster has.
         backend: "threads", or a joblib backend.
+        scheduler: address of dask's scheduler; by default the client that is active. The workers need the same
+            installation, and the results come back to this process, which alone writes the store.
+        retry: statuses such as "crashed,timeout,error": stored runs that ended so are run again, and the new rows
+            take the places of the old ones.
+        shard: "K/N" or (K, N): only the K-th of N parts of the runs, see `optcore_bench.plan.Shard`. Parts can go
+            into one store, or into one each, to be merged.
+        walltime: seconds, or a text such as "3:50:00" or "90m": all has ended by then. Runs that can't end in time
+            are left out, `results.finished` is False, and the same call goes on.
         allow_mixed: whether to add to a store that was made in another environment.
         progress: told what happens; nobody by default.
         command: the command line, for the manifest.
 
     Returns:
-        The results, finished.
+        The results, finished unless the walltime was over or other shards are at work on the store.
 
     Raises:
         MixedEnvironmentError: the store was made in another environment.
         MixedStudyError: the store holds runs of another study, or of this one under other rules.
-        InvalidInputError: n_jobs or backend can't be, or something of the user's own can't be pickled.
+        MissingLibraryError: the backend's library is not installed.
+        UnknownNameError: there is no such backend or status.
+        InvalidInputError: an argument can't be, or something of the user's own can't be pickled.
         KeyboardInterrupt: on Ctrl-C, after all processes have ended.
     """
-    study = study if isinstance(study, Study) else load_study(study)
-    workers = _workers(n_jobs)
+    return carry_out(
+        study,
+        store,
+        n_jobs,
+        backend,
+        scheduler=scheduler,
+        retry=retry,
+        shard=shard,
+        walltime=walltime,
+        allow_mixed=allow_mixed,
+        progress=progress,
+        command=command,
+    ).results
+
+
+def plan_study(
+    study: Study,
+    store: str | os.PathLike[str] | None = None,
+    *,
+    retry: str | Iterable[str] | None = None,
+    shard: str | tuple[int, int] | None = None,
+    allow_mixed: bool = False,
+) -> Plan:
+    """What `run_study` would run. Nothing is run and nothing is written.
+
+    Args:
+        study: the study.
+        store: as for `run_study`, as the rest.
+        retry: statuses of stored runs that are run again.
+        shard: a part of the runs.
+        allow_mixed: whether the store may be one of another environment.
+
+    Returns:
+        The plan.
+
+    Raises:
+        NotComparableError, InvalidInputError, UnknownNameError: as for `run_study`.
+    """
+    statuses, part = read_retry(retry), read_shard(shard)
     runs = expand(study)
     path = default_store(study) if store is None else Path(store)
-    stored = _look_into(path, study, runs, allow_mixed=allow_mixed)
-    pending = [run for run in runs if run.run_id not in stored]
+    return make_plan(runs, look_into(path, study, runs, allow_mixed=allow_mixed), statuses, part)
+
+
+def carry_out(
+    study: Study | str | Path,
+    store: str | os.PathLike[str] | None = None,
+    n_jobs: int = 1,
+    backend: str = "threads",
+    *,
+    scheduler: str | None = None,
+    retry: str | Iterable[str] | None = None,
+    shard: str | tuple[int, int] | None = None,
+    walltime: str | float | None = None,
+    allow_mixed: bool = False,
+    progress: Progress | None = None,
+    command: str | None = None,
+) -> Outcome:
+    """The same as `run_study`; also says what is left, and who else is at work."""
+    until = _end_of(read_walltime(walltime))
+    study = study if isinstance(study, Study) else load_study(study)
+    statuses, part = read_retry(retry), read_shard(shard)
+    runs = expand(study)
+    path = store_path(default_store(study) if store is None else store)
     progress = make_progress(quiet=True) if progress is None else progress
-    with StoreWriter(path, study=study.to_toml(), manifest=_manifest(path, command, stored, pending)) as writer:
-        progress.begin(study.name, len(runs), len(runs) - len(pending))
+    before = _signature(path)
+    plan = make_plan(runs, look_into(path, study, runs, allow_mixed=allow_mixed), statuses, part)
+    with contextlib.ExitStack() as stack:
+        workers = stack.enter_context(open_backend(backend, n_jobs, scheduler))
+        manifest = manifest_entries(path, command, plan)
+        writer = stack.enter_context(StoreWriter(path, study=study.to_toml(), manifest=manifest))
+        claims = stack.enter_context(Claims(path, _work(plan.runs)))
+        if _signature(path) != before:  # somebody stored something meanwhile
+            plan = make_plan(runs, read_stored(path), statuses, part)
+        progress.begin(study.name, len(plan.runs), len(plan.runs) - len(plan.pending))
         try:
-            _note_missing(pending, progress)
-            _note_superseded(pending, stored, progress)
-            labels = {run.run_id: run.label for run in pending}
-            with contextlib.closing(_records(study, pending, workers, backend)) as records:
-                for record in records:
-                    _check_environment(record, allow_mixed=allow_mixed)
-                    writer.append(record)
-                    progress.done(labels[record.run["run_id"]], record.run["status"])
+            _note(plan, workers, backend, progress)
+            left = _Work(study, plan, writer, claims, progress, until, allow_mixed=allow_mixed).do(workers)
         finally:
             progress.end()
-        writer.finish([run.run_id for run in runs])
-    return Results(path)
+        others = [] if left else _finish(writer, claims, runs)
+    return Outcome(Results(path), left, others)
 
 
-def _workers(n_jobs: Any) -> int:
-    if isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or not (n_jobs >= 1 or n_jobs == -1):
-        raise InvalidInputError(f"n_jobs must be a whole number of at least 1, or -1 for all cores, but is {n_jobs!r}")
-    return available_cores() if n_jobs == -1 else int(n_jobs)
+def _end_of(walltime: float | None) -> float | None:
+    """When runs must have ended, in seconds since the epoch."""
+    return None if walltime is None else time.time() + walltime - min(_RESERVE_SECONDS, 0.1 * walltime)
 
 
-def available_cores() -> int:
-    """Cores that this process may use, which in a container or batch job are fewer than the machine has."""
-    return max(1, int(joblib.cpu_count()))
+def _signature(path: Path) -> Any:
+    """Differs if something was stored meanwhile."""
+    if not (path / "manifest.json").exists():
+        return None
+    contents = list_contents(path)
+    logs = [path / "log" / f"{stem}.log" for stem in contents.logs]
+    return contents.segments, [(log.name, log.stat().st_size) for log in logs if log.exists()]
 
 
-# --- what may stand together in one store ----------------------------------------------------------------------------
+def _work(runs: list[Run]) -> str:
+    """Names what is to be done: the same for processes that do the same."""
+    return hashlib.sha256(" ".join(sorted(run.run_id for run in runs)).encode()).hexdigest()[:16]
 
 
-def _look_into(path: Path, study: Study, runs: list[Run], *, allow_mixed: bool) -> dict[str, tuple[Any, ...]]:
-    """Ids and cells of what is stored, after checks that the study may go on in this store."""
-    try:
-        stored = stored_run_ids(path)
-    except StoreNotFoundError:
-        return {}
-    results = Results(path)
-    _same_rules(path, study, results.study)
-    listed = {run.key for run in runs}
-    foreign = [key for key in sorted(set(stored.values())) if key not in listed]
-    if foreign:
-        suite, problem, start, noise, algorithm, derivative = foreign[0]
-        raise MixedStudyError(
-            f"the store '{path}' holds {len(foreign)} runs that the study {study.name!r} doesn't list, such as "
-            f"{suite}/{problem}#{start}{noise and f' ~ {noise}'} {algorithm} [{derivative}]; list them again, or give "
-            "another --store"
-        )
-    if stored and not allow_mixed:
-        _same_environment(path, results.manifest.get("environment") or {})
-    return stored
-
-
-def _same_rules(path: Path, study: Study, known: Mapping[str, Any]) -> None:
-    asked = study.to_dict()
-    asked["budget"] = {key: value for key, value in asked["budget"].items() if value is not None}
-    different = [key for key in _SHARED if known.get(key) != asked[key]]
-    if different:
-        shown = "; ".join(f"{key} {known.get(key)!r} there, {asked[key]!r} here" for key in different)
-        raise MixedStudyError(
-            f"the store '{path}' was made under other rules ({shown}); rows of one store share them: give another "
-            "--store, or remove this one"
-        )
-
-
-def _same_environment(path: Path, known: Mapping[str, str]) -> None:
-    here = fingerprint()
-    different = [key for key in sorted({*known, *here}) if known.get(key) != here.get(key)]
-    if different:
-        shown = "; ".join(f"{key} {known.get(key)!r} there, {here.get(key)!r} here" for key in different)
-        raise MixedEnvironmentError(
-            f"the store '{path}' was made in another environment ({shown}), where evaluation counts can differ: give "
-            "another --store, or mix them with --allow-mixed"
-        )
-
-
-def _check_environment(record: RunRecord, *, allow_mixed: bool) -> None:
-    """A worker on another machine may have another environment than the one that began the study."""
-    there = record.run["environment"]
-    if not allow_mixed and environment_hash(there) != environment_hash(fingerprint()):
-        host = record.timings.get("host")
-        raise MixedEnvironmentError(
-            f"the worker on {host!r} has another environment than this process; use the same installation on the same "
-            "kind of machine, or mix them with --allow-mixed"
-        )
-
-
-def _manifest(path: Path, command: str | None, stored: Collection[str], pending: list[Run]) -> dict[str, Any]:
-    """Where and from what the store is made; what stored the first run stays, what went on is added."""
-    if not stored:
-        return {"environment": fingerprint(), "provenance": provenance(command)}
-    if not pending:
-        return {}
-    known = Results(path).manifest
-    now = provenance(command)
-    resumed = {key: now[key] for key in ("created", "command", "host", "git") if key in now}
-    return {"resumed": [*known.get("resumed", []), resumed]}
-
-
-# --- the runs --------------------------------------------------------------------------------------------------------
-
-
-def _note_missing(pending: list[Run], progress: Progress) -> None:
-    """One line for each library that is missing; its runs are rows with the reason."""
-    for reason in dict.fromkeys(run.reason for run in pending if "not installed" in run.reason):
-        count = sum(run.reason == reason for run in pending)
+def _note(plan: Plan, workers: Backend, backend: str, progress: Progress) -> None:
+    """What the user should know beforehand, one line each."""
+    for reason in dict.fromkeys(run.reason for run in plan.pending if "not installed" in run.reason):
+        count = sum(run.reason == reason for run in plan.pending)
         progress.note(f"warning: {reason} ({count} runs are not applicable)")
-
-
-def _note_superseded(pending: list[Run], stored: Mapping[str, tuple[Any, ...]], progress: Progress) -> None:
-    """One line where cells are run again, because what determines them has changed."""
-    cells = set(stored.values())
-    if again := [run for run in pending if run.key in cells]:
+    if again := plan.superseded:
         progress.note(
             f"{len(again)} stored runs were made by other code, options or versions and are run again, "
             f"such as {again[0].label}"
         )
+    if plan.retried:
+        progress.note(f"{len(plan.retried)} stored runs are run again, since their status is to be retried")
+    here = backend in ("threads", "loky")
+    if here and (warning := oversold(plan.pending, workers.workers, available_cores())):
+        progress.note(f"warning: {warning}")
 
 
-def _records(study: Study, pending: list[Run], workers: int, backend: str) -> Generator[RunRecord, None, None]:
-    """The records of all runs, as they come."""
-    for run in pending:
-        if run.reason:
-            yield record_without_process(_row(run), run.reason, run.problem.n, keep_x=study.keep_x)
-    possible = [run for run in pending if not run.reason]
-    if not possible:
-        return
-    jobs = (_job(study, run) for run in possible)
-    if backend == "threads":
-        yield from _with_threads(jobs, min(workers, len(possible)))
-    else:
-        yield from _with_joblib(jobs, workers, backend)
+def _finish(writer: StoreWriter, claims: Claims, runs: list[Run]) -> list[str]:
+    """Bring the store to its digest; who does the same ends within moments and is waited for.
+
+    Returns:
+        Who else is at work on other parts of it.
+    """
+    while True:
+        alike = claims.peers(_work(runs))
+        writer.finish([run.run_id for run in runs])
+        if Results(writer.path).finished or not alike:
+            break
+        time.sleep(_LOOK_SECONDS)
+    return [] if Results(writer.path).finished else [str(peer) for peer in claims.peers()]
 
 
-def _with_threads(jobs: Iterable[Job], workers: int) -> Iterator[RunRecord]:
-    supervisors = Supervisors()
-    parallel = joblib.Parallel(n_jobs=workers, backend="threading", return_as="generator_unordered")
-    outputs = parallel(joblib.delayed(perform)(job, supervisors) for job in jobs)
-    try:
-        # Not `yield from`: the processes have to end before the threads that wait for them.
-        for record in outputs:  # noqa: UP028
-            yield record
-    finally:
-        supervisors.close()
-        _close_quietly(outputs)
+class _Work:
+    """The runs that are left to do, shared with other processes that do the same."""
 
+    def __init__(
+        self,
+        study: Study,
+        plan: Plan,
+        writer: StoreWriter,
+        claims: Claims,
+        progress: Progress,
+        until: float | None,
+        *,
+        allow_mixed: bool,
+    ) -> None:
+        self._study = study
+        self._plan = plan
+        self._writer = writer
+        self._claims = claims
+        self._progress = progress
+        self._until = until
+        self._allow_mixed = allow_mixed
+        self._todo = {run.run_id: run for run in plan.pending}
 
-def _with_joblib(jobs: Iterable[Job], workers: int, backend: str) -> Iterator[RunRecord]:
-    parent, host = os.getpid(), platform.node()
-    try:
-        parallel = joblib.Parallel(n_jobs=workers, backend=backend, return_as="generator_unordered")
-    except ValueError as error:
-        raise InvalidInputError(f"backend {backend!r}: {error}; there are 'threads' and joblib's backends") from error
-    outputs = parallel(joblib.delayed(perform_elsewhere)(job, parent, host) for job in jobs)
-    try:
-        # Not `yield from`, which would close the outputs before they can be closed quietly.
-        for record in outputs:  # noqa: UP028
-            yield record
-    finally:
-        _close_quietly(outputs)
+    def do(self, workers: Backend) -> int:
+        """Do what can be done until all is stored, by this process or by others, or the time is over.
 
+        Returns:
+            How many runs are left.
+        """
+        waits = False
+        while self._todo and not self._is_over():
+            if free := self._claims.free(self._todo):
+                self._pass([self._todo[run_id] for run_id in free], workers)
+            elif not waits and (others := self._claims.peers()):
+                waits = True
+                names = ", ".join(str(peer) for peer in others)
+                self._progress.note(f"waiting for {len(self._todo)} runs of {names}")
+            else:
+                time.sleep(_LOOK_SECONDS)
+            self._look_at_others()
+        return len(self._todo)
 
-def _close_quietly(outputs: Any) -> None:
-    """Joblib warns of outputs that were not used; after an interruption that is no news."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        outputs.close()
+    def _is_over(self) -> bool:
+        return self._until is not None and time.time() >= self._until
 
+    def _look_at_others(self) -> None:
+        for run_id, status in self._claims.stored_by_others().items():
+            if run := self._todo.pop(run_id, None):
+                self._progress.elsewhere(run.label, status)
 
-def _row(run: Run) -> dict[str, Any]:
-    """The columns that are known before a run."""
-    problem = run.problem
-    return {
-        "run_id": run.run_id,
-        "study": run.study,
-        "suite": problem.suite,
-        "problem": problem.name,
-        "problem_version": problem.version,
-        "n": problem.n,
-        "m": problem.m,
-        "algorithm": run.entry.name,
-        "algorithm_options": resolved_options(run.algorithm),
-        "derivative": run.derivative.name,
-        "derivative_options": run.derivative.resolved_options,
-        "start": run.start,
-        "seed": run.seed,
-        "noise": problem.noise,
-        "f_start": run.f_start,
-        "f_opt": problem.f_opt,
-    }
+    def _pass(self, runs: list[Run], workers: Backend) -> None:
+        for run in runs:
+            if run.reason and self._claims.take(run.run_id):
+                row = known_columns(run)
+                self._store(record_without_process(row, run.reason, run.problem.n, keep_x=self._study.keep_x))
+        if not any(run.run_id in self._todo and not run.reason for run in runs):
+            return
+        with contextlib.closing(workers.perform(self._jobs(runs))) as answers:
+            for answer in answers:
+                if isinstance(answer, NotRun):
+                    self._claims.give_back(answer.run_id)
+                else:
+                    self._store(answer)
 
+    def _jobs(self, runs: list[Run]) -> Iterator[Job]:
+        """Taken one by one by threads of joblib."""
+        for run in runs:
+            if self._is_over():
+                return
+            if not run.reason and self._claims.take(run.run_id):
+                self._progress.started(run.label)
+                yield make_job(self._study, run, self._until)
 
-def make_task(run: Run) -> Task:
-    """What goes to the process that runs it."""
-    return Task(
-        problem=address_of(run.problem) or run.problem,
-        x0=run.x0,
-        algorithm=run.algorithm.function if isinstance(run.algorithm, CallableAlgorithm) else type(run.algorithm),
-        options=resolved_options(run.algorithm),
-        kind=run.algorithm.kind,
-        strategy=run.derivative,
-        seed=run.seed,
-        max_evaluations=run.max_evaluations,
-        max_seconds=run.max_seconds,
-    )
-
-
-def _job(study: Study, run: Run) -> Job:
-    task = make_task(run)
-    known = isinstance(run.derivative, Analytic | NoDerivative)
-    return Job(
-        row=_row(run),
-        payload=_pickled((execute, (task,)), run),
-        comparison=None if known else _pickled((compare_derivative, (task,)), run),
-        derivative_error=0.0 if isinstance(run.derivative, Analytic) else None,
-        seconds=_limit(study, run),
-        max_memory=study.max_memory,
-        keep_x=study.keep_x,
-        problem=_pickled(task.problem, run) if run.problem.noise else None,
-    )
-
-
-def _limit(study: Study, run: Run) -> float:
-    """Seconds after which the supervisor kills: the run itself stops at its budget, unless it hangs."""
-    if run.max_seconds is None:
-        return study.run_timeout
-    return 1.1 * run.max_seconds + 1.0 + run.derivative.setup_seconds
-
-
-def _pickled(what: Any, run: Run) -> bytes:
-    try:
-        return pickling.dumps(what)
-    except Exception as error:  # whatever the user's objects raise
-        raise InvalidInputError(
-            f"{run.label} can't be sent to another process: {type(error).__name__}: {error}; define what it uses at "
-            "the top of a module, without open files, locks or connections"
-        ) from error
+    def _store(self, record: RunRecord) -> None:
+        check_environment(record, allow_mixed=self._allow_mixed)
+        run_id = record.run["run_id"]
+        before = self._plan.stored[run_id].began if run_id in self._plan.retried else None
+        if before is not None:  # of two rows the one that began last counts, also where a clock was set back
+            began = max(record.timings.get("started_at") or before, before + 1e-3)
+            record = replace(record, timings={**record.timings, "started_at": began})
+        self._writer.append(record)
+        self._claims.stored(run_id, record.run["status"])
+        evaluations = record.run["n_fun_evals"] + record.run["n_fun_and_jac_evals"]
+        self._progress.done(self._todo.pop(run_id).label, record.run["status"], evaluations)

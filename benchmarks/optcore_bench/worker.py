@@ -27,7 +27,16 @@ from optcore_bench.execute import clean_values
 from optcore_bench.store import RunRecord
 from optcore_bench.supervise import Outcome, SupervisionError, Supervisor
 
-__all__ = ["Job", "Supervisors", "counts", "perform", "perform_elsewhere", "record_without_process"]
+__all__ = [
+    "Job",
+    "NotRun",
+    "Supervisors",
+    "counts",
+    "perform",
+    "perform_elsewhere",
+    "process_ends",
+    "record_without_process",
+]
 
 Vector = NDArray[np.float64]
 
@@ -54,16 +63,29 @@ class Job:
         max_memory: limit in bytes, or None.
         keep_x: whether points are stored.
         problem: the problem, where values without noise are needed after the run; None where there is no noise.
+        until: when all must have ended, in seconds since the epoch, or None; what hasn't ended then is not a row.
     """
 
     row: Mapping[str, Any]
     payload: bytes
     comparison: bytes | None
     derivative_error: float | None
-    seconds: float | None
+    seconds: float
     max_memory: int | None
     keep_x: bool
     problem: bytes | None = None
+    until: float | None = None
+
+
+@dataclass(frozen=True)
+class NotRun:
+    """A run that could not end in time, and is left out as if it had not been begun."""
+
+    run_id: str
+
+
+class _OutOfTimeError(Exception):
+    """The time of the whole study is over."""
 
 
 class Supervisors:
@@ -74,6 +96,11 @@ class Supervisors:
         self._idle: list[Supervisor] = []
         self._busy: list[Supervisor] = []
         self._closed = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether one is in use."""
+        return bool(self._busy)
 
     @contextlib.contextmanager
     def borrow(self) -> Iterator[Supervisor]:
@@ -115,17 +142,35 @@ def _kill(pid: int | None) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def perform(job: Job, supervisors: Supervisors) -> RunRecord:
-    """Run a job in a supervised process; whatever happens there, the answer is a record."""
+def perform(job: Job, supervisors: Supervisors) -> RunRecord | NotRun:
+    """Run a job in a supervised process; whatever happens there, the answer is a record, if it ends in time."""
     started = time.time()
-    with supervisors.borrow() as supervisor:
-        outcome = supervisor.run(job.payload, seconds=job.seconds, max_memory=job.max_memory)
-        error = job.derivative_error
-        if job.comparison is not None and outcome.ended in ("returned", "raised"):
-            compared = supervisor.run(job.comparison, seconds=job.seconds, max_memory=job.max_memory)
-            error = (compared.answer or {}).get("derivative_error")
-        fun_true, trouble = (None, "") if job.problem is None else _clean_values(job, outcome.rows, supervisor)
+    try:
+        with supervisors.borrow() as supervisor:
+            outcome = _supervised(supervisor, job.payload, job)
+            error = job.derivative_error
+            if job.comparison is not None and outcome.ended in ("returned", "raised"):
+                compared = _supervised(supervisor, job.comparison, job)
+                error = (compared.answer or {}).get("derivative_error")
+            fun_true, trouble = (None, "") if job.problem is None else _clean_values(job, outcome.rows, supervisor)
+    except _OutOfTimeError:
+        return NotRun(job.row["run_id"])
     return _record(job, outcome, error, fun_true, trouble, started)
+
+
+def _supervised(supervisor: Supervisor, payload: bytes, job: Job) -> Outcome:
+    """Run a function under the limits of a job.
+
+    Raises:
+        _OutOfTimeError: it was the end of the whole study that ended it, not a limit of its own.
+    """
+    left = float("inf") if job.until is None else job.until - time.time()
+    if left <= 0:
+        raise _OutOfTimeError
+    outcome = supervisor.run(payload, seconds=min(job.seconds, left), max_memory=job.max_memory)
+    if left < job.seconds and outcome.ended == "timeout":
+        raise _OutOfTimeError
+    return outcome
 
 
 def _clean_values(job: Job, rows: HistoryRows, supervisor: Supervisor) -> tuple[Vector, str]:
@@ -138,7 +183,7 @@ def _clean_values(job: Job, rows: HistoryRows, supervisor: Supervisor) -> tuple[
     if not known.size:
         return values, ""
     payload = pickling.dumps((clean_values, (job.problem, rows.x[known])))
-    outcome = supervisor.run(payload, seconds=job.seconds, max_memory=job.max_memory)
+    outcome = _supervised(supervisor, payload, job)
     found = outcome.rows.fun
     values[known[: found.size]] = found
     if found.size == known.size:
@@ -150,26 +195,48 @@ _OF_THIS_PROCESS = Supervisors()
 _watched: set[int] = set()
 
 
-def perform_elsewhere(job: Job, parent: int, host: str) -> RunRecord:
+def perform_elsewhere(job: Job, parent: int, host: str) -> RunRecord | NotRun:
     """The same in a process of joblib's, which ends when the one that runs the study does, even by kill -9."""
     if host == platform.node() and parent != os.getpid() and parent not in _watched:
         _watched.add(parent)
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+        if threading.current_thread() is threading.main_thread():
+            # A batch system tells all processes of a job to end. The one that runs the study ends this one.
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
     return perform(job, _OF_THIS_PROCESS)
 
 
 def _end_with(pid: int) -> None:
     """Wait for the end of a process, then end this one; its supervised processes notice and end too."""
+    process_ends(pid)
+    os._exit(1)
+
+
+def process_ends(pid: int, seconds: float | None = None) -> bool:
+    """Wait for the end of a process of this machine.
+
+    Args:
+        pid: its number.
+        seconds: how long to wait; None for as long as it takes.
+
+    Returns:
+        Whether it has ended.
+    """
     try:
         if hasattr(os, "pidfd_open"):
-            select.select([os.pidfd_open(pid)], [], [])
-        else:
-            while True:
-                os.kill(pid, 0)
-                time.sleep(1.0)
+            descriptor = os.pidfd_open(pid)
+            try:
+                return bool(select.select([descriptor], [], [], seconds)[0])
+            finally:
+                os.close(descriptor)
+        end = float("inf") if seconds is None else time.monotonic() + seconds
+        while True:
+            os.kill(pid, 0)
+            if time.monotonic() >= end:
+                return False
+            time.sleep(1.0)
     except OSError:  # it is gone already
-        pass
-    os._exit(1)
+        return True
 
 
 def _record(

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import optcore as om
-from optcore_bench import runner
+from optcore_bench import backends, mixing
 from optcore_bench.costs import cost_table
 from optcore_bench.progress import Quiet
 from optcore_bench.runner import MixedEnvironmentError, MixedStudyError, run_study
@@ -51,7 +51,7 @@ class Notes(Quiet):
     def note(self, text: str) -> None:
         self.notes.append(text)
 
-    def done(self, label: str, status: str) -> None:
+    def done(self, label: str, status: str, evaluations: int = 0) -> None:
         self.runs.append((label, status))
 
     def end(self) -> None:
@@ -107,7 +107,7 @@ def test_two_workers_give_the_digest_of_one(serial: Results, tmp_path: Path, bac
 def test_what_is_stored_is_not_run_again(serial: Results, monkeypatch: pytest.MonkeyPatch) -> None:
     assert serial.path is not None
     files = {path: path.stat().st_mtime_ns for path in serial.path.rglob("*.parquet")}
-    monkeypatch.setattr(runner, "perform", lambda *_: pytest.fail("a stored run was run again"))
+    monkeypatch.setattr(backends, "perform", lambda *_: pytest.fail("a stored run was run again"))
     told = Notes()
     again = run_study(tiny(), serial.path, progress=told)
     assert again.manifest["digest"] == serial.manifest["digest"]
@@ -151,8 +151,8 @@ def test_another_environment_is_refused_unless_mixing_is_allowed(
     study = tiny(problems="more_wild/rosenbrock", algorithms="scipy_lbfgsb", derivatives="analytic")
     run_study(study, tmp_path / "store")
     more = tiny(problems="more_wild/rosenbrock", algorithms="scipy_lbfgsb", derivatives=["analytic", "forward"])
-    here = runner.fingerprint()
-    monkeypatch.setattr(runner, "fingerprint", lambda: here | {"numpy": "0.1"})
+    here = mixing.fingerprint()
+    monkeypatch.setattr(mixing, "fingerprint", lambda: here | {"numpy": "0.1"})
     with pytest.raises(MixedEnvironmentError, match=r"numpy '.*' there, '0.1' here.*--allow-mixed"):
         run_study(more, tmp_path / "store")
     assert len(run_study(more, tmp_path / "store", allow_mixed=True).runs) == 2
@@ -162,11 +162,11 @@ def test_a_store_without_runs_takes_the_environment_of_its_first_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = tiny(problems="more_wild/rosenbrock", algorithms="scipy_lbfgsb", derivatives="analytic")
-    elsewhere = runner.fingerprint() | {"numpy": "0.1"}
+    elsewhere = mixing.fingerprint() | {"numpy": "0.1"}
     begun = {"environment": elsewhere, "provenance": {"command": "there"}}
     StoreWriter(tmp_path / "store", study=study.to_toml(), manifest=begun).close()
     results = run_study(study, tmp_path / "store", command="here")
-    assert results.manifest["environment"] == runner.fingerprint()
+    assert results.manifest["environment"] == mixing.fingerprint()
     assert results.manifest["provenance"]["command"] == "here"
     assert len(run_study(study, tmp_path / "store").runs) == 1  # it isn't taken for a store of another environment
 
@@ -347,12 +347,21 @@ def test_seconds_of_the_budget_stop_a_run_and_kill_one_that_does_not_stop(tmp_pa
     [
         ({"n_jobs": 0}, "n_jobs must be"),
         ({"n_jobs": 1.5}, "n_jobs must be"),
-        ({"backend": "theads"}, "backend 'theads'"),
+        ({"backend": "theads"}, "unknown backend 'theads'; did you mean 'threads'?"),
+        ({"scheduler": "tcp://127.0.0.1:1"}, "a scheduler goes with the backend 'dask', not with 'threads'"),
+        ({"retry": "crash,timeout"}, "unknown status to retry 'crash'; did you mean 'crashed'?"),
+        ({"shard": "4/3"}, "a shard is K/N.* but is '4/3'"),
+        ({"shard": "third"}, "a shard is K/N.* but is 'third'"),
+        ({"shard": (0, 3)}, "a shard is K/N"),
+        ({"walltime": "soon"}, "a walltime is a time such as 3:50:00.* but is 'soon'"),
+        ({"walltime": 0}, "a walltime is a time"),
+        ({"walltime": True}, "a walltime is a time"),
     ],
 )
 def test_wrong_arguments_are_refused(tmp_path: Path, arguments: dict[str, Any], words: str) -> None:
-    with pytest.raises(om.InvalidInputError, match=words):
+    with pytest.raises((om.InvalidInputError, om.UnknownNameError), match=words):
         run_study(tiny(), tmp_path / "store", **arguments)
+    assert not (tmp_path / "store").exists()
 
 
 def test_what_can_not_be_pickled_is_named(tmp_path: Path) -> None:
@@ -479,8 +488,8 @@ def children() -> list[int]:
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_an_interruption_between_runs_ends_all_processes_at_once(tmp_path: Path, n_jobs: int) -> None:
     class Interrupted(Notes):
-        def done(self, label: str, status: str) -> None:
-            super().done(label, status)
+        def done(self, label: str, status: str, evaluations: int = 0) -> None:
+            super().done(label, status, evaluations)
             if sum(status != "not_applicable" for _, status in self.runs) == 3:
                 raise KeyboardInterrupt
 
@@ -501,7 +510,7 @@ def test_an_interruption_before_anything_ran_leaves_a_store_that_resumes(
 
     study = tiny(problems="more_wild/rosenbrock", algorithms="scipy_lbfgsb", derivatives="analytic")
     with monkeypatch.context() as patched:
-        patched.setattr(runner, "perform", interrupt)
+        patched.setattr(backends, "perform", interrupt)
         with pytest.raises(KeyboardInterrupt):
             run_study(study, tmp_path / "store")
     with pytest.raises(StoreNotFoundError):

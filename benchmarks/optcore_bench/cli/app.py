@@ -64,6 +64,21 @@ def run_command(
         typer.Option("--jobs", "-j", help="Runs at the same time. [default: the cores it may use]", show_default=False),
     ] = None,
     backend: Annotated[str, typer.Option(help="'threads', or a joblib backend: loky, dask, ray.")] = "threads",
+    scheduler: Annotated[
+        str | None, typer.Option(help="Of dask: its address, tcp://HOST:PORT.", show_default=False)
+    ] = None,
+    shard: Annotated[
+        str | None, typer.Option(help="K/N: only the K-th of N parts of the runs.", show_default=False)
+    ] = None,
+    walltime: Annotated[
+        str | None,
+        typer.Option(help="3:50:00, 90m or seconds: stop before that, with exit status 4.", show_default=False),
+    ] = None,
+    retry: Annotated[
+        str | None,
+        typer.Option(help="Run stored runs again that ended so: crashed,timeout,error.", show_default=False),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be run; run and write nothing.")] = False,
     report: Annotated[bool, typer.Option("--report/--no-report", help="Write STORE/report.html at the end.")] = True,
     open_report: Annotated[bool, typer.Option("--open", help="Open the report in a browser.")] = False,
     allow_mixed: Annotated[
@@ -72,11 +87,32 @@ def run_command(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
     json: Json = False,
 ) -> None:
-    """Run a study. What its store holds already is not run again, so that the same command resumes."""
+    """Run a study. What its store holds already is not run again, so that the same command resumes.
+
+    Exit status: 0 done, 2 wrong input, 3 not comparable with what is stored, 4 not finished within the walltime, 130
+    and 143 after Ctrl-C and SIGTERM. After 4, 130 and 143, and after kill -9, the same command goes on.
+    """
     with in_one_sentence(resume=True):
         from optcore_bench.cli.run import RunOptions, run
 
-        run(RunOptions(study, store, jobs, backend, report, open_report, allow_mixed, quiet, json))
+        run(
+            RunOptions(
+                study=study,
+                store=store,
+                jobs=jobs,
+                backend=backend,
+                scheduler=scheduler,
+                retry=retry,
+                shard=shard,
+                walltime=walltime,
+                dry_run=dry_run,
+                report=report,
+                open_report=open_report,
+                allow_mixed=allow_mixed,
+                quiet=quiet,
+                as_json=json,
+            )
+        )
 
 
 @app.command("report")

@@ -8,11 +8,17 @@ from collections.abc import Iterator
 
 import typer
 
-__all__ = ["NOT_COMPARABLE", "WRONG_INPUT", "in_one_sentence"]
+__all__ = ["NOT_COMPARABLE", "NOT_FINISHED", "WRONG_INPUT", "TerminatedError", "in_one_sentence"]
 
 WRONG_INPUT = 2
 NOT_COMPARABLE = 3
+NOT_FINISHED = 4
 INTERRUPTED = 130
+TERMINATED = 143
+
+
+class TerminatedError(KeyboardInterrupt):
+    """SIGTERM came, as from a batch system: the same as Ctrl-C, but for the exit status."""
 
 
 @contextlib.contextmanager
@@ -20,18 +26,20 @@ def in_one_sentence(*, resume: bool = False) -> Iterator[None]:
     """Turn what goes wrong for a reason that the user can mend into one sentence.
 
     Args:
-        resume: whether the same command takes up what Ctrl-C interrupts.
+        resume: whether the same command takes up what Ctrl-C or SIGTERM interrupts.
 
     Raises:
-        typer.Exit: 2 for wrong input, 3 where results can't stand together, 130 after Ctrl-C.
+        typer.Exit: 2 for wrong input, 3 where results can't stand together, 130 after Ctrl-C, 143 after
+            SIGTERM.
     """
     from optcore.errors import OptcoreError
 
     try:
         yield
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         advice = "; finished runs are stored, and the same command resumes" if resume else ""
-        _leave(f"interrupted{advice}", INTERRUPTED)
+        terminated = isinstance(error, TerminatedError)
+        _leave(f"{'terminated' if terminated else 'interrupted'}{advice}", TERMINATED if terminated else INTERRUPTED)
     except OptcoreError as error:
         from optcore_bench.runner import NotComparableError
 

@@ -31,7 +31,8 @@ def select(sources: Sequence[Source], wanted: Iterable[str] | None = None, *, on
     """Choose one run for each (suite, problem, start, noise, algorithm, derivative).
 
     Args:
-        sources: where runs are; a run_id in several is taken from the first.
+        sources: where runs are; of several rows of one run_id the one that began last counts (a run that was run
+            again), where that is equal or unknown the first (copies that a death left behind).
         wanted: run ids that win over others of the same cell; else, and among them, the one that began last
             does (by `started_at`; where that is equal or unknown, the one found last).
         one_per_cell: False keeps every run_id.
@@ -50,14 +51,14 @@ def select(sources: Sequence[Source], wanted: Iterable[str] | None = None, *, on
     keys = list(zip(*(runs.column(name).to_pylist() for name in (*KEY, "run_id")), strict=True))
     began = timings.column("started_at").cast(pa.int64()).fill_null(-(2**63)).to_pylist()
     preferred = frozenset(wanted or ())
-    seen: set[str] = set()
-    chosen: dict[tuple[Any, ...], int] = {}
+    latest: dict[str, int] = {}
     for row, key in enumerate(keys):
-        run_id = key[-1]
-        if run_id in seen:
-            continue
-        seen.add(run_id)
-        cell = key[:-1] if one_per_cell else key
+        known = latest.setdefault(key[-1], row)
+        if began[row] > began[known]:
+            latest[key[-1]] = row
+    chosen: dict[tuple[Any, ...], int] = {}
+    for run_id, row in latest.items():
+        cell = keys[row][:-1] if one_per_cell else keys[row]
         rival = chosen.get(cell)
         if rival is None or (run_id in preferred, began[row]) >= (keys[rival][-1] in preferred, began[rival]):
             chosen[cell] = row
@@ -68,7 +69,7 @@ def select(sources: Sequence[Source], wanted: Iterable[str] | None = None, *, on
         runs.take(indices).combine_chunks(),
         timings.take(indices).combine_chunks(),
         order,
-        len(seen) - len(rows),
+        len(latest) - len(rows),
     )
 
 

@@ -1,0 +1,238 @@
+"""The workers: threads of this process, processes of joblib's, or a cluster that joblib knows.
+
+Workers only wait for the supervised processes in which runs happen. The same guarantees hold with all of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import os
+import platform
+import secrets
+import sys
+import warnings
+from collections.abc import Generator, Iterable, Iterator
+from typing import Any, Protocol, Self
+
+import joblib
+
+from optcore.errors import InvalidInputError, MissingLibraryError, unknown_name
+from optcore_bench.cores import count_workers
+from optcore_bench.remote import Session, end_session, perform_remotely
+from optcore_bench.store import RunRecord
+from optcore_bench.worker import Job, NotRun, Supervisors, perform, perform_elsewhere
+
+__all__ = ["BACKENDS", "Backend", "open_backend"]
+
+#: Those that are known by name; others can be registered with joblib.
+BACKENDS = ("threads", "loky", "dask", "ray")
+_SCHEDULER_SECONDS = 10.0
+
+Answer = RunRecord | NotRun
+
+
+class Backend(Protocol):
+    """Workers, as many as `workers`."""
+
+    workers: int
+
+    def perform(self, jobs: Iterable[Job]) -> Generator[Answer, None, None]:
+        """Do jobs, as many at the same time as there are workers; answers come in the order in which they end.
+
+        What the iterable raises is raised here, once what was begun has ended. `close` of the generator ends the
+        runs in flight.
+        """
+        ...
+
+
+@contextlib.contextmanager
+def open_backend(name: str, n_jobs: int, scheduler: str | None = None) -> Iterator[Backend]:
+    """Start or reach the workers.
+
+    Args:
+        name: "threads", or a joblib backend.
+        n_jobs: how many; -1 for the cores that this process may use, or all that a cluster has.
+        scheduler: address of dask's scheduler.
+
+    Yields:
+        The workers. All processes of theirs that belong to the study have ended afterwards.
+
+    Raises:
+        UnknownNameError: there is no such backend.
+        MissingLibraryError: its library is not installed.
+        InvalidInputError: n_jobs can't be, or there is no scheduler at the address.
+    """
+    workers = count_workers(n_jobs)
+    if scheduler is not None and name != "dask":
+        raise InvalidInputError(f"a scheduler goes with the backend 'dask', not with {name!r}")
+    if name == "threads":
+        with contextlib.closing(_Threads(workers)) as threads:
+            yield threads
+    elif name == "dask":
+        with _Dask(n_jobs, scheduler) as dask:
+            yield dask
+    else:
+        _check(name)
+        yield _Processes(name, workers)
+
+
+def _check(name: str) -> None:
+    if name == "ray":
+        if importlib.util.find_spec("ray") is None:
+            raise MissingLibraryError("the backend 'ray' needs ray, which is not installed: pip install ray")
+        importlib.import_module("ray.util.joblib").register_ray()
+    known = joblib.parallel.BACKENDS
+    if name not in known:
+        raise unknown_name("backend", name, {*BACKENDS, *known})
+
+
+class _Threads:
+    """Threads of this process; their supervised processes are kept from one call of `perform` to the next."""
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self._supervisors = Supervisors()
+
+    def perform(self, jobs: Iterable[Job]) -> Generator[Answer, None, None]:
+        """Do jobs."""
+        feed = _Feed(jobs)
+        parallel = joblib.Parallel(self.workers, "threading", return_as="generator_unordered", pre_dispatch="n_jobs")
+        outputs = parallel(joblib.delayed(perform)(job, self._supervisors) for job in feed)
+        try:
+            # Not `yield from`: the processes have to end before the threads that wait for them.
+            for record in outputs:  # noqa: UP028
+                yield record
+        except BaseException:
+            self._supervisors.close()
+            raise
+        finally:
+            _close_quietly(outputs)
+        feed.check()
+
+    def close(self) -> None:
+        """End the supervised processes."""
+        self._supervisors.close()
+
+
+class _Processes:
+    """Processes that joblib starts on this machine, or whatever its backend of that name is."""
+
+    def __init__(self, name: str, workers: int) -> None:
+        self.workers = workers
+        self._name = name
+
+    def perform(self, jobs: Iterable[Job]) -> Generator[Answer, None, None]:
+        """Do jobs."""
+        parallel = joblib.Parallel(
+            self.workers, self._name, return_as="generator_unordered", pre_dispatch="2*n_jobs", batch_size=1
+        )
+        yield from _collect(parallel, perform_elsewhere, jobs, os.getpid(), platform.node())
+
+
+class _Dask:
+    """The workers of a dask cluster.
+
+    Jobs and records travel straight between this process and the workers where they reach each other, and through the
+    scheduler otherwise.
+    """
+
+    def __init__(self, n_jobs: int, scheduler: str | None) -> None:
+        self._client, self._is_ours = _connect(scheduler)
+        try:
+            has = sum(self._client.ncores().values())
+        except BaseException:
+            self._leave()
+            raise
+        if not has:
+            self._leave()
+            raise InvalidInputError(
+                f"the dask scheduler at {scheduler or self._client.scheduler.address} has no workers; start some with "
+                "`dask worker ADDRESS`"
+            )
+        self.workers = has if n_jobs == -1 else min(n_jobs, has)
+        self._session = Session(secrets.token_hex(8), platform.node(), os.getpid(), tuple(sys.path))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(Exception):  # workers that are gone have nothing left to end
+            self._client.run(end_session, self._session.name)
+        self._leave()
+
+    def _leave(self) -> None:
+        if self._is_ours:
+            self._client.close()
+
+    def perform(self, jobs: Iterable[Job]) -> Generator[Answer, None, None]:
+        """Do jobs."""
+        with joblib.parallel_config("dask", client=self._client, pure=False):
+            # This backend of joblib's takes all that there is; what is dispatched beforehand is what limits it.
+            parallel = joblib.Parallel(return_as="generator_unordered", pre_dispatch=self.workers, batch_size=1)
+            yield from _collect(parallel, perform_remotely, jobs, self._session)
+
+
+def _connect(scheduler: str | None) -> tuple[Any, bool]:
+    """A client of a dask scheduler, and whether it was made here."""
+    if importlib.util.find_spec("distributed") is None:
+        raise MissingLibraryError(
+            "the backend 'dask' needs distributed, which is not installed: pip install 'optcore[dask]'"
+        )
+    distributed: Any = importlib.import_module("distributed")
+
+    if scheduler is None:
+        try:
+            return distributed.default_client(), False
+        except ValueError:
+            raise InvalidInputError(
+                "the backend 'dask' needs a scheduler: start one with `dask scheduler` and workers with `dask worker "
+                "ADDRESS`, and give its address: --scheduler ADDRESS"
+            ) from None
+    try:
+        client = distributed.Client(scheduler, timeout=_SCHEDULER_SECONDS, set_as_default=False, direct_to_workers=True)
+    except (OSError, ValueError, TypeError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InvalidInputError(
+            f"no dask scheduler answers at {scheduler!r} ({reason}); start one with `dask scheduler`"
+        ) from error
+    return client, True
+
+
+class _Feed:
+    """Jobs for joblib, which takes them in threads of its own, where an exception would get lost."""
+
+    def __init__(self, jobs: Iterable[Job]) -> None:
+        self._jobs = iter(jobs)
+        self._error: Exception | None = None
+
+    def __iter__(self) -> Iterator[Job]:
+        try:
+            yield from self._jobs
+        except Exception as error:  # noqa: BLE001  raised by `check`
+            self._error = error
+
+    def check(self) -> None:
+        """Raise what was raised."""
+        if self._error is not None:
+            raise self._error
+
+
+def _collect(parallel: Any, function: Any, jobs: Iterable[Job], *arguments: Any) -> Generator[Answer, None, None]:
+    feed = _Feed(jobs)
+    outputs = parallel(joblib.delayed(function)(job, *arguments) for job in feed)
+    try:
+        # Not `yield from`, which would close the outputs before they can be closed quietly.
+        for record in outputs:  # noqa: UP028
+            yield record
+    finally:
+        _close_quietly(outputs)
+    feed.check()
+
+
+def _close_quietly(outputs: Any) -> None:
+    """Joblib warns of outputs that were not used; after an interruption that is no news."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        outputs.close()

@@ -1,0 +1,112 @@
+"""What may stand together in one store: runs of one study, under the same rules, from one environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from optcore.errors import OptcoreError
+from optcore_bench.environment import environment_hash, fingerprint, provenance
+from optcore_bench.plan import Plan, Stored, read_stored
+from optcore_bench.runs import Run
+from optcore_bench.store import Results, RunRecord, StoreNotFoundError
+from optcore_bench.store.writer import store_path
+from optcore_bench.study import Study
+
+__all__ = [
+    "MixedEnvironmentError",
+    "MixedStudyError",
+    "NotComparableError",
+    "check_environment",
+    "look_into",
+    "manifest_entries",
+]
+
+#: Keys of a study that all rows of a store share.
+_SHARED = ("name", "budget", "stopping", "seed", "keep_x")
+
+
+class NotComparableError(OptcoreError):
+    """Rows would stand side by side that can't be compared."""
+
+
+class MixedEnvironmentError(NotComparableError):
+    """A store holds the results of one environment, and this is another one."""
+
+
+class MixedStudyError(NotComparableError):
+    """A store holds the results of one study, and this is another one."""
+
+
+def look_into(path: Path, study: Study, runs: list[Run], *, allow_mixed: bool) -> dict[str, Stored]:
+    """What is stored, after checks that the study may go on in this store; nothing where there is no store.
+
+    Raises:
+        MixedStudyError: the store holds runs of another study, or of this one under other rules.
+        MixedEnvironmentError: it was made in another environment.
+    """
+    try:
+        results = Results(path)
+    except StoreNotFoundError:
+        return {}
+    stored = read_stored(store_path(path))
+    _same_rules(path, study, results.study)
+    listed = {run.key for run in runs}
+    foreign = [key for key in sorted({row.key for row in stored.values()}) if key not in listed]
+    if foreign:
+        suite, problem, start, noise, algorithm, derivative = foreign[0]
+        raise MixedStudyError(
+            f"the store '{path}' holds {len(foreign)} runs that the study {study.name!r} doesn't list, such as "
+            f"{suite}/{problem}#{start}{noise and f' ~ {noise}'} {algorithm} [{derivative}]; list them again, or give "
+            "another --store"
+        )
+    if stored and not allow_mixed:
+        _same_environment(path, results.manifest.get("environment") or {})
+    return stored
+
+
+def _same_rules(path: Path, study: Study, known: Mapping[str, Any]) -> None:
+    asked = study.to_dict()
+    asked["budget"] = {key: value for key, value in asked["budget"].items() if value is not None}
+    different = [key for key in _SHARED if known.get(key) != asked[key]]
+    if different:
+        shown = "; ".join(f"{key} {known.get(key)!r} there, {asked[key]!r} here" for key in different)
+        raise MixedStudyError(
+            f"the store '{path}' was made under other rules ({shown}); rows of one store share them: give another "
+            "--store, or remove this one"
+        )
+
+
+def _same_environment(path: Path, known: Mapping[str, str]) -> None:
+    here = fingerprint()
+    different = [key for key in sorted({*known, *here}) if known.get(key) != here.get(key)]
+    if different:
+        shown = "; ".join(f"{key} {known.get(key)!r} there, {here.get(key)!r} here" for key in different)
+        raise MixedEnvironmentError(
+            f"the store '{path}' was made in another environment ({shown}), where evaluation counts can differ: give "
+            "another --store, or mix them with --allow-mixed"
+        )
+
+
+def check_environment(record: RunRecord, *, allow_mixed: bool) -> None:
+    """A worker on another machine may have another environment than the one that began the study."""
+    there = record.run["environment"]
+    if not allow_mixed and environment_hash(there) != environment_hash(fingerprint()):
+        host = record.timings.get("host")
+        raise MixedEnvironmentError(
+            f"the worker on {host!r} has another environment than this process; use the same installation on the same "
+            "kind of machine, or mix them with --allow-mixed"
+        )
+
+
+def manifest_entries(path: Path, command: str | None, plan: Plan) -> dict[str, Any]:
+    """Where and from what the store is made; what stored the first run stays, what went on is added."""
+    if not plan.stored:
+        return {"environment": fingerprint(), "provenance": provenance(command)}
+    if not plan.pending:
+        return {}
+    known = Results(path).manifest
+    now = provenance(command)
+    resumed = {key: now[key] for key in ("created", "command", "host", "git") if key in now}
+    return {"resumed": [*known.get("resumed", []), resumed]}
