@@ -2,10 +2,10 @@
 
 Each process has one file in STORE/claims for as long as it is at work. It holds a line of JSON that says who it is,
 and then one line for each event: `+ ID` it takes a run, `= ID STATUS` the run is stored, `- ID` the run was given
-back. A process looks into the files of the others before and after it takes a run, and gives it back if another one
-has taken it at the same moment; so no lock is needed, and no two processes keep the same run. (On a network disk that
-shows what others wrote with a delay two can; one of the two rows is then dropped.) Runs of a process that has died are
-free again. The last one to end removes the files.
+back, `.` there is nothing left to run. A process looks into the files of the others before and after it takes a run,
+and gives it back if another one has taken it at the same moment; so no lock is needed, and no two processes keep the
+same run. (On a network disk that shows what others wrote with a delay two can; one of the two rows is then dropped.)
+Runs of a process that has died are free again. The last one to end removes the files.
 
 A process is known to live by the lock that it holds on its file. Where the file system knows no locks, or only those
 of its own machine, processes of this machine are looked up by their number and start time, and those of others count
@@ -43,11 +43,13 @@ class Peer:
     Attributes:
         who: host, boot, pid and start time of the process, and what it works on; empty while that is unknown.
         running: ids of the runs that it has taken and not yet stored.
+        rests: whether it has nothing left to run and has let go of its log.
     """
 
     def __init__(self, path: Path) -> None:
         self.who: dict[str, Any] = {}
         self.running: set[str] = set()
+        self.rests = False
         self._path = path
         self._offset = 0
         self._dead = False
@@ -63,6 +65,8 @@ class Peer:
                 self.running.discard(run_id)
                 if sign == "=":
                     yield run_id, status
+            elif sign == ".":
+                self.rests = True
             elif line.startswith("{"):
                 self.who = json.loads(line)
 
@@ -179,6 +183,10 @@ class Claims:
     def give_back(self, run_id: str) -> None:
         """Tell the others that a run that was taken has not been run."""
         self._write(f"- {run_id}")
+
+    def rest(self) -> None:
+        """Tell the others that there is nothing left to run, and that the log is closed."""
+        self._write(".")
 
     def stored_by_others(self) -> dict[str, str]:
         """Id and status of all runs that others have stored since this process began."""

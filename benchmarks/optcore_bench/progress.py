@@ -247,7 +247,7 @@ class TerminalBar:
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("[dim]{task.description}", markup=False),
+            TextColumn("{task.description}", style="dim", markup=False),
             console=self._console,
         )
         self._task = self._bar.add_task("", total=total, completed=stored, study=name)

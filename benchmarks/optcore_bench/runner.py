@@ -249,8 +249,11 @@ def _finish(writer: StoreWriter, claims: Claims, runs: list[Run]) -> list[str]:
     Returns:
         Who else is at work on other parts of it.
     """
+    writer.close()
+    claims.rest()
     while True:
-        alike = claims.peers(_work(runs))
+        # Looked at before: the log of a process that rests is closed, so that `finish` takes it in.
+        alike = [peer for peer in claims.peers(_work(runs)) if not peer.rests]
         writer.finish([run.run_id for run in runs])
         if Results(writer.path).finished or not alike:
             break

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from optcore_bench.cli import app
 from optcore_bench.progress import Quiet
 from optcore_bench.runner import plan_study, run_study
-from optcore_bench.store import Results, StoreWriter, verify
+from optcore_bench.store import Results, verify
 from optcore_bench.store.log import read_frames
 from optcore_bench.store.record import decode_description
 from optcore_bench.study import Study
@@ -60,7 +60,7 @@ class Told(Quiet):
 def small(**changes: Any) -> Study:
     given: dict[str, Any] = {
         "name": "small",
-        "problems": ["more_wild/rosenbrock", "more_wild/bard", "more_wild/box3d"],
+        "problems": ["more_wild/rosenbrock", "more_wild/bard", "more_wild/box_3d"],
         "algorithms": ["scipy_lbfgsb", "scipy_neldermead", "scipy_ls_lm"],
         "derivatives": ["forward", "central"],
         "budget": {"max_gradients": 10},
@@ -97,7 +97,7 @@ def test_retried_rows_take_the_places_of_the_old_ones(tmp_path: Path, monkeypatc
     assert run_study(study, tmp_path / "store").runs["status"].value_counts()["crashed"] == 3  # without being asked
     told = Told()
     after = run_study(study, tmp_path / "store", retry="crashed,timeout", progress=told)
-    assert told.runs == [f"more_wild/{name} fickle [none]" for name in ("rosenbrock", "bard", "box3d")]
+    assert told.runs == [f"more_wild/{name} fickle [none]" for name in ("rosenbrock", "bard", "box_3d")]
     assert told.notes == ["3 stored runs are run again, since their status is to be retried"]
     assert "crashed" not in set(after.runs["status"])
     assert list(after.runs["run_id"]) == list(before.runs["run_id"])
@@ -113,10 +113,8 @@ def test_a_retry_counts_though_the_clock_was_set_back(tmp_path: Path, monkeypatc
     run_study(study, tmp_path / "store")
     good.touch()
     monkeypatch.setattr("optcore_bench.worker.time.time", lambda: 1.0)
-    assert list(run_study(study, tmp_path / "store", retry=["crashed"]).runs["status"].unique()) == [
-        "not_applicable",
-        "stopped",
-    ] or set(run_study(study, tmp_path / "store").runs["status"]) == {"not_applicable", "stopped"}
+    after = run_study(study, tmp_path / "store", retry=["crashed"])
+    assert set(after.runs["status"]) == {"not_applicable", "stopped"}
 
 
 # --- shards ----------------------------------------------------------------------------------------------------------
@@ -291,8 +289,7 @@ def test_two_processes_at_once_share_the_runs_and_both_tell_the_digest(tmp_path:
 
 @linux
 def test_no_run_is_done_twice_by_two_processes(tmp_path: Path, many: Results) -> None:
-    """Another process holds a log of its own open, so that nothing is compacted and all frames can be counted."""
-    StoreWriter(tmp_path / "store", study=STUDY, manifest={}).close()
+    """Counts what is in their logs, as long as neither has ended."""
     both = [start(tmp_path, "--shard", "1/1"), start(tmp_path)]
     seen: list[str] = []
     while any(process.poll() is None for process in both):
@@ -373,5 +370,6 @@ def test_the_command_says_that_the_walltime_was_over(tmp_path: Path, many: Resul
     assert facts["left"] == len(many.runs) - facts["runs"] > 0
     assert facts["digest"] is None
     wait_until(lambda: not processes_in(tmp_path), 10.0)
-    assert start(tmp_path).wait(100) == 0
+    _, err = (process := start(tmp_path)).communicate(timeout=100)
+    assert process.returncode == 0, err
     is_complete(tmp_path, many)

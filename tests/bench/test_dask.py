@@ -1,0 +1,146 @@
+"""A study on a dask cluster: a scheduler and two workers, started by their own commands as a user would."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import optcore as om
+from optcore_bench.progress import Quiet
+from optcore_bench.runner import run_study
+from optcore_bench.study import Study
+
+pytest.importorskip("distributed")
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+
+
+def exits(fun: Any, x0: Any) -> Any:
+    fun(x0)
+    os._exit(3)
+
+
+def waits(fun: Any, x0: Any) -> Any:
+    fun(x0)
+    with Path(os.environ["PIDS"]).open("a") as file:
+        print(os.getpid(), file=file)
+    while True:
+        time.sleep(0.01)
+
+
+def small(**changes: Any) -> Study:
+    given: dict[str, Any] = {
+        "name": "small",
+        "problems": {"suite": "more_wild", "n_max": 2},
+        "algorithms": ["scipy_lbfgsb", "scipy_neldermead", "scipy_ls_lm", exits],
+        "derivatives": ["forward", "analytic"],
+        "budget": {"max_gradients": 10},
+    }
+    return Study(**(given | changes))
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a scheduler that has two workers."""
+    folder = tmp_path_factory.mktemp("cluster")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
+    port = address.rpartition(":")[2]
+    environment = {**os.environ, "PIDS": str(folder / "pids"), "DASK_DISTRIBUTED__WORKER__DAEMON": "False"}
+    commands = [["scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard"]]
+    commands += [["worker", address, "--nthreads", "1", "--no-dashboard", "--name", name] for name in ("a", "b")]
+    with (folder / "output").open("w") as output:
+        processes = [
+            subprocess.Popen(
+                [sys.executable, "-m", "dask", *command],
+                cwd=folder,
+                env=environment,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+            for command in commands
+        ]
+        try:
+            _wait_for_workers(address, 2, folder / "output")
+            yield address
+        finally:
+            for process in reversed(processes):
+                os.killpg(process.pid, signal.SIGTERM)
+            for process in processes:
+                process.wait(30)
+
+
+def _wait_for_workers(address: str, count: int, output: Path) -> None:
+    import distributed
+
+    end = time.monotonic() + 90.0
+    while time.monotonic() < end:
+        try:
+            with distributed.Client(address, timeout=5, set_as_default=False) as client:
+                client.wait_for_workers(count, timeout=60)
+                return
+        except OSError:
+            time.sleep(0.2)
+    pytest.fail(f"no cluster: {output.read_text()}")
+
+
+def descendants_of_workers(address: str) -> int:
+    """Processes that the workers have started."""
+    import distributed
+
+    with distributed.Client(address, set_as_default=False) as client:
+        found = client.run(lambda: Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
+        return sum(len(pids) for pids in found.values())
+
+
+@linux
+def test_a_cluster_gives_the_digest_of_threads_and_keeps_nothing(cluster: str, tmp_path: Path) -> None:
+    alone = run_study(small(), tmp_path / "threads", n_jobs=2)
+    before = descendants_of_workers(cluster)
+    results = run_study(small(), tmp_path / "dask", n_jobs=-1, backend="dask", scheduler=cluster)
+    assert results.manifest["digest"] == alone.manifest["digest"]
+    assert results.runs["status"].to_list() == alone.runs["status"].to_list()
+    assert (results.runs["status"] == "crashed").sum() == len(small().resolve_problems())
+    assert results.timings["worker"].dropna().str.partition("-")[0].nunique() == 2
+    assert str(os.getpid()) not in set(results.timings["worker"].dropna().str.partition("-")[0])
+    assert descendants_of_workers(cluster) == before
+
+
+@linux
+def test_an_interruption_ends_the_runs_that_workers_are_at(cluster: str, tmp_path: Path) -> None:
+    class Interrupted(Quiet):
+        def done(self, label: str, status: str, evaluations: int = 0) -> None:
+            if status != "not_applicable":
+                raise KeyboardInterrupt
+
+    before = descendants_of_workers(cluster)
+    study = small(algorithms=[waits, "scipy_lbfgsb"], problems="more_wild/rosenbrock")
+    with pytest.raises(KeyboardInterrupt):
+        run_study(study, tmp_path / "store", n_jobs=-1, backend="dask", scheduler=cluster, progress=Interrupted())
+    assert descendants_of_workers(cluster) == before
+    results = run_study(study, tmp_path / "store", n_jobs=-1, backend="dask", scheduler=cluster, walltime=4)
+    assert not results.finished
+    assert descendants_of_workers(cluster) == before
+
+
+def test_a_scheduler_that_is_not_there_is_one_sentence_and_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("optcore_bench.backends._SCHEDULER_SECONDS", 0.5)
+    with pytest.raises(
+        om.InvalidInputError, match=r"no dask scheduler answers at 'tcp://127.0.0.1:1' .*dask scheduler"
+    ):
+        run_study(small(), tmp_path / "store", backend="dask", scheduler="tcp://127.0.0.1:1")
+    with pytest.raises(om.InvalidInputError, match=r"needs a scheduler: .*--scheduler ADDRESS"):
+        run_study(small(), tmp_path / "store", backend="dask")
+    assert list(tmp_path.iterdir()) == []
