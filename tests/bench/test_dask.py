@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import optcore as om
+from optcore.errors import MissingLibraryError
 from optcore_bench.progress import Quiet
 from optcore_bench.runner import run_study
 from optcore_bench.study import Study
@@ -39,7 +40,7 @@ def waits(fun: Any, x0: Any) -> Any:
 def small(**changes: Any) -> Study:
     given: dict[str, Any] = {
         "name": "small",
-        "problems": {"suite": "more_wild", "n_max": 2},
+        "problems": ["more_wild/rosenbrock", "more_wild/box_3d"],
         "algorithms": ["scipy_lbfgsb", "scipy_neldermead", "scipy_ls_lm", exits],
         "derivatives": ["forward", "analytic"],
         "budget": {"max_gradients": 10},
@@ -137,10 +138,18 @@ def test_a_scheduler_that_is_not_there_is_one_sentence_and_nothing_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("optcore_bench.backends._SCHEDULER_SECONDS", 0.5)
-    with pytest.raises(
-        om.InvalidInputError, match=r"no dask scheduler answers at 'tcp://127.0.0.1:1' .*dask scheduler"
-    ):
+    with pytest.raises(om.InvalidInputError, match=r"no dask scheduler answers at .tcp://127.0.0.1:1. "):
         run_study(small(), tmp_path / "store", backend="dask", scheduler="tcp://127.0.0.1:1")
     with pytest.raises(om.InvalidInputError, match=r"needs a scheduler: .*--scheduler ADDRESS"):
         run_study(small(), tmp_path / "store", backend="dask")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("backend", "words"), [("dask", r"optcore\[dask\]"), ("ray", "pip install ray")])
+def test_a_backend_without_its_library_names_what_installs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: str, words: str
+) -> None:
+    monkeypatch.setattr("optcore_bench.backends.importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MissingLibraryError, match=words):
+        run_study(small(), tmp_path / "store", backend=backend)
     assert list(tmp_path.iterdir()) == []
