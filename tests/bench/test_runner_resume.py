@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from joblib.externals.loky import get_reusable_executor
 from typer.testing import CliRunner
 
 from optcore_bench.cli import app
@@ -207,6 +208,7 @@ def test_a_walltime_leaves_out_what_does_not_end_in_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: str
 ) -> None:
     monkeypatch.setenv("FICKLE", str(tmp_path / "good"))
+    get_reusable_executor().shutdown(wait=True)  # joblib keeps workers, which have the environment of an earlier test
     study = small(algorithms=["scipy_lbfgsb", sleeps, "scipy_ls_lm"], derivatives=["analytic"])
     results = run_study(study, tmp_path / "store", n_jobs=2, backend=backend, walltime=8)
     assert not results.finished
