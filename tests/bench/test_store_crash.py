@@ -17,7 +17,7 @@ import pytest
 
 from optcore_bench.store import DamagedStoreError, Results, StoreError, StoreWriter, stored_run_ids, verify
 from optcore_bench.store import compact as compacting
-from optcore_bench.store.log import LogWriter, frame, read_frames, unread_bytes
+from optcore_bench.store.log import LogWriter, frame, read_frames, salvage
 from tests.bench.store_records import MANIFEST, STUDY, make_store, record
 
 ROOT = Path(__file__).parents[2]
@@ -157,7 +157,7 @@ def test_the_reader_stops_at_a_torn_frame_wherever_it_was_torn(tmp_path) -> None
         log.write_bytes(content[:cut])
         count = int(np.searchsorted(ends, cut, "right"))
         assert [found.payload for found in read_frames(log)] == [b"first payload", b"", b"x" * 100][:count]
-        assert unread_bytes(log) == cut - (ends[count - 1] if count else 0)
+        assert salvage(log).torn == cut - (ends[count - 1] if count else 0)
 
 
 def test_every_flipped_bit_in_a_log_is_found(tmp_path) -> None:

@@ -30,6 +30,7 @@ Example:
 
 from __future__ import annotations
 
+from optcore_bench.store.check import Finding, check, repair, verify
 from optcore_bench.store.digest import DIGEST_DEFINITION, Digest, history_hash, store_digest
 from optcore_bench.store.record import RunRecord
 from optcore_bench.store.results import Results
@@ -41,8 +42,8 @@ from optcore_bench.store.schema import (
     StoreError,
     StoreNotFoundError,
     StoreVersionError,
+    StoreWriteError,
 )
-from optcore_bench.store.verify import verify
 from optcore_bench.store.writer import StoreWriter, stored_run_ids
 
 __all__ = [
@@ -52,13 +53,17 @@ __all__ = [
     "STATUSES",
     "DamagedStoreError",
     "Digest",
+    "Finding",
     "Results",
     "RunRecord",
     "StoreError",
     "StoreNotFoundError",
     "StoreVersionError",
+    "StoreWriteError",
     "StoreWriter",
+    "check",
     "history_hash",
+    "repair",
     "store_digest",
     "stored_run_ids",
     "verify",

@@ -9,113 +9,32 @@ which leaves no file behind, lets one process at a time do any of this.
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import json
 import os
-import re
 import secrets
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from optcore_bench.store.log import sync_folder, try_lock
-from optcore_bench.store.schema import INDEX, ROW_GROUP_ROWS, check_version, no_store, parquet_writer
-from optcore_bench.store.selection import Selection, merged_rows, select
-from optcore_bench.store.sources import INDEX_FILE, LogSource, Segment, Source, list_contents
+from optcore_bench.store.digest import DIGEST_DEFINITION, Digest, store_digest
+from optcore_bench.store.files import locked, replace_file
+from optcore_bench.store.log import try_lock
+from optcore_bench.store.schema import INDEX, ROW_GROUP_ROWS, parquet_writer
+from optcore_bench.store.selection import Selection, merged_rows, plain_rows, select
+from optcore_bench.store.sources import (
+    INDEX_FILE,
+    SEGMENT_NAME,
+    LogSource,
+    Segment,
+    Source,
+    list_contents,
+    list_segments,
+    run_ids_of,
+)
 
 _ROW_GROUP_BYTES = 32 * 2**20
-_STEM = re.compile(r"part-(\d+)-")
-
-
-@contextlib.contextmanager
-def locked(root: Path) -> Iterator[None]:
-    """Hold the lock of a store.
-
-    Where the file system knows no locks, this goes on without one; nothing that counts gets lost by that.
-
-    Args:
-        root: the store.
-    """
-    try:
-        descriptor = os.open(root, os.O_RDONLY)
-    except (FileNotFoundError, NotADirectoryError):
-        raise no_store(root) from None
-    try:
-        with contextlib.suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def replace_file(path: Path, write: Callable[[Path], None]) -> None:
-    """Make or replace a file so that readers see the old one or the new one, also after a power cut.
-
-    Args:
-        path: the file; its folder is made where missing.
-        write: writes the file at the path that it gets.
-    """
-    path.parent.mkdir(exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        write(temporary)
-        descriptor = os.open(temporary, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
-
-
-def replace_text(path: Path, text: str) -> None:
-    """As `replace_file`, for a text."""
-    replace_file(path, lambda temporary: _write_text(temporary, text))
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8", newline="\n")
-
-
-def read_manifest(root: Path) -> dict[str, Any]:
-    """What `manifest.json` says.
-
-    Args:
-        root: the store.
-
-    Returns:
-        The manifest.
-
-    Raises:
-        StoreNotFoundError: there is none.
-        StoreVersionError: a newer optcore wrote it.
-        DamagedStoreError: it is no manifest.
-    """
-    path = root / "manifest.json"
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        raise no_store(root) from None
-    except (OSError, ValueError):
-        manifest = {}
-    check_version(manifest.get("schema") if isinstance(manifest, dict) else None, path)
-    return dict(manifest)
-
-
-def write_manifest(root: Path, manifest: dict[str, Any]) -> None:
-    """Replace `manifest.json`.
-
-    Args:
-        root: the store.
-        manifest: what it shall say.
-    """
-    replace_text(root / "manifest.json", json.dumps(manifest, indent=2, default=str) + "\n")
 
 
 def rotate(root: Path, log: Path) -> None:
@@ -131,7 +50,7 @@ def rotate(root: Path, log: Path) -> None:
         source = LogSource(log)
         if source.runs.num_rows:
             # Which of two runs of one cell stays is decided at the end, where the study's run ids are known.
-            _write_segment(root, [source], select([source], one_per_cell=False), [log.stem])
+            write_segment(root, [source], select([source], one_per_cell=False), [log.stem])
         log.unlink()
 
 
@@ -139,6 +58,8 @@ class Compacted(NamedTuple):
     """What compaction left."""
 
     selection: Selection
+    stem: str  # name of the segment
+    digest: Digest
     changed: bool  # whether a file of the tables had to be written
     complete: bool  # whether no log is left that a process holds open
 
@@ -157,32 +78,45 @@ def compact(root: Path, wanted: Collection[str] | None = None) -> Compacted:
     segments = [Segment(root, stem) for stem in contents.segments]
     with contextlib.ExitStack() as stack:
         logs = [root / "log" / f"{stem}.log" for stem in contents.logs]
-        free = [path for path in logs if stack.enter_context(_owned(path))]
+        free = [path for path in logs if stack.enter_context(owned(path))]
         sources: list[Source] = [*segments, *(LogSource(path) for path in free)]
         selection = select(sources, wanted)
         changed = len(segments) != 1 or any(source.runs.num_rows for source in sources[1:]) or bool(selection.dropped)
+        digest = store_digest(plain_rows(selection.runs))
         if changed:
-            stem = _write_segment(root, sources, selection, [*_stems(root), *(path.stem for path in free)])
+            replaces = [*list_segments(root), *(path.stem for path in free)]
+            stem = write_segment(root, sources, selection, replaces, digest)
             contents = list_contents(root)
         else:
             stem = contents.segments[0]
-        _write_index(root, stem, sources, selection, force=changed)
-        _clean(root, (*contents.dead, *free))
-    return Compacted(selection, changed, complete=len(free) == len(logs))
+        write_index(root, stem, sources, selection, force=changed)
+        known = frozenset().union(*(source.runs.column("run_id").to_pylist() for source in sources))
+        _clean(root, (*contents.dead, *free, *(path for path in contents.orphans if is_leftover(path, known))))
+    return Compacted(selection, stem, digest, changed, complete=len(free) == len(logs))
+
+
+def is_leftover(path: Path, known: frozenset[str]) -> bool:
+    """Whether a file of a segment that never came to count holds nothing that is not stored elsewhere.
+
+    Args:
+        path: a file in `history`, `clock` or `timings` without its like in `runs`.
+        known: ids of the runs that are stored.
+
+    Returns:
+        False where it holds other runs, or can't be read: then its file in `runs` may have been lost.
+    """
+    ids = run_ids_of(path)
+    return ids is not None and ids <= known
 
 
 @contextlib.contextmanager
-def _owned(log: Path) -> Iterator[bool]:
+def owned(log: Path) -> Iterator[bool]:
     """Lock a log; False where a process is appending to it."""
     descriptor = os.open(log, os.O_RDONLY)
     try:
         yield try_lock(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _stems(root: Path) -> list[str]:
-    return sorted(path.stem for path in (root / "runs").glob("*.parquet") if not path.name.startswith("."))
 
 
 def _clean(root: Path, paths: Iterable[Path]) -> None:
@@ -192,7 +126,9 @@ def _clean(root: Path, paths: Iterable[Path]) -> None:
         (root / "log").rmdir()
 
 
-def _write_segment(root: Path, sources: Sequence[Source], selection: Selection, replaces: list[str]) -> str:
+def write_segment(
+    root: Path, sources: Sequence[Source], selection: Selection, replaces: list[str], digest: Digest | None = None
+) -> str:
     """Write a segment; it counts as soon as this returns.
 
     Args:
@@ -200,11 +136,12 @@ def _write_segment(root: Path, sources: Sequence[Source], selection: Selection, 
         sources: where the runs are.
         selection: which runs.
         replaces: names of the logs and segments that it stands for.
+        digest: of the runs, which the file in `runs` then keeps as a witness beside the manifest.
 
     Returns:
         The name of the segment.
     """
-    numbers = [int(found[1]) for found in map(_STEM.match, _stems(root)) if found]
+    numbers = [int(found[1]) for found in map(SEGMENT_NAME.fullmatch, list_segments(root)) if found]
     generation = 1 + max(numbers, default=0)
     stem = f"part-{generation:04d}-{secrets.token_hex(3)}"
     for table in ("history", "clock"):
@@ -218,6 +155,7 @@ def _write_segment(root: Path, sources: Sequence[Source], selection: Selection, 
     metadata = {
         "replaces": replaces,
         "environments": {name: value for name, value in environments.items() if name in used},
+        **({} if digest is None else {"digest": digest.value, "digest_definition": DIGEST_DEFINITION}),
     }
     _write_table(root / "runs" / f"{stem}.parquet", "runs", [selection.runs], metadata)
     return stem
@@ -247,8 +185,16 @@ def _row_groups(tables: Iterable[Any]) -> Iterator[Any]:
         yield pa.concat_tables(waiting)
 
 
-def _write_index(root: Path, stem: str, sources: Sequence[Source], selection: Selection, *, force: bool) -> None:
-    """Write where the rows of each run are in the segment; readers can do without."""
+def write_index(root: Path, stem: str, sources: Sequence[Source], selection: Selection, *, force: bool) -> None:
+    """Write where the rows of each run are in the segment; readers can do without.
+
+    Args:
+        root: the store.
+        stem: name of the segment.
+        sources: where the sizes of the runs are known.
+        selection: the runs in the order of the segment.
+        force: replace an index that is there.
+    """
     path = root / "derived" / INDEX_FILE
     if path.exists() and not force:
         return

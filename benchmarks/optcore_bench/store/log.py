@@ -72,12 +72,43 @@ def _next_frame(header: bytes, offset: int, size: int) -> tuple[int, int] | None
     return length, crc
 
 
-def unread_bytes(path: Path) -> int:
-    """How many bytes at the end of a log are no whole frames: a torn write, or damage."""
-    end = 0
-    for found in read_frames(path):
-        end = found.offset + len(found.payload)
-    return path.stat().st_size - end
+class Salvage(NamedTuple):
+    """What of a log is whole."""
+
+    frames: list[tuple[int, int]]  # offset and length of the payloads
+    holes: list[tuple[int, int]]  # first byte and end of what is damaged between whole frames
+    torn: int  # bytes at the end that are no whole frame
+
+    @property
+    def wholes(self) -> list[tuple[int, int]]:
+        """First byte and end of the whole frames."""
+        return [(offset - _HEADER.size, offset + length) for offset, length in self.frames]
+
+
+def salvage(path: Path) -> Salvage:
+    """Find all whole frames of a log, also those behind a damaged one, which `read_frames` does not reach.
+
+    Args:
+        path: the log.
+
+    Returns:
+        Where they are, and where there is anything else.
+    """
+    content = path.read_bytes()
+    frames: list[tuple[int, int]] = []
+    holes: list[tuple[int, int]] = []
+    end = position = 0
+    while position >= 0:
+        found = _next_frame(content[position : position + _HEADER.size], position + _HEADER.size, len(content))
+        offset = position + _HEADER.size
+        if found is not None and zlib.crc32(memoryview(content)[offset : offset + found[0]]) == found[1]:
+            if position > end:
+                holes.append((end, position))
+            frames.append((offset, found[0]))
+            end = position = offset + found[0]
+        else:
+            position = content.find(_MAGIC, position + 1)
+    return Salvage(frames, holes, len(content) - end)
 
 
 def try_lock(descriptor: int) -> bool:
@@ -110,13 +141,18 @@ class LogWriter:
             payload: bytes of the frame.
 
         Raises:
-            OSError: the disk is full, or similar. The log may end in a torn frame then and must not be used
-                again.
+            OSError: the disk is full, or similar. What was written of the frame is taken back where the system
+                lets it; the log must not be used again.
         """
-        left = memoryview(frame(payload))
-        self.size += len(left)
-        while left:
-            left = left[os.write(self._descriptor, left) :]
+        whole = left = memoryview(frame(payload))
+        try:
+            while left:
+                left = left[os.write(self._descriptor, left) :]
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, self.size)
+            raise
+        self.size += len(whole)
         now = time.monotonic()
         if now - self._synced_at > _SYNC_SECONDS:
             _sync(self._descriptor)
@@ -136,6 +172,13 @@ class LogWriter:
                 _sync(descriptor)
         finally:
             os.close(descriptor)
+
+    def abandon(self) -> None:
+        """Let go of a log after an error; one that holds no run is removed."""
+        self.close(sync=False)
+        if not self.size:
+            with contextlib.suppress(OSError):
+                self.path.unlink()
 
     def __del__(self) -> None:
         if getattr(self, "_descriptor", -1) >= 0:

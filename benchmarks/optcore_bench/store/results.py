@@ -15,10 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from optcore.errors import unknown_name
-from optcore_bench.store.compact import read_manifest
 from optcore_bench.store.digest import Digest, store_digest
+from optcore_bench.store.manifest import read_manifest
 from optcore_bench.store.schema import TABLES, DamagedStoreError
-from optcore_bench.store.selection import Selection, merged_rows, read_consistently, select
+from optcore_bench.store.selection import Selection, merged_rows, plain_rows, read_consistently, select
 from optcore_bench.store.sources import Source
 from optcore_bench.store.writer import store_path
 
@@ -230,8 +230,7 @@ class Results:
 
     @cached_property
     def _digest(self) -> Digest:
-        runs = self._runs
-        return store_digest(row for batch in runs.to_batches(max_chunksize=1000) for row in batch.to_pylist())
+        return store_digest(plain_rows(self._runs))
 
     @property
     def digest(self) -> str:

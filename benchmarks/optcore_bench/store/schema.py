@@ -166,6 +166,13 @@ class DamagedStoreError(StoreError):
     """A file of the store doesn't hold what was written."""
 
 
+class StoreWriteError(StoreError, OSError):
+    """The disk is full, or the store may not be written."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
 def no_store(path: Path) -> StoreNotFoundError:
     """The error of a path without a store."""
     return StoreNotFoundError(f"there is no store at '{path}'; make one with: optcore run STUDY --store {path}")

@@ -97,6 +97,12 @@ def merged_rows(
         yield from sources[position].rows(table, [run_id for _, run_id in stretch], columns, plain=plain)
 
 
+def plain_rows(table: Any) -> Iterator[dict[str, Any]]:
+    """The rows of a table as dicts, without making all of them at once."""
+    for batch in table.to_batches(max_chunksize=1000):
+        yield from batch.to_pylist()
+
+
 def read_consistently(root: Path, read: Callable[[list[Source]], _T]) -> _T:
     """Read from a store that another process may be compacting.
 

@@ -9,7 +9,8 @@ what counts is whole.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -33,6 +34,11 @@ from optcore_bench.store.schema import (
 
 #: Where `runs` says which run is where: the file's rows of `history` and `clock` are in the same order.
 INDEX_FILE = "index.parquet"
+
+#: Names of segments; other files in the folders of a store are not its own and are left alone.
+SEGMENT_NAME = re.compile(r"part-(\d+)-[0-9a-f]{6}")
+#: Names of files that are being written.
+TEMPORARY_NAME = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 _REPETITIVE = ("run_id", "task")
 
 
@@ -153,12 +159,21 @@ class Segment:
     @property
     def replaces(self) -> set[str]:
         """Names of the logs and segments that this segment stands for."""
-        return set(file_metadata(self.file("runs"), "replaces", []))
+        with naming(self.path("runs")):
+            return set(file_metadata(self.file("runs"), "replaces", []))
 
     @property
     def environments(self) -> dict[str, dict[str, str]]:
         """Fingerprints by their hash, as far as runs brought their own."""
-        return dict(file_metadata(self.file("runs"), "environments", {}))
+        with naming(self.path("runs")):
+            return dict(file_metadata(self.file("runs"), "environments", {}))
+
+    @property
+    def witness(self) -> tuple[str | None, str | None]:
+        """The digest of its runs that the file itself has, and the version of its definition."""
+        with naming(self.path("runs")):
+            file = self.file("runs")
+            return file_metadata(file, "digest", None), file_metadata(file, "digest_definition", None)
 
     @property
     def runs(self) -> Any:
@@ -304,22 +319,55 @@ class Contents(NamedTuple):
 
     segments: tuple[str, ...]
     logs: tuple[str, ...]
-    dead: tuple[Path, ...]
+    dead: tuple[Path, ...]  # replaced, or begun and never finished
+    orphans: tuple[Path, ...]  # of a segment that has no file in `runs`
+
+
+def list_segments(root: Path) -> list[str]:
+    """Names of all segments, those that were replaced too."""
+    return sorted(path.stem for path in (root / "runs").glob("part-*.parquet") if SEGMENT_NAME.fullmatch(path.stem))
 
 
 def list_contents(root: Path) -> Contents:
     """Look which segments and logs of a store count, by the rule in the module's docstring."""
     logs = sorted(path.stem for path in (root / "log").glob("*.log"))
-    stems = sorted(path.stem for path in (root / "runs").glob("*.parquet") if not path.name.startswith("."))
+    stems = list_segments(root)
     replaced: set[str] = set()
     if logs or len(stems) > 1:
         replaced = set().union(*(Segment(root, stem).replaces for stem in stems))
     live = tuple(stem for stem in stems if stem not in replaced)
-    files = [path for table in TABLES for path in (root / table).glob("*")]
-    dead = [path for path in files if path.stem not in live or path.suffix != ".parquet"]
-    dead += [root / "log" / f"{stem}.log" for stem in logs if stem in replaced]
-    dead += (*root.glob(".*.tmp"), *(root / "derived").glob(".*.tmp"))
-    return Contents(live, tuple(stem for stem in logs if stem not in replaced), tuple(dead))
+    return Contents(live, tuple(stem for stem in logs if stem not in replaced), *unused(root, live, replaced))
+
+
+def unused(root: Path, live: Collection[str], replaced: Collection[str]) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    """Files of a store that don't count.
+
+    Args:
+        root: the store.
+        live: names of the segments that count.
+        replaced: names of the segments and logs that others stand for.
+
+    Returns:
+        Files that may be removed; files of segments without a file in `runs`.
+    """
+    files = [path for table in TABLES for path in sorted((root / table).glob("*.parquet"))]
+    own = [path for path in files if SEGMENT_NAME.fullmatch(path.stem)]
+    dead = [path for path in own if path.stem in replaced]
+    dead += [path for path in sorted((root / "log").glob("*.log")) if path.stem in replaced]
+    for folder in (root, *(root / name for name in (*TABLES, "derived"))):
+        dead += (path for path in sorted(folder.glob(".*.tmp")) if TEMPORARY_NAME.fullmatch(path.name))
+    orphans = [path for path in own if path.stem not in replaced and path.stem not in live]
+    return tuple(dead), tuple(orphans)
+
+
+def run_ids_of(path: Path) -> frozenset[str] | None:
+    """The run ids in a Parquet file; None if it can't be read."""
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True, read_dictionary=["run_id"]) as file:
+            batches = file.iter_batches(columns=["run_id"])
+            return frozenset().union(*(batch.column(0).unique().to_pylist() for batch in batches))
+    except (pa.ArrowException, OSError, ValueError):
+        return None
 
 
 def open_sources(root: Path) -> list[Source]:

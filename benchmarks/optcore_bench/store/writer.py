@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import errno
 import json
 import os
 import secrets
 import shutil
 import threading
-from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from optcore_bench.environment import fingerprint, provenance
-from optcore_bench.store.compact import compact, locked, read_manifest, replace_text, rotate, write_manifest
-from optcore_bench.store.digest import DIGEST_DEFINITION, store_digest
+from optcore_bench.store.compact import compact, rotate
+from optcore_bench.store.files import explained, file_sum, locked, replace_text
 from optcore_bench.store.log import LogWriter, sync_folder
+from optcore_bench.store.manifest import STUDY, UNFINISHED, finished, now, read_manifest, unfinished, write_manifest
 from optcore_bench.store.record import RunRecord, encode, prepare
 from optcore_bench.store.schema import KEY, SCHEMA_VERSION, StoreError, no_store
-from optcore_bench.store.selection import Selection, read_consistently, select
+from optcore_bench.store.selection import read_consistently, select
 
 _ROTATE_BYTES = 64 * 2**20
 
@@ -44,6 +43,7 @@ class StoreWriter:
         StoreNotFoundError: there is no store and no `study` to make one of.
         StoreError: the folder holds something else.
         StoreVersionError: a newer optcore wrote the store.
+        StoreWriteError: the disk is full, or the folder may not be written.
     """
 
     def __init__(
@@ -62,16 +62,23 @@ class StoreWriter:
         if not (self.path / "manifest.json").exists():
             if study is None:
                 raise no_store(self.path)
-            _create(self.path, study, manifest)
+            with explained(self.path, "nothing was begun"):
+                _create(self.path, study, manifest)
         read_manifest(self.path)
-        self._update(study, manifest)
+        with explained(self.path):
+            self._update(study, manifest)
 
     def _update(self, study: str | None, manifest: Mapping[str, Any] | None) -> None:
         with locked(self.path):
-            if study is not None and _read_text(self.path / "study.toml") != study:
-                replace_text(self.path / "study.toml", study)
             known = read_manifest(self.path)
             new = json.loads(json.dumps({**known, **(manifest or {})}, default=str))
+            if study is not None and _read_text(self.path / STUDY) != study:
+                # A death between the two files must not leave a sum that doesn't fit.
+                sums = dict(new.get("files") or {})
+                if sums.pop(STUDY, None) is not None:
+                    write_manifest(self.path, {**known, "files": sums})
+                replace_text(self.path / STUDY, study)
+                new["files"] = {STUDY: file_sum(self.path / STUDY), **sums}
             if new != known:
                 write_manifest(self.path, new)
 
@@ -83,10 +90,15 @@ class StoreWriter:
 
         Raises:
             InvalidInputError: it doesn't fit the tables.
-            OSError: the disk is full, or similar; the run is not stored.
+            StoreWriteError: the disk is full, or the store may not be written; the run is not stored.
+            OSError: the disk failed; the run is not stored.
         """
         payload = encode(prepare(record))
         self._leave_parent()
+        with explained(self.path):
+            self._append(payload)
+
+    def _append(self, payload: bytes) -> None:
         with self._lock:
             log = self._log = self._log or self._new_log()
             try:
@@ -94,7 +106,7 @@ class StoreWriter:
             except BaseException:
                 # The log may end in half a frame: what came after it would not be read.
                 self._log = None
-                log.close(sync=False)
+                log.abandon()
                 raise
             full = log.size >= self._rotate_bytes
             if full:
@@ -110,10 +122,14 @@ class StoreWriter:
 
     def _new_log(self) -> LogWriter:
         log = LogWriter(self.path / "log")
-        with locked(self.path):
-            manifest = read_manifest(self.path)
-            if manifest.get("finished") is not None:
-                write_manifest(self.path, {**manifest, **_UNFINISHED})
+        try:
+            with locked(self.path):
+                manifest = read_manifest(self.path)
+                if manifest.get("finished") is not None:
+                    write_manifest(self.path, unfinished(manifest))
+        except BaseException:
+            log.abandon()
+            raise
         return log
 
     def finish(self, run_ids: Collection[str] | None = None) -> int:
@@ -130,16 +146,19 @@ class StoreWriter:
 
         Returns:
             How many superseded runs were dropped.
+
+        Raises:
+            StoreWriteError: the disk is full, or the store may not be written; no run is lost by that.
         """
         self.close()
-        with locked(self.path):
-            selection, changed, complete = compact(self.path, run_ids)
+        with explained(self.path), locked(self.path):
+            done = compact(self.path, run_ids)
             manifest = read_manifest(self.path)
-            if not complete:
-                write_manifest(self.path, {**manifest, **_UNFINISHED})
-            elif changed or manifest.get("finished") is None:
-                write_manifest(self.path, {**manifest, **_summary(selection)})
-        return selection.dropped
+            if not done.complete:
+                write_manifest(self.path, unfinished(manifest))
+            elif done.changed or manifest.get("finished") is None:
+                write_manifest(self.path, finished(self.path, manifest, done.selection.runs, done.stem, done.digest))
+        return done.selection.dropped
 
     def close(self) -> None:
         """Bring what was appended to the disk and let go of the log. A later `append` begins a new one."""
@@ -191,38 +210,6 @@ def stored_run_ids(path: str | os.PathLike[str]) -> dict[str, tuple[Any, ...]]:
     return {run_id: tuple(key) for run_id, *key in zip(*columns, strict=True)}
 
 
-_UNFINISHED: dict[str, Any] = {
-    "finished": None,
-    "digest": None,
-    "digest_definition": DIGEST_DEFINITION,
-    "digest_rows": None,
-    "digest_left_out": None,
-    "statuses": None,
-}
-
-
-def _summary(selection: Selection) -> dict[str, Any]:
-    digest = store_digest(_rows(selection))
-    statuses = Counter(selection.runs.column("status").to_pylist())
-    return {
-        "finished": _now(),
-        "digest": digest.value,
-        "digest_definition": DIGEST_DEFINITION,
-        "digest_rows": digest.rows,
-        "digest_left_out": digest.left_out,
-        "statuses": dict(sorted(statuses.items())),
-    }
-
-
-def _rows(selection: Selection) -> Iterator[dict[str, Any]]:
-    for batch in selection.runs.to_batches(max_chunksize=1000):
-        yield from batch.to_pylist()
-
-
-def _now() -> str:
-    return dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-
-
 def _read_text(path: Path) -> str | None:
     try:
         return path.read_text(encoding="utf-8")
@@ -236,8 +223,9 @@ def _create(root: Path, study: str, manifest: Mapping[str, Any] | None) -> None:
     begun = root.with_name(f".{root.name}.{secrets.token_hex(4)}.tmp")
     begun.mkdir(parents=True)
     try:
-        replace_text(begun / "study.toml", study)
-        write_manifest(begun, {"schema": SCHEMA_VERSION, "created": _now(), **_UNFINISHED, **entries})
+        replace_text(begun / STUDY, study)
+        sums = {STUDY: file_sum(begun / STUDY)}
+        write_manifest(begun, {"schema": SCHEMA_VERSION, "created": now(), **UNFINISHED, "files": sums, **entries})
         begun.rename(root)
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
