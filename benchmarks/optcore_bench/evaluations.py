@@ -243,6 +243,9 @@ class Evaluations:
             # Stores keep whole nanoseconds.
             unit = 1e9 if pd.api.types.is_integer_dtype(clock[name].dtype) else 1.0
             out[i, found] = clock[name].to_numpy(dtype=float)[order][position[found]] / unit
+        # A run all of whose times are 0 was recorded by someone without a clock.
+        timed = np.bincount(self.run, weights=out[1] > 0, minlength=len(self.runs)) > 0
+        out[:, ~timed[self.run]] = np.nan
         return out[0], out[1]
 
 

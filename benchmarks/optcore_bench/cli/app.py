@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from optcore_bench.cli.errors import in_one_sentence
+from optcore_bench.cli.store import store_app
 
 app = typer.Typer(
     name="optcore",
@@ -247,6 +248,9 @@ def doctor_command(*, json: Json = False) -> None:
         from optcore_bench.cli.doctor import doctor
 
         doctor(as_json=json)
+
+
+app.add_typer(store_app, name="store")
 
 
 def main() -> None:

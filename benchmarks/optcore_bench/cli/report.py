@@ -27,8 +27,10 @@ def report(store: Path, html: Path | None, figures: str | None, *, open_report: 
     results = Results(store)
     taus = results.study.get("tau")
     assert results.path is not None  # only results of a data frame have none
-    folder = results.path
-    target = folder / "report.html" if html is None else html.expanduser()
+    # Beside a bundle, which is a file, and in the folder of a store.
+    folder = results.path if results.path.is_dir() else results.path.with_suffix("")
+    default = folder / "report.html" if folder.is_dir() else folder.with_suffix(".html")
+    target = default if html is None else html.expanduser()
     page = write_report(results, target) if taus is None else write_report(results, target, taus=taus)
     written = _write_figures(results, folder / "figures", formats)
     if as_json:

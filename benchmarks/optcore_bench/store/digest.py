@@ -133,12 +133,24 @@ def store_digest(runs: Iterable[Mapping[str, Any]]) -> Digest:
         if run["status"] in LEFT_OUT:
             left_out[run["status"]] += 1
             continue
-        line = json.dumps({name: _value(run[name]) for name in _COLUMNS}, sort_keys=True, separators=(",", ":"))
-        lines.append((run["run_id"], line.encode() + b"\n"))
+        lines.append((run["run_id"], digest_line(run)))
     digest = hashlib.sha256(b"optcore-store-1\0")
     for _, encoded in sorted(lines):
         digest.update(encoded)
     return Digest(digest.hexdigest(), len(lines), dict(sorted(left_out.items())))
+
+
+def digest_line(run: Mapping[str, Any]) -> bytes:
+    """What a run contributes to the digest: two runs are the same if and only if these are.
+
+    Args:
+        run: a row of the table `runs`; null is None.
+
+    Returns:
+        A line of JSON, with its line feed.
+    """
+    line = json.dumps({name: _value(run[name]) for name in _COLUMNS}, sort_keys=True, separators=(",", ":"))
+    return line.encode() + b"\n"
 
 
 def _value(value: Any) -> Any:

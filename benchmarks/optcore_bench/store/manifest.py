@@ -11,13 +11,14 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+import tomllib
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from optcore_bench.store.digest import DIGEST_DEFINITION, Digest
 from optcore_bench.store.files import file_sum, replace_text
-from optcore_bench.store.schema import TABLES, check_version, no_store
+from optcore_bench.store.schema import TABLES, DamagedStoreError, check_version, no_store
 
 MANIFEST = "manifest.json"
 STUDY = "study.toml"
@@ -56,6 +57,25 @@ def read_manifest(root: Path) -> dict[str, Any]:
         manifest = {}
     check_version(manifest.get("schema") if isinstance(manifest, dict) else None, path)
     return dict(manifest)
+
+
+def read_study(root: Path) -> dict[str, Any]:
+    """What `study.toml` says.
+
+    Args:
+        root: the store.
+
+    Returns:
+        The study.
+
+    Raises:
+        DamagedStoreError: it is missing or no TOML.
+    """
+    path = root / STUDY
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DamagedStoreError(f"'{path}' can't be read ({error}); restore it from a copy") from error
 
 
 def write_manifest(root: Path, manifest: dict[str, Any], *, keep_sum: bool = False) -> None:

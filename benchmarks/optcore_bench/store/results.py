@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import html
+import json
 import os
-import tomllib
-from collections.abc import Callable, Iterable
+import shutil
+import tempfile
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -16,8 +19,8 @@ import pyarrow.compute as pc
 
 from optcore.errors import unknown_name
 from optcore_bench.store.digest import Digest, store_digest
-from optcore_bench.store.manifest import read_manifest
-from optcore_bench.store.schema import TABLES, DamagedStoreError
+from optcore_bench.store.manifest import STUDY, read_manifest, read_study
+from optcore_bench.store.schema import TABLES
 from optcore_bench.store.selection import Selection, merged_rows, plain_rows, read_consistently, select
 from optcore_bench.store.sources import Source
 from optcore_bench.store.writer import store_path
@@ -33,7 +36,8 @@ class Results:
     several runs of one (suite, problem, start, noise, algorithm, derivative) the latest is shown.
 
     Args:
-        path: folder of the store.
+        path: folder of the store, or a bundle (`optcore store export STORE FILE.zip`), which is unpacked to a
+            temporary folder for as long as the results are in use, and compared with its sums.
 
     Raises:
         StoreNotFoundError: there is no store at the path.
@@ -43,24 +47,43 @@ class Results:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path: Path | None = store_path(path)
-        self._manifest = read_manifest(self._path)
-        self._sources, self._selection = read_consistently(self._path, _chosen)
+        self._root: Path | None = self._path
+        if self._path.suffix.lower() == ".zip" and self._path.is_file():
+            self._root = self._unpacked(self._path)
+        self._manifest = read_manifest(self._root)
+        self._sources, self._selection = read_consistently(self._root, _chosen)
+
+    def _unpacked(self, bundle: Path) -> Path:
+        from optcore_bench.store.export import unpack_into
+
+        folder = Path(tempfile.mkdtemp(prefix="optcore-"))
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        unpack_into(bundle, folder)
+        return folder
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame) -> Self:
         """Results of histories that others recorded, so that every analysis works on them.
 
         Args:
-            frame: one row an evaluation. Columns `problem`, `algorithm`, `evaluation`, `fun`; optional
-                `suite`, `derivative`, `start`, `noise`, `n`, `f_opt`, `task`, `batch`, `fun_true`, `seconds`,
-                the time since the start of the run at the end of the evaluation, and `best`, the best value so
-                far: values below it, from outside the bounds, don't count.
+            frame: one row an evaluation. Columns `problem`, `algorithm`, `evaluation` (whole numbers, in their order)
+                and `fun`. Optional, one value an evaluation: `task` ("fun", "jac", "fun_and_jac" or "numdiff"; "fun"
+                by default), `batch` (evaluations that can run at the same time share a number), `seconds` (since the
+                start of the run, at the end of the evaluation), `fun_true` (without noise), `x` (vectors), and `best`,
+                the best value so far: values below it, from outside the bounds, don't count. Optional, one value a
+                run: `suite`, `derivative`, `start`, `noise`, which tell runs apart, and `n`, `m`, `status`,
+                `message`, `f_start`, `f_opt`, `f_final`, `seed`, `n_iterations`, `derivative_error`,
+                `problem_version`, `algorithm_options`, `derivative_options`, `study`, `environment`. Others are
+                ignored, unless their name looks like a slip.
 
         Returns:
-            Results without a path, a study and a manifest.
+            Results without a path, a study and a manifest; `save` makes a store of them. What is not given and does
+            not follow is unknown: where there is no `n`, costs in gradients are refused; no `seconds`, costs in
+            seconds; no `f_opt`, the best of the compared runs takes its place.
 
         Raises:
-            InvalidInputError: a column is missing.
+            InvalidInputError: a column is missing, or holds what it can't; the message names it.
+            UnknownNameError: there is no such task or status.
 
         Example:
             >>> frame = pd.DataFrame({"problem": "a", "algorithm": "mine", "fun": [3.0, 1.0]})
@@ -72,15 +95,20 @@ class Results:
         from optcore_bench.store.frame import FrameSource
 
         results = cls.__new__(cls)
-        results._path = None
+        results._path = results._root = None
         results._manifest = {}
         results._sources, results._selection = _chosen([FrameSource(frame)])
         return results
 
     @property
     def path(self) -> Path | None:
-        """Folder of the store; None for results that were made from a data frame."""
+        """Folder of the store, or the bundle; None for results that were made from a data frame."""
         return self._path
+
+    @property
+    def selected(self) -> tuple[list[Source], Selection]:
+        """Where the runs are, and which of them are shown."""
+        return self._sources, self._selection
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -90,13 +118,7 @@ class Results:
     @property
     def study(self) -> dict[str, Any]:
         """What `study.toml` says."""
-        if self._path is None:
-            return {}
-        path = self._path / "study.toml"
-        try:
-            return tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise DamagedStoreError(f"'{path}' can't be read ({error}); restore it from a copy") from error
+        return {} if self._root is None else read_study(self._root)
 
     @property
     def finished(self) -> bool:
@@ -112,7 +134,7 @@ class Results:
         try:
             return read(self._sources, self._selection)
         except FileNotFoundError:
-            if self._path is None:
+            if self._root is None:
                 raise
         shown = self._runs.column("run_id")
 
@@ -121,7 +143,7 @@ class Results:
             self._sources, self._selection = found
             return answer
 
-        return read_consistently(self._path, look_again)
+        return read_consistently(self._root, look_again)
 
     @property
     def runs(self) -> pd.DataFrame:
@@ -199,6 +221,48 @@ class Results:
             {"run_id": run_id, "problem": problem, "algorithm": algorithm, "derivative": derivative},
             columns,
         )
+
+    def sql(self, query: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None) -> pd.DataFrame:
+        """Ask the tables `runs`, `history`, `timings` and `clock` in SQL, by DuckDB.
+
+        The tables are views over the Parquet files: a query reads the columns and row groups that it needs, and
+        tables larger than the memory are no obstacle. Rows have no order unless the query says `order by`.
+
+        Args:
+            query: a query in DuckDB's SQL.
+            parameters: values for `?`, `$1` or `$name` in it.
+
+        Returns:
+            Its result.
+
+        Raises:
+            MissingLibraryError: duckdb is not installed; it comes with the extra `sql`.
+            InvalidInputError: DuckDB can't answer the query.
+        """
+        from optcore_bench.store.sql import query as ask
+
+        return self._read(lambda sources, selection: ask(sources, selection, query, parameters))
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the results as a store of their own, such as histories of others for `optcore report`.
+
+        Args:
+            path: its folder, where there must be nothing yet.
+
+        Returns:
+            The folder.
+
+        Raises:
+            StoreError: there is something at the path.
+            StoreWriteError: the disk is full, or the place may not be written.
+        """
+        from optcore_bench.store.whole import write_store
+
+        target = store_path(path)
+        text = f"name = {json.dumps(target.name)}\n" if self._root is None else (self._root / STUDY).read_text("utf-8")
+        manifest = {"environment": {}} if self._root is None else self._manifest
+        self._read(lambda sources, shown: write_store(target, text, manifest, sources, shown, done=self.finished))
+        return target
 
     def _rows(self, table: str, filters: dict[str, Names], columns: list[str] | None) -> pd.DataFrame:
         schema = TABLES[table]
