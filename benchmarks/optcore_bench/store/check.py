@@ -30,6 +30,8 @@ from optcore_bench.store.writer import store_path
 #: What else may stand in the folder of a store: what people write about it, and what is made from it.
 _DOCUMENTS = (".md", ".rst", ".html", ".pdf", ".cff")
 _COMPANIONS = ("figures", "LICENSE", "README", "NOTICE", ".gitignore", ".gitattributes")
+#: Kinds that don't put into doubt what other files say.
+_HARMLESS = ("foreign", "leftover", "stale")
 _ROUNDS = 4
 
 
@@ -149,7 +151,8 @@ class _Check:
 
     def _noting(self, found: Iterator[Finding]) -> Iterator[Finding]:
         for finding in found:
-            self.bad.add(finding.path)
+            if finding.kind not in _HARMLESS:
+                self.bad.add(finding.path)
             yield finding
 
     def _name(self, path: Path) -> str:

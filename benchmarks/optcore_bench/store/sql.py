@@ -66,7 +66,6 @@ def query(
 
 def _make_view(connection: Any, table: str, sources: Sequence[Source], selection: Selection) -> None:
     """A view that reads files when it is asked, and only the columns and row groups that it is asked for."""
-    alone = len(sources) == 1 and selection.dropped == 0
     parts = []
     for position, source in enumerate(sources):
         ids = [run_id for owner, run_id in selection.order if owner == position]
@@ -74,7 +73,7 @@ def _make_view(connection: Any, table: str, sources: Sequence[Source], selection
             continue
         columns = ", ".join(TABLES[table].names)
         part = f"select {columns} from {_relation(connection, table, position, source, ids)}"
-        if not alone and isinstance(source, Segment):
+        if isinstance(source, Segment) and len(ids) < source.runs.num_rows:
             name = f"shown_{position}"
             connection.register(name, pa.table({"run_id": pa.array(ids, pa.string())}))
             part += f" where run_id in (select run_id from {name})"
