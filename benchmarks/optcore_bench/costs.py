@@ -302,6 +302,8 @@ def _calls(evaluations: Evaluations, rows: Ints, jac_cost: JacCost) -> Floats:
     if isinstance(jac_cost, str) or jac_cost != 0:
         for kind, price in zip((JAC, FUN_AND_JAC), _jac_prices(evaluations, rows, jac_cost), strict=True):
             calls = evaluations.count(task == kind, rows)
+            if jac_cost == "n":
+                _known_dimension(evaluations, rows[calls > 0])
             _check_priced(evaluations, rows[(calls > 0) & np.isnan(price)])
             total += np.where(calls > 0, price * calls, 0.0)
     return total
@@ -320,7 +322,7 @@ def _check_priced(evaluations: Evaluations, unpriced: Ints) -> None:
 def _jac_prices(evaluations: Evaluations, rows: Ints, jac_cost: float | str) -> tuple[Floats, Floats]:
     """Price in evaluations of the jacobian in calls of jac and of fun_and_jac, for each of `rows`."""
     if jac_cost == "n":
-        n = _known_dimension(evaluations, rows)
+        n = evaluations.dimension()[evaluations.run[rows]]
         return n, n
     if jac_cost == "measured":
         jac, both = _measured_prices(evaluations)

@@ -166,7 +166,7 @@ def _numbers(frame: pd.DataFrame, name: str, *, whole: bool, least: int | None) 
         dtype=np.float64, na_value=np.nan
     )
     bad = np.isnan(numbers) & column.notna().to_numpy()
-    what = "whole numbers" if whole else "numbers"
+    what = ("whole numbers" if whole else "numbers") + ("" if least is None else f" of at least {least}")
     if not bad.any():
         known = ~np.isnan(numbers)
         if whole:
@@ -174,7 +174,6 @@ def _numbers(frame: pd.DataFrame, name: str, *, whole: bool, least: int | None) 
             bad |= known & ~(np.abs(numbers) < 2**53)
         if least is not None:
             bad |= known & (numbers < least)
-            what += f" of at least {least}"
     if bad.any():
         value = column.iloc[int(np.flatnonzero(bad)[0])]
         raise InvalidInputError(f"column {name!r} must hold {what}, but holds {value!r} in row {_row(frame, bad)}")
