@@ -118,6 +118,7 @@ def test_a_full_disk_costs_no_finished_run_and_room_heals_it(tmp_path: Path, who
             merge(disk / "merged", [whole.path])
         assert sorted(found.name for found in disk.iterdir()) == ["blocker", "s"]
         blocker.unlink()
+        subprocess.run(["mount", "-o", "remount,size=4m", str(disk)], check=True)
         make_store(path, [record(i, k=100) for i in range(RUNS)])
         assert Results(path).digest == whole.digest
         assert check(path) == []
