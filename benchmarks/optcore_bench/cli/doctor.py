@@ -25,6 +25,7 @@ OPTIONAL = (
     ("iminuit", "iminuit", "the algorithm iminuit_migrad"),
     ("optimagic", "optimagic", "the algorithms optimagic:NAME, any of optimagic's"),
     ("kaleido", "figures", "figures as PDF, SVG and PNG; needs Chrome or Chromium too"),
+    ("duckdb", "sql", "results.sql: queries over the tables of a store"),
 )
 REQUIRED = (
     "numpy",

@@ -128,7 +128,10 @@ def export_command(
     out: Annotated[Path, typer.Argument(help="FILE.zip for a bundle, or a folder for CSV.", show_default=False)],
     *,
     history: Annotated[
-        bool, typer.Option("--history", help="CSV of every evaluation and its clock too: about 100 bytes for each.")
+        bool,
+        typer.Option(
+            "--history", help="CSV of every evaluation and its clock too: large, 300 bytes for each where n = 10."
+        ),
     ] = False,
     json: Json = False,
 ) -> None:
