@@ -319,7 +319,7 @@ def test_doctor_says_what_is_missing_and_what_it_unlocks(monkeypatch: pytest.Mon
     assert any(line.startswith("  ok       numpy ") for line in lines)
     facts = json.loads(optcore("doctor", "--json").stdout)
     assert facts["browser"] is None
-    optional = {"jax", "asdex", "nlopt", "dfols", "pybobyqa", "iminuit", "optimagic", "kaleido"}
+    optional = {"jax", "asdex", "nlopt", "dfols", "pybobyqa", "iminuit", "optimagic", "kaleido", "duckdb"}
     assert {entry["library"] for entry in facts["optional"]} == optional
     assert {"blas", "cpu", "cores"} <= set(facts["machine"])
 
