@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optcore.bounds import FlatBounds
+from optcore.numdiff.noise import rounding_level
 
 __all__ = ["Estimate", "Progress", "Samples", "decide", "estimate", "extrapolate", "start", "turn"]
 
@@ -175,7 +176,7 @@ def tabulate(samples: Samples, base: Vector, noise: Vector | None, eps: float, *
         base: value at x, shape (m,).
         noise: how far a value can be off beside rounding of values and arguments, shape (m,), or None.
         eps: relative rounding error.
-        cautious: whether the level is a bound, otherwise what is to be expected.
+        cautious: whether the level is a bound, otherwise a standard deviation.
     """
     order = np.argsort(samples.h, axis=0)  # NaN comes last
     h = np.take_along_axis(samples.h, order, axis=0)
@@ -187,7 +188,7 @@ def tabulate(samples: Samples, base: Vector, noise: Vector | None, eps: float, *
         slope = np.where(side == 0, (up - down) / (2 * steps), np.where(side > 0, up - base, base - down) / steps)
         slope = np.where(np.isfinite(slope), slope, np.nan)
         size = np.fmax(np.abs(base), np.fmax(np.abs(up), np.abs(down)))
-        level = eps * size
+        level = eps * size if cautious else rounding_level(size, eps)
         if cautious:
             # Terms that cancel in the value are as large as |x_i df/dx_i|, and their rounding doesn't cancel.
             tilt = np.nan_to_num(np.fmin.reduce(np.abs(slope), axis=0), nan=0.0, posinf=0.0)
@@ -221,8 +222,14 @@ def estimate(samples: Samples, base: Vector, noise: Vector | None = None, eps: f
     noises = np.where(symmetric[:, None], 1, 2) * table.level / table.h[..., None]
     best = extrapolate(table.h, table.slope, noises, symmetric)
     bent, kink = _kinks(table, symmetric[:, None])
+    # A function that rounds its arguments has the derivative of a point beside x, and no step tells.
+    with np.errstate(invalid="ignore", over="ignore"):
+        curvature = np.fmax.reduce((np.abs(table.bend) - 4 * table.level) / table.h[..., None] ** 2, axis=0)
+    beside = eps * samples.size[:, None] * np.clip(np.nan_to_num(curvature, nan=0.0, posinf=0.0), 0.0, None)
     blank = best.blank & ((table.bend == 0) | np.isnan(table.bend)).all(axis=0)
-    return best._replace(truncation=best.truncation + kink, rough=best.rough | bent, blank=blank)
+    return best._replace(
+        truncation=best.truncation + kink, rounding=best.rounding + beside, rough=best.rough | bent, blank=blank
+    )
 
 
 def extrapolate(h: Array, slopes: Array, noises: Array, symmetric: NDArray[np.bool_]) -> Estimate:

@@ -40,11 +40,11 @@ class ExtrapolatedDifferences:
 
     def derivative(self, x: Vector, calls: Calls, *, ask_value: bool) -> Differenced | None:  # noqa: ARG002
         """The value at x always belongs to it."""
-        found = self.take(x, calls, "differences")
+        found = self.take(x, calls, "differences", self._subject.options.tol)
         return None if found is None else found.done
 
-    def take(self, x: Vector, calls: Calls, purpose: str) -> Extrapolated | None:
-        """The derivative and its samples; None if a call failed."""
+    def take(self, x: Vector, calls: Calls, purpose: str, tol: float) -> Extrapolated | None:
+        """The derivative, each entry to the relative error tol, and its samples; None if a call failed."""
         subject = self._subject
         columns = subject.columns
         samples, ladder = adaptive.start(x, subject.room(x), self._first_steps(x))
@@ -58,7 +58,7 @@ class ExtrapolatedDifferences:
             samples = adaptive.turn(more)
             level = None if subject.noise is None else SPREAD * columns.spread(subject.noise)
             found = adaptive.estimate(samples, columns.spread(np.atleast_1d(calls.base)), level, subject.eps)
-            ladder, progress = adaptive.decide(samples, found, progress, subject.options.tol)
+            ladder, progress = adaptive.decide(samples, found, progress, tol)
             if not is_finite(calls.base):
                 break
         return Extrapolated(self._differenced(calls, samples, found), samples, found)

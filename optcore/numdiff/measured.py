@@ -74,8 +74,8 @@ class MeasuredDifferences:
 
     def _calibrated(self, x: Vector, calls: Calls) -> Differenced | None:
         """An extrapolated derivative, which measures the steps of those that follow."""
-        subject = self._subject
-        found = self._extrapolation.take(x, calls, "calibration")
+        subject, schedule = self._subject, self._schedule
+        found = self._extrapolation.take(x, calls, "calibration", schedule.tolerance(subject.options.tol))
         if found is None:
             return None
         done, samples, best = found
@@ -84,14 +84,14 @@ class MeasuredDifferences:
         base = subject.columns.spread(np.atleast_1d(calls.base))
         noise = None if subject.noise is None else subject.columns.spread(subject.noise)
         calibration = calibrate(x, samples, base, best.value, noise, subject.eps)
-        while len(ladder := calibration.unclear(samples)):
+        while len(ladder := calibration.unclear(samples, schedule.method)):
             more = self._sampler.ladder(x, calls, samples, ladder, "calibration")
             if more is None:
                 return None
             samples = more
             calibration = calibrate(x, samples, base, best.value, noise, subject.eps)
         self._columns = subject.columns
-        self._schedule.renew(calibration, done.derivative)
+        schedule.renew(calibration, done.derivative)
         return done._replace(n_evaluations=calls.n_evaluations, n_rounds=calls.n_rounds, failures=tuple(calls.failures))
 
     def _by_rule(self, x: Vector, calls: Calls) -> bool:
@@ -124,7 +124,13 @@ class MeasuredDifferences:
         size = np.where(h > 0, h, 1.0)[:, None]
         # At the steps of the rules truncation and noise are of the same size.
         calibration = Calibration(
-            x.copy(), h, h, 4 * level / size**2, 3 * level / size**3, np.broadcast_to(level, (x.size, level.shape[-1]))
+            x.copy(),
+            h,
+            h,
+            second=4 * level / size**2,
+            third=3 * level / size**3,
+            noise=np.broadcast_to(level, (x.size, level.shape[-1])),
+            curved=np.ones(x.size, dtype=bool),
         )
         self._columns = columns
         schedule.renew(calibration, None)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from optcore.bounds import FlatBounds
 
-__all__ = ["Judgement", "Noise", "judge", "line", "search"]
+__all__ = ["Judgement", "Noise", "judge", "line", "rounding_level", "search"]
 
 Vector = NDArray[np.float64]
 Array = NDArray[np.float64]
@@ -82,6 +82,23 @@ def judge(values: Array) -> Noise:
     return Noise(level, np.where(level > 0, Judgement.FOUND, judgement))
 
 
+def rounding_level(size: Array, eps: float) -> Array:
+    """Standard deviation of the rounding of numbers of the given size, to their last digit: no level can be lower.
+
+    Errors are uniform within half of the spacing of floating point numbers, which is a power of two.
+
+    Args:
+        size: of any shape, at least 0.
+        eps: relative rounding error.
+
+    >>> float(rounding_level(np.array(1.0), 2.0**-52) * 12**0.5 * 2**52)
+    1.0
+    """
+    usual = np.isfinite(size) & (size > 0)
+    exponent = np.frexp(np.where(usual, size, 1.0))[1] - 1
+    return np.where(usual, np.ldexp(eps / 12**0.5, exponent), 0.0) + np.finfo(float).tiny
+
+
 def line(x: Vector, bounds: FlatBounds, spacing: float) -> Array:
     """The six points beside x on a line, shape (6, n): three on each side, or all on the inner side of the bounds.
 
@@ -106,23 +123,24 @@ def line(x: Vector, bounds: FlatBounds, spacing: float) -> Array:
     return points
 
 
-def search(x: Vector, bounds: FlatBounds, floor: Vector) -> Generator[Array, tuple[Vector, Array], Vector]:
+def search(x: Vector, bounds: FlatBounds, eps: float) -> Generator[Array, tuple[Vector, Array], Vector]:
     """Find a spacing at which the noise shows. Yields points, shape (6, n), takes (value at x, values there).
 
     Args:
         x: shape (n,).
         bounds: no point leaves them.
-        floor: what the level is at least relative to the value, a number or shape (m,): its rounding.
+        eps: relative rounding error of the values, below 1.
 
     Returns:
-        Levels of noise, shape (m,); where none is found, that of rounding.
+        Levels of noise, shape (m,), not below the rounding of the last digit; where none is found, eps times the
+        value, which the rounding of a short sum stays below.
     """
     spacing = FIRST_SPACING
     level: Vector | None = None
     for _ in range(MOST_TRIES):
         points = line(x, bounds, spacing)
         centre, values = yield points
-        rounding = floor * np.fmax(np.abs(centre), np.fmax.reduce(np.abs(values), axis=0)) + np.finfo(float).tiny
+        size = np.fmax(np.abs(centre), np.fmax.reduce(np.abs(values), axis=0))
         level = np.full(centre.shape, np.nan) if level is None else level
         symmetric = bool(((points[0] - x) * (points[-1] - x) < 0).any())
         parts = [values[:3], centre[None], values[3:]] if symmetric else [centre[None], values]
@@ -135,4 +153,5 @@ def search(x: Vector, bounds: FlatBounds, floor: Vector) -> Generator[Array, tup
         if spacing < 1e-16:
             break
     assert level is not None
-    return np.fmax(level, rounding)
+    unknown = np.isnan(level)
+    return np.where(unknown, eps * size + np.finfo(float).tiny, np.fmax(level, rounding_level(size, eps)))

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optcore.bounds import FlatBounds
+from optcore.numdiff.calibration import emphasis
 
 __all__ = ["more_wild", "shi"]
 
@@ -47,8 +48,10 @@ def shi(x: Vector, base: Vector, noise: Vector, bounds: FlatBounds, *, central: 
     """Steps of forward or central differences by bisection on the ratio of truncation to noise.
 
     Forward: r(h) = |f(x + 4h) - 4 f(x + h) + 3 f(x)| / (8 noise); central: r(h) = |f(x + 3h) - 3 f(x + h) +
-    3 f(x - h) - f(x - 3h)| / (8 noise); accepted between 1.5 and 6. Several values: the root of the mean square
-    of the ratios of those that a param enters.
+    3 f(x - h) - f(x - 3h)| / (8 noise); accepted between 1.5 and 6. Several values: the norms of both over
+    those that a param enters, each relative to its slope, so that one without curvature doesn't make the step too long
+    for the others, nor one with little noise too short. Where no step is accepted, as at a jump, the longest that was
+    too short.
 
     Args:
         x: shape (n,).
@@ -64,7 +67,7 @@ def shi(x: Vector, base: Vector, noise: Vector, bounds: FlatBounds, *, central: 
         Shi, Xie, Xuan & Nocedal (2022), SIAM J. Sci. Comput. 44(4), A2302.
     """
     n = x.size
-    sigma = float(np.exp(np.mean(np.log(noise))))
+    sigma = float(np.max(noise))
     base, noise = (np.broadcast_to(each, (n, each.shape[-1])) for each in (base, noise))
     up, down = bounds.upper - x, x - bounds.lower
     sign = np.where(up >= down, 1.0, -1.0)
@@ -73,7 +76,7 @@ def shi(x: Vector, base: Vector, noise: Vector, bounds: FlatBounds, *, central: 
     # Without curvature no step is too long: the size of x ends the search.
     cap = np.minimum(np.maximum(np.abs(x), 1.0), room / reach)
     h = (3 * sigma) ** (1 / 3) if central else 2 / 3**0.5 * sigma**0.5
-    steps = np.minimum(np.full(n, h), cap)
+    steps = np.minimum(np.maximum(h, 4 * np.spacing(np.abs(x))), cap)
     low, high = np.zeros(n), np.full(n, np.inf)
     active = cap > 0
     asked = _Asked()
@@ -84,15 +87,16 @@ def shi(x: Vector, base: Vector, noise: Vector, bounds: FlatBounds, *, central: 
         h = steps[i]
         if central:
             f = yield from asked.get(i, np.stack([h, -h, 3 * h, -3 * h]))
-            combined = f[2] - 3 * f[0] + 3 * f[1] - f[3]
+            combined, rise = f[2] - 3 * f[0] + 3 * f[1] - f[3], (f[0] - f[1]) / 2
         else:
             f = yield from asked.get(i, np.stack([sign[i] * h, 4 * sign[i] * h]))
-            combined = f[1] - 4 * f[0] + 3 * base[i]
+            combined, rise = f[1] - 4 * f[0] + 3 * base[i], f[0] - base[i]
         with np.errstate(all="ignore"):
             # Values that a param doesn't enter have nothing to say.
             enters = (f != base[i]).any(axis=0)
-            squares = np.sum((combined / (8 * noise[i])) ** 2, axis=1, where=enters)
-            ratio = np.sqrt(squares / np.maximum(enters.sum(axis=1), 1))
+            weight = enters / emphasis(np.abs(rise))
+            ratio = np.linalg.norm(weight * combined, axis=1) / np.linalg.norm(8 * weight * noise[i], axis=1)
+            ratio = np.where(enters.any(axis=1), ratio, 0.0)
         broken = ~np.isfinite(f).all(axis=(0, 2))
         ratio = np.where(broken, np.inf, ratio)
         short, long = ratio < LOW, ratio > HIGH
@@ -104,6 +108,7 @@ def shi(x: Vector, base: Vector, noise: Vector, bounds: FlatBounds, *, central: 
         longer = np.where(np.isinf(high[i]), np.minimum(factor * h, cap[i]), between)
         shorter = np.where(low[i] == 0, h / factor, between)
         steps[i] = np.where(at_cap, h, np.where(short, longer, np.where(long, shorter, h)))
+    steps = np.where(active & (low > 0), low, steps)
     return np.where(cap > 0, steps, 0.0)
 
 

@@ -102,8 +102,7 @@ class Sampler:
     def search_noise(self, x: Vector, calls: Calls, others: Array, purpose: str) -> NDArray[Any] | None:
         """Estimate the noise; its first round has other points with it, whose values are returned."""
         subject = self._subject
-        floor = np.asarray(subject.eps)
-        search = noise.search(x, subject.box(x), floor)
+        search = noise.search(x, subject.box(x), subject.eps)
         points = next(search)
         kept = values = calls.round(
             np.concatenate([others, points]), purpose, with_base=True, more=("noise", len(points))

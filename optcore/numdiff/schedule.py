@@ -21,8 +21,14 @@ class Schedule:
 
     #: Derivatives in a row without a better point after which the steps are in doubt.
     STALL = 4
-    #: How many times larger or smaller a param may become.
+    #: How many times larger or smaller a param may become. Where a power of it makes up the function, the best step
+    #: changes by as much at most, and with a step that is k times too long or short the error is about k / 2 times
+    #: what it could be. "calibrated" promises steps that fit; "auto" promises a gradient that is good enough to go on
+    #: with, whose estimated error is watched, and every calibration costs it as much as five gradients.
     MOVE = 10.0
+    MOVE_AUTO = 100.0
+    #: First-order formulas are not more exact than this, so that the derivative that measures their steps need not be.
+    FIRST_ORDER = 1e-7
     #: Estimated error relative to the gradient that is too much.
     DOUBT = 0.1
 
@@ -49,8 +55,13 @@ class Schedule:
             return self._age >= int(self._every)
         self._watch()
         scale, before = (np.maximum(np.abs(point), 0.1) for point in (x, self.calibration.x))
-        moved = (scale > self.MOVE * before) | (scale * self.MOVE < before)
+        most = self.MOVE_AUTO if self._auto else self.MOVE
+        moved = (scale > most * before) | (scale * most < before)
         return bool(self._doubt or moved.any())
+
+    def tolerance(self, tol: float) -> float:
+        """How exact the extrapolated derivative must be that measures the steps of those that follow."""
+        return tol if self.method == "central" else max(tol, self.FIRST_ORDER)
 
     def _watch(self) -> None:
         """Count derivatives since the last better point."""
@@ -76,11 +87,13 @@ class Schedule:
             self._escalate()
 
     def _escalate(self) -> None:
-        """The steps are not good enough: a formula of higher order, then new steps."""
+        """The steps are not good enough: new ones, and a formula of higher order.
+
+        Near a solution the function and its rounding are smaller than where the steps were measured.
+        """
         if self._auto and self.method == "forward":
             self.method = "central"
-        else:
-            self._doubt = True
+        self._doubt = True
 
     def renew(self, calibration: Calibration, derivative: Array | None) -> None:
         """New steps."""

@@ -30,8 +30,11 @@ def moved_points(problem, count=5):
     return [problem.x * (1 + 0.03 * rng.normal(size=problem.x.size)) for _ in range(count)]
 
 
-#: What a single difference can reach: 2 (noise |f''|)^(1/2) for the worst of the functions, and the same for central.
-REACH = {"forward": (5e-7, 3e-6), "central": (5e-10, 5e-9)}
+#: Relative error of the largest entry, and of each, that single differences are to reach.
+REACH = {"forward": (1e-7, 3e-6), "central": (2e-10, 5e-9)}
+#: Where they can't: 2 (noise |f''|)^(1/2), or (3 noise)^(2/3) |f'''|^(1/3) / 2, of the size of the gradient is more
+#: than that. For "logs" both terms of the central error have a standard deviation of 1.4e-10.
+BEYOND = {("logs", "central"): 6e-10, ("rosenbrock at zero", "central"): 5e-10}
 
 
 @pytest.mark.parametrize("method", ["forward", "central"])
@@ -51,11 +54,36 @@ def test_calibrated_steps_are_exact_at_the_price_of_plain_ones_at_points_that_mo
             assert result.n_evaluations == {"base": 1, "differences": n if method == "forward" else 2 * n}
             assert result.n_rounds == 1
             norm_wise, entry_wise = REACH[method]
-            assert error.max() <= norm_wise * np.abs(truth).max()
+            assert error.max() <= BEYOND.get((name, method), norm_wise) * np.abs(truth).max()
             if name != "brown badly scaled":  # one of its entries is below rounding
                 assert (error <= entry_wise * np.where(truth == 0, 1, np.abs(truth))).all()
             held, total = held + (error <= result.error).sum(), total + n
     assert held >= 0.7 * total  # an estimate, not a bound; over all functions it is 97 of 100
+
+
+def cosines(x):
+    return np.cos(x).sum() + np.cosh(x[0]) + 0.1 * x.sum()
+
+
+#: At zero their second or third derivatives, or differences of these, vanish by symmetry.
+EVEN = {"cosines": (cosines, np.zeros(3))} | {
+    name: (HARD[name].fun, HARD[name].x) for name in ("rosenbrock at zero", "logit at zero", "parabola at zero")
+}
+
+
+@pytest.mark.parametrize("move", [0.03, 0.3])
+@pytest.mark.parametrize(("method", "reach"), [("forward", 3e-5), ("central", 1e-7)])
+@pytest.mark.parametrize("name", EVEN)
+def test_steps_measured_where_a_derivative_vanishes_by_symmetry_serve_beside_that_point(name, method, reach, move):
+    fun, x = EVEN[name]
+    options = om.NumdiffOptions(method=method, step_size="calibrated", recalibrate="never")
+    gradient = om.NumericalDerivative(fun, x, options=options)
+    gradient(x)
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        moved = x + move * rng.normal(size=x.size)
+        truth = exact(fun, moved)
+        assert np.abs(gradient(moved).derivative - truth).max() <= reach * np.abs(truth).max()
 
 
 @pytest.mark.parametrize("step_size", ["calibrated", "shi", "more_wild"])
@@ -319,6 +347,25 @@ def test_rules_for_noisy_functions_find_the_optimal_step_of_a_parabola(curvature
     h, count = drive(rules.more_wild(x, base, noises, free), x, parabola)
     assert ((0.5 * 8**0.25 / 2 * optimal <= h) & (h <= 1.5 * 8**0.25 / 2 * optimal)).all() or level / curvature > 1e-2
     assert count <= 4 * 7
+
+
+@pytest.mark.parametrize("method", ["forward", "central"])
+def test_values_without_curvature_do_not_make_steps_too_long_for_the_others(method):
+    def fun(x):
+        return np.array([x[0] + 1, np.exp(3 * x[0]), 0.0 * x[0], 1e-3 * np.sin(20 * x[0])])
+
+    options = om.NumdiffOptions(method=method, step_size="shi")
+    x = np.array([0.4])
+    derivative = om.first_derivative(fun, x, options=options).derivative
+    np.testing.assert_allclose(derivative, exact(fun, x), rtol=1e-6 if method == "forward" else 1e-8)
+
+
+def test_a_jump_that_no_step_suits_is_not_stepped_over():
+    """Linear but for a jump at 0.5: the search ends at steps that stay on the side of x."""
+    options = om.NumdiffOptions(method="central", step_size="shi")
+    result = om.first_derivative(lambda x: 2 * x[0] + (x[0] > 0.5), np.array([0.2]), options=options)
+    assert result.derivative[0] == pytest.approx(2, rel=1e-9)
+    assert 1e-3 < result.step[0] < 0.1
 
 
 def test_the_central_rule_balances_noise_with_the_third_derivative():

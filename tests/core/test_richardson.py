@@ -6,6 +6,7 @@ import scipy.differentiate
 import scipy.special
 
 import optcore as om
+from optcore_problems import get_problem
 from tests.core.counting import Counted, rosenbrock_jacobian, rosenbrock_residuals
 from tests.core.derivative_suite import HARD, Hard, exact, osborne, osborne_residuals, rosenbrock_chain
 
@@ -85,6 +86,15 @@ def test_on_16_functions_at_many_points_and_scales_the_bound_holds_for_99_of_100
     assert held >= 0.99 * total
     assert precise >= 0.98 * total
     assert np.mean(evaluations) <= 12
+
+
+def test_the_bound_knows_that_functions_round_their_arguments():
+    """Chebyquad is symmetric in x_j and 1 - x_j. Its start is too, but for rounding: the derivative in the middle is
+    1e-15, and no difference shows it, since 2 x - 1 rounds that away."""
+    for n in (9, 11):
+        problem = get_problem(f"more_wild/chebyquad_n{n}")
+        result = om.first_derivative(problem.fun, problem.start, method="richardson")
+        assert (np.abs(result.derivative - exact(problem.fun, problem.start)) <= result.error).all()
 
 
 def test_agrees_with_scipy_differentiate_where_that_works():
