@@ -211,6 +211,10 @@ def wavy(x):
     return np.sin(x) * scale + np.exp(padded[:-2]) * x - 3.0 * padded[2:] ** 3 + 1e3
 
 
+def spent_on_differences(result):
+    return sum(number for purpose, number in result.n_evaluations.items() if purpose not in ("base", "noise"))
+
+
 @pytest.mark.parametrize(
     "kwargs", [{"method": "richardson"}, {"step_size": "calibrated", "method": "central"}], ids=str
 )
@@ -220,7 +224,8 @@ def test_several_rounds_give_with_a_pattern_what_they_give_without(kwargs):
     dense = om.first_derivative(wavy, X, **kwargs)
     scale = np.abs(dense.derivative).max(axis=1, keepdims=True)
     assert (np.abs(sparse.derivative.toarray() - dense.derivative) <= 1e-11 * scale).all()
-    assert sum(sparse.n_evaluations.values()) < sum(dense.n_evaluations.values()) / 4
+    # The level of noise costs the same.
+    assert spent_on_differences(sparse) < spent_on_differences(dense) / 4
 
 
 @pytest.mark.parametrize("method", ["forward", "central"])

@@ -1,0 +1,288 @@
+"""How exact numerical derivatives are, at which cost, and whether their bounds hold; peers in the same run.
+
+Everything is a number that doesn't depend on the machine's speed. One table by hand:
+`python -c "import derivatives as d; print(d.table(d.accuracy()))"` in this folder.
+"""
+
+import warnings
+
+import numpy as np
+from scipy.optimize._numdiff import approx_derivative
+
+import optcore as om
+from optcore_bench.derivative_bench.functions import HARD, exact_derivative, moved_points
+from optcore_problems import get_suite
+
+OURS = {
+    "forward": {},
+    "central": {"method": "central"},
+    "complex_step": {"method": "complex_step"},
+    "richardson": {"method": "richardson"},
+    "calibrated forward": {"step_size": "calibrated"},
+    "calibrated central": {"method": "central", "step_size": "calibrated"},
+    "shi forward": {"step_size": "shi"},
+    "shi central": {"method": "central", "step_size": "shi"},
+    "more_wild": {"step_size": "more_wild"},
+}
+PEERS = ("scipy 2-point", "scipy 3-point", "scipy cs", "numdifftools", "optimagic forward", "optimagic central")
+OURS_NOISY = {
+    "forward": {},
+    "calibrated forward": {"step_size": "calibrated"},
+    "calibrated central": {"method": "central", "step_size": "calibrated"},
+    "shi forward": {"step_size": "shi"},
+    "shi central": {"method": "central", "step_size": "shi"},
+    "more_wild": {"step_size": "more_wild"},
+    "richardson, tol 1e-4": {"method": "richardson", "noise": "estimate", "tol": 1e-4},
+}
+#: Noise of these sizes on Rosenbrock's function with ten variables.
+NOISE_LEVELS = (1e-10, 1e-6)
+
+
+def by_peer(name, fun, x):
+    """Gradient by another library; None where it isn't installed."""
+    library, _, method = name.partition(" ")
+    try:
+        if library == "scipy":
+            return approx_derivative(fun, x, method=method)
+        if library == "numdifftools":
+            import numdifftools
+
+            return np.atleast_1d(numdifftools.Gradient(fun)(x))
+        import optimagic
+
+        return np.asarray(optimagic.first_derivative(fun, x, method=method).derivative)
+    except ImportError:
+        return None
+
+
+class Calls:
+    """Counts the calls of a function."""
+
+    def __init__(self, fun):
+        self.fun, self.count = fun, 0
+
+    def __call__(self, x):
+        """One call."""
+        self.count += 1
+        return self.fun(x)
+
+
+def row(fun, exact, points, derive):
+    """Worst errors, evaluations a parameter and rounds over points; bounds where there are any."""
+    norm, entry, held, above, evaluations, rounds = [], [], [], [], [], []
+    for x in points:
+        calls = Calls(fun)
+        found = derive(calls, x)
+        if found is None:
+            return None
+        gradient, error, n_rounds = found
+        truth = exact(x)
+        off = np.where(np.isfinite(gradient), np.abs(gradient - truth), np.inf)
+        norm.append(off.max() / np.abs(truth).max())
+        entry.append((off / np.where(truth == 0, 1.0, np.abs(truth))).max())
+        evaluations.append(calls.count / x.size)
+        rounds.append(n_rounds)
+        if error is not None:
+            held += (off <= error).tolist()
+            above += (error / np.maximum(off, np.finfo(float).tiny)).tolist()
+    return {
+        "norm_error": max(norm),
+        "entry_error": max(entry),
+        "evaluations": float(np.mean(evaluations)),
+        "rounds": float(np.max(rounds)),
+        "held": float(np.mean(held)) if held else float("nan"),
+        "overestimate": float(np.median(above)) if above else float("nan"),
+    }
+
+
+def accuracy(functions=tuple(HARD)):
+    """Of each method on each function: at five points beside that at which steps were measured."""
+    rows = {}
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")  # peers warn where they fail, which is what the table shows
+        for name in functions:
+            hard = HARD[name]
+            points = moved_points(hard.x)
+
+            def exact(x, fun=hard.fun):
+                return exact_derivative(fun, x)
+
+            for method, options in OURS.items():
+                counted = Calls(None)
+                derivative = om.NumericalDerivative(counted, hard.x, options=om.NumdiffOptions(**options))
+                counted.fun = hard.fun
+                derivative(hard.x)
+
+                def ours(calls, x, counted=counted, derivative=derivative):
+                    counted.fun = calls
+                    result = derivative(x)
+                    return result.derivative, result.error, result.n_rounds
+
+                rows[name, method] = row(hard.fun, exact, points, ours)
+            for method in PEERS:
+
+                def theirs(calls, x, method=method):
+                    gradient = by_peer(method, calls, x)
+                    return None if gradient is None else (gradient, None, 1)
+
+                rows[name, method] = row(hard.fun, exact, points, theirs)
+    return rows
+
+
+def table(rows):
+    """The rows as text."""
+    lines = [f"{'function':26}{'method':20}{'norm':>9}{'entry':>9}{'evals/n':>9}{'rounds':>7}{'held':>7}{'above':>9}"]
+    for (function, method), values in rows.items():
+        if values is not None:
+            lines.append(
+                f"{function:26}{method:20}{values['norm_error']:9.1e}{values['entry_error']:9.1e}"
+                f"{values['evaluations']:9.1f}{values['rounds']:7.0f}{values['held']:7.3f}{values['overestimate']:9.1e}"
+            )
+    return "\n".join(lines)
+
+
+class Accuracy:
+    """Thirteen hard functions by method; NaN where a peer isn't installed."""
+
+    params = (tuple(HARD), (*OURS, *PEERS))
+    param_names = ("function", "method")
+    timeout = 300
+
+    def setup_cache(self):
+        """All of it takes some seconds, once."""
+        return accuracy()
+
+    def read(self, rows, function, method, what):
+        """One number."""
+        values = rows[function, method]
+        return float("nan") if values is None else values[what]
+
+    def track_norm_error(self, rows, function, method):
+        """Largest error of an entry over the largest entry, over five points."""
+        return self.read(rows, function, method, "norm_error")
+
+    def track_entry_error(self, rows, function, method):
+        """Largest relative error of an entry, over five points."""
+        return self.read(rows, function, method, "entry_error")
+
+    def track_evaluations_per_parameter(self, rows, function, method):
+        """Calls of the function for one gradient, the value included, over n."""
+        return self.read(rows, function, method, "evaluations")
+
+    def track_rounds(self, rows, function, method):
+        """Batches, one after the other."""
+        return self.read(rows, function, method, "rounds")
+
+    track_norm_error.unit = track_entry_error.unit = "relative error"
+    track_evaluations_per_parameter.unit = "calls"
+    track_rounds.unit = "batches"
+
+
+class Bounds:
+    """Extrapolated gradients of all problems of More & Wild, at their starts and at two points beside each."""
+
+    timeout = 300
+
+    def setup_cache(self):
+        """Errors and their bounds, entry by entry."""
+        rng = np.random.default_rng(0)
+        off, bounds, evaluations = [], [], []
+        with np.errstate(all="ignore"):
+            for problem in get_suite("more_wild"):
+                for move in (0.0, 0.03, 0.03):
+                    x = problem.start * (1 + move * rng.normal(size=problem.n))
+                    result = om.first_derivative(problem.fun, x, method="richardson")
+                    off += np.abs(result.derivative - exact_derivative(problem.fun, x)).tolist()
+                    bounds += result.error.tolist()
+                    evaluations.append(sum(result.n_evaluations.values()) / problem.n)
+        return np.array(off), np.array(bounds), float(np.mean(evaluations))
+
+    def track_share_of_entries_within_their_bound(self, measured):
+        """At least 0.99 is wanted."""
+        off, bounds, _ = measured
+        return float(np.mean(off <= bounds))
+
+    def track_median_overestimate(self, measured):
+        """How many times larger the bound is than the error."""
+        off, bounds, _ = measured
+        return float(np.median(bounds / np.maximum(off, np.finfo(float).tiny)))
+
+    def track_evaluations_per_parameter(self, measured):
+        """Mean over problems and points."""
+        return measured[2]
+
+    track_share_of_entries_within_their_bound.unit = "share"
+    track_median_overestimate.unit = "ratio"
+    track_evaluations_per_parameter.unit = "calls"
+
+
+class Noise:
+    """Rosenbrock's function of ten variables with uniform noise: the largest norm-wise error over moved points."""
+
+    params = (NOISE_LEVELS, (*OURS_NOISY, "scipy 2-point", "scipy 3-point", "numdifftools"))
+    param_names = ("noise", "method")
+
+    def track_norm_error(self, level, method):
+        """NaN where a peer isn't installed."""
+        hard, rng = HARD["rosenbrock"], np.random.default_rng(0)
+
+        def noisy(x):
+            return float(hard.fun(x) + level * rng.uniform(-1, 1))
+
+        derive = None
+        if method in OURS_NOISY:
+            derivative = om.NumericalDerivative(noisy, hard.x, options=om.NumdiffOptions(**OURS_NOISY[method]))
+            derivative(hard.x)
+            derive = derivative
+        errors = []
+        for x in moved_points(hard.x):
+            gradient = by_peer(method, noisy, x) if derive is None else derive(x).derivative
+            if gradient is None:
+                return float("nan")
+            truth = exact_derivative(hard.fun, x)
+            errors.append(np.abs(gradient - truth).max() / np.abs(truth).max())
+        return float(max(errors))
+
+    track_norm_error.unit = "relative error"
+
+
+class Solved:
+    """What the derivatives of a run of BFGS cost: problems of More & Wild with at most eight variables."""
+
+    params = ("forward", "central", "auto")
+    param_names = ("method",)
+    timeout = 300
+    TAU = 1e-5
+
+    def setup(self, method):
+        """Run the problems."""
+        self.solved, self.spent = 0, 0
+        options = om.NumdiffOptions(method=method)
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            for problem in get_suite("more_wild").filter(n_max=8):
+                result = om.minimize(
+                    problem.fun,
+                    problem.start,
+                    "scipy_bfgs",
+                    numdiff_options=options,
+                    budget=om.Budget(max_evaluations=200 * (problem.n + 1)),
+                    error_handling="continue",
+                )
+                asked = np.where(result.history.task == "fun", result.history.fun, np.inf)
+                good = np.flatnonzero(asked <= problem.f_opt + self.TAU * (problem.f_start - problem.f_opt))
+                self.solved += bool(len(good))
+                self.spent += int(good[0]) + 1 if len(good) else len(asked)
+
+    def track_problems_solved(self, method):
+        """Within 200 gradients by forward differences, to tau = 1e-5."""
+        del method
+        return self.solved
+
+    def track_evaluations(self, method):
+        """Until solved, or all of them, summed over the problems."""
+        del method
+        return self.spent
+
+    track_problems_solved.unit = "problems"
+    track_evaluations.unit = "calls"
