@@ -21,6 +21,11 @@ N_POINTS = 7
 FIRST_SPACING = 1e-12
 SPACING_FACTOR = 100.0
 MOST_TRIES = 4
+#: Of a function that is constant between jumps, rounded to a few digits, say: the points must be far apart.
+MOST_TRIES_IN_VAIN = 8
+#: Values that did not change over a spacing, though their slope says that they should have by so many times the
+#: level of noise, are constant between jumps: these happened to be of the same size, and the level is none.
+UNSEEN = 10.0
 
 
 class Judgement(IntEnum):
@@ -135,22 +140,35 @@ def search(x: Vector, bounds: FlatBounds, eps: float) -> Generator[Array, tuple[
         Levels of noise, shape (m,), not below the rounding of the last digit; where none is found, eps times the
         value, which the rounding of a short sum stays below.
     """
-    spacing = FIRST_SPACING
+    spacing, closest, furthest = FIRST_SPACING, 0.0, np.inf
     level: Vector | None = None
-    for _ in range(MOST_TRIES):
+    flat: Vector | None = None  # the spacing at which values hardly changed; 0 where there was none
+    for tries in range(1, MOST_TRIES_IN_VAIN + 1):
         points = line(x, bounds, spacing)
         centre, values = yield points
         size = np.fmax(np.abs(centre), np.fmax.reduce(np.abs(values), axis=0))
         level = np.full(centre.shape, np.nan) if level is None else level
         symmetric = bool(((points[0] - x) * (points[-1] - x) < 0).any())
         parts = [values[:3], centre[None], values[3:]] if symmetric else [centre[None], values]
-        found = judge(np.concatenate(parts))
-        level = np.where(np.isnan(level), found.level, level)
-        missing = found.judgement[np.isnan(level)]
-        if not len(missing):
+        on_line = np.concatenate(parts)
+        found = judge(on_line)
+        flat = np.zeros(centre.shape) if flat is None else flat
+        unseen = flat / spacing * np.median(np.abs(np.diff(on_line, axis=0)), axis=0) > UNSEEN * found.level
+        judgement = np.where(unseen, Judgement.TOO_CLOSE, found.judgement)
+        flat = np.where(found.judgement == Judgement.TOO_CLOSE, spacing, flat)
+        level = np.where(np.isnan(level) & ~unseen, found.level, level)
+        missing = judgement[np.isnan(level)]
+        if not len(missing) or (tries >= MOST_TRIES and len(missing) < len(level)):
             break
-        spacing *= SPACING_FACTOR if (missing == Judgement.TOO_CLOSE).sum() * 2 >= len(missing) else 1 / SPACING_FACTOR
-        if spacing < 1e-16:
+        if (missing == Judgement.TOO_CLOSE).sum() * 2 >= len(missing):
+            closest = spacing
+        else:
+            furthest = spacing
+        if closest == 0 or np.isinf(furthest):
+            spacing *= SPACING_FACTOR if np.isinf(furthest) else 1 / SPACING_FACTOR
+        else:
+            spacing = float(np.sqrt(closest * furthest))
+        if spacing < 1e-16 or furthest < 2 * closest:
             break
     assert level is not None
     unknown = np.isnan(level)
