@@ -265,7 +265,8 @@ def extrapolate(h: Array, slopes: Array, noises: Array, symmetric: NDArray[np.bo
                 value, truncation, rounding = before
                 truncation[:-1] = np.where(np.isfinite(change), np.maximum(truncation[:-1], change), truncation[:-1])
                 candidates.append(_smallest(h[: len(value)], value, truncation, rounding))
-            before = extrapolated, change + _contradiction(extrapolated, slopes, noises), spread
+            disagreement = _disagreement(extrapolated, spread)
+            before = extrapolated, change + disagreement + _contradiction(extrapolated, slopes, noises), spread
         if before is not None:
             candidates.append(_smallest(h[:1], *before))
         value, truncation, rounding, step = (np.stack(parts) for parts in zip(*candidates, strict=True))
@@ -279,6 +280,18 @@ def extrapolate(h: Array, slopes: Array, noises: Array, symmetric: NDArray[np.bo
             rough = jump > COARSE * np.maximum(np.abs(slopes[0]), np.abs(slopes[1]))
     blank = ((slopes == 0) | np.isnan(slopes)).all(axis=0)
     return Estimate(value, truncation, rounding, step, rough, blank)
+
+
+def _disagreement(candidate: Array, spread: Array) -> Array:
+    """How far candidates are from those with smaller steps, beyond noise; like `candidate`.
+
+    Where the longest steps of a window are beyond a pole or a peak, each further one changes less, since its weight is
+    less, and the candidate is wrong all the same. That of smaller steps is less so, and tells.
+    """
+    result = np.zeros(candidate.shape)
+    excess = np.abs(np.diff(candidate, axis=0)) - spread[1:] - spread[:-1]
+    result[1:] = np.where(excess > 0, excess, 0.0)
+    return result
 
 
 def _contradiction(candidate: Array, slopes: Array, noises: Array) -> Array:

@@ -115,8 +115,8 @@ def shi(x: Vector, base: Vector, noise: Vector, bounds: FlatBounds, *, central: 
 def more_wild(x: Vector, base: Vector, noise: Vector, bounds: FlatBounds) -> Search:
     """Steps of forward differences from estimates of the curvature.
 
-    The paper stops after two estimates, the first with a step of noise^(1/4). Here that is relative to x where x is
-    above 1, and the second step is repeated until one is accepted: for functions with several scales two are not
+    The paper stops after two estimates, the first with a step of noise^(1/4). Here x and the noise are relative to
+    the size of x and of the function where these are above 1, and the second step is repeated until one is accepted: for functions with several scales two are not
     enough.
 
     Args:
@@ -156,7 +156,8 @@ def more_wild(x: Vector, base: Vector, noise: Vector, bounds: FlatBounds) -> Sea
         return delta[at] / h**2, clear & near
 
     free = np.flatnonzero(cap > 0)
-    h_a = np.minimum(sigma**0.25 * np.maximum(np.abs(x[free]), 1.0), cap[free])
+    size = max(1.0, float(np.max(np.abs(base))))
+    h_a = np.minimum((sigma / size) ** 0.25 * np.maximum(np.abs(x[free]), 1.0), cap[free])
     mu, good = yield from curvature(free, h_a)
     h = h_a.copy()
     for _ in range(MOST_TRIES):

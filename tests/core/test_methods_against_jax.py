@@ -38,6 +38,16 @@ TAIL = 10
 EXCEPT = {
     # All of a column is 0 at x, to the last digit: the search finds no curvature, and takes 12.6 for its step.
     ("more_wild/osborne_2_x10", "shi central"),
+    # JAX takes expm1(z) + 1 for the derivative of expm1(z), which is rounded to 1e-16 where it is 1e-4.
+    ("nist_strd/boxbod_start1", "complex_step"),
+    ("nist_strd/boxbod_start2", "complex_step"),
+    # Params below 1e-3 in a denominator: steps relative to 0.1 go beyond its zeros. Measured steps don't.
+    *(
+        (f"nist_strd/{name}_start{k}", method)
+        for name in ("kirby2", "hahn1")
+        for k in (1, 2)
+        for method in ("forward", "backward", "central")
+    ),
 }
 #: How many times a function rounds numbers of the size of its terms on the way to its value.
 OPERATIONS = 16
