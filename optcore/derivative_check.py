@@ -381,7 +381,7 @@ class _Checker:
 
     def _noise(self, pair: _Pair, x: Vector, values: Vector, where: str) -> Vector:
         """How far values can be off, shape (m,), from points on a line."""
-        search = noise.search(x, self._bounds, np.asarray(self._eps))
+        search = noise.search(x, self._bounds, self._eps)
         points = next(search)
         while True:
             answers = [self._optional(pair.function, point, where) for point in points]

@@ -223,9 +223,7 @@ def estimate(samples: Samples, base: Vector, noise: Vector | None = None, eps: f
     best = extrapolate(table.h, table.slope, noises, symmetric)
     bent, kink = _kinks(table, symmetric[:, None])
     # A function that rounds its arguments has the derivative of a point beside x, and no step tells.
-    with np.errstate(invalid="ignore", over="ignore"):
-        curvature = np.fmax.reduce((np.abs(table.bend) - 4 * table.level) / table.h[..., None] ** 2, axis=0)
-    beside = eps * samples.size[:, None] * np.clip(np.nan_to_num(curvature, nan=0.0, posinf=0.0), 0.0, None)
+    beside = eps * samples.size[:, None] * _curvature(table)
     blank = best.blank & ((table.bend == 0) | np.isnan(table.bend)).all(axis=0)
     return best._replace(
         truncation=best.truncation + kink, rounding=best.rounding + beside, rough=best.rough | bent, blank=blank
@@ -307,6 +305,15 @@ def _contradiction(candidate: Array, slopes: Array, noises: Array) -> Array:
         excess = np.fmax.reduce(smaller, axis=0) - own - noises[i]
         result[i] = np.where(excess > 0, excess, 0.0)
     return result
+
+
+def _curvature(table: Table) -> Array:
+    """Sizes of the second derivatives, shape (n, m), from the smallest steps that show them; 0 where none does."""
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        curvature = np.abs(table.bend) / table.h[..., None] ** 2
+        shown = (np.abs(table.bend) > CLEAR * table.level) & np.isfinite(curvature)
+    first: Array = np.take_along_axis(curvature, np.argmax(shown, axis=0)[None], axis=0)[0]
+    return np.where(shown.any(axis=0), first, 0.0)
 
 
 def _kinks(table: Table, symmetric: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], Array]:

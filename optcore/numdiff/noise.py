@@ -153,7 +153,9 @@ def search(x: Vector, bounds: FlatBounds, eps: float) -> Generator[Array, tuple[
         on_line = np.concatenate(parts)
         found = judge(on_line)
         flat = np.zeros(centre.shape) if flat is None else flat
-        unseen = flat / spacing * np.median(np.abs(np.diff(on_line, axis=0)), axis=0) > UNSEEN * found.level
+        with np.errstate(invalid="ignore", over="ignore"):
+            change = np.median(np.abs(np.diff(on_line, axis=0)), axis=0)
+            unseen = flat / spacing * change > UNSEEN * found.level
         judgement = np.where(unseen, Judgement.TOO_CLOSE, found.judgement)
         flat = np.where(found.judgement == Judgement.TOO_CLOSE, spacing, flat)
         level = np.where(np.isnan(level) & ~unseen, found.level, level)

@@ -116,8 +116,8 @@ def more_wild(x: Vector, base: Vector, noise: Vector, bounds: FlatBounds) -> Sea
     """Steps of forward differences from estimates of the curvature.
 
     The paper stops after two estimates, the first with a step of noise^(1/4). Here x and the noise are relative to
-    the size of x and of the function where these are above 1, and the second step is repeated until one is accepted: for functions with several scales two are not
-    enough.
+    the size of x and of the function where these are above 1, and the second step is repeated until one is accepted:
+    for functions with several scales two are not enough.
 
     Args:
         x: shape (n,).

@@ -49,6 +49,9 @@ EXCEPT = {
         for method in ("forward", "backward", "central")
     ),
 }
+#: Terms cancel inside: 1 - (1 + b x / 2)^-2 with b of 1e-4, or x and a sum of cubes of x + t + 1, which neither value
+#: nor slopes show. ECnoise sees it.
+HIDDEN_NOISE = ("nist_strd/misra1b", "nist_strd/misra1c", "mgh/discrete_integral", "scalable/discrete_integral")
 #: How many times a function rounds numbers of the size of its terms on the way to its value.
 OPERATIONS = 16
 
@@ -119,6 +122,8 @@ def taylor(first, moved, delta, level, size):
     # Each argument may be rounded on its way through the function.
     tilt = np.abs(moved[1] - moved[-1]) / (2 * delta)[:, None, None]
     own = OPERATIONS * EPS * (np.abs(first) + np.einsum("i,ikj->kj", size, tilt))
+    # A difference of two sums is rounded as these.
+    own = own + EPS * np.abs(first).max(axis=1, keepdims=True)
     return Taylor(first, second, third, fourth, level, own)
 
 
@@ -161,8 +166,12 @@ def compare(name, options, fun, problem, known):
 def test_each_method_agrees_with_jax_up_to_what_its_formula_explains(name):
     problem = PROBLEMS[name]
     of_value, of_residuals = read(problem)
+    if name.startswith(HIDDEN_NOISE):
+        methods = METHODS | {"richardson": {"method": "richardson", "noise": "estimate"}}
+    else:
+        methods = METHODS
     wrong, held = [], []
-    for method, options in METHODS.items():
+    for method, options in methods.items():
         if (name, method) in EXCEPT:
             continue
         pairs = [(problem.fun, of_value)] + ([(problem.residuals, of_residuals)] if of_residuals is not None else [])
