@@ -306,6 +306,14 @@ def test_foreign_files_are_named_and_neither_used_nor_removed(store: Path, tmp_p
     assert {name: (store / name).read_bytes() for name in foreign} == foreign
 
 
+def test_claims_of_processes_at_work_are_no_foreign_files(store: Path) -> None:
+    (store / "claims").mkdir()
+    (store / "claims" / "host-1.claims").write_text("{}\n")
+    assert named(store) == {}
+    (store / "claims" / "notes.txt").write_text("mine")
+    assert list(named(store).values()) == ["foreign"]
+
+
 def test_a_segment_that_was_copied_from_another_store_is_named(store: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     make_store(other, [record(3, k=5), *records(RUNS, 2 * RUNS)])

@@ -244,10 +244,14 @@ class _Check:
         for path in sorted(self.root.iterdir()):
             if path.name in (MANIFEST, STUDY) or path.suffix.lower() in _DOCUMENTS:
                 continue
-            if path.name in (*TABLES, "log", "derived") and path.is_dir():
+            if path.name in (*TABLES, "log", "derived", "claims") and path.is_dir():
                 for inner in sorted(path.iterdir()):
-                    own = {"log": inner.suffix == ".log", "derived": inner.name == INDEX_FILE}.get(path.name, False)
-                    if not (own and inner.is_file()):
+                    own = {
+                        "log": inner.suffix == ".log",
+                        "derived": inner.name == INDEX_FILE,
+                        "claims": inner.suffix == ".claims",
+                    }
+                    if not (own.get(path.name, False) and inner.is_file()):
                         yield inner
             elif path.name.partition(".")[0] not in _COMPANIONS and path.name not in _COMPANIONS:
                 yield path
