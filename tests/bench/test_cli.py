@@ -75,6 +75,12 @@ def test_a_tilde_in_the_store_is_the_home_folder(folder: Path, tmp_path: Path, m
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "page.html"]
 
 
+def test_a_run_leaves_the_meaning_of_sigterm_as_it_was(folder: Path, store: str) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    assert optcore("run", str(folder / "tiny.toml"), "--store", store, "--quiet", "--no-report").exit_code == 0
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
 def test_run_again_runs_nothing_and_says_the_same_digest(folder: Path, store: str) -> None:
     before = Results(store).manifest
     done = optcore("run", str(folder / "tiny.toml"), "--store", store, "--quiet", "--no-report", "--json")

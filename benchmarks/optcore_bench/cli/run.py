@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 import signal
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,7 +56,11 @@ def run(options: RunOptions) -> None:
     if options.dry_run:
         _show_plan(study, options)
         return
-    signal.signal(signal.SIGTERM, _terminate)
+    with _raising_on_sigterm():
+        _run(study, options)
+
+
+def _run(study: Study, options: RunOptions) -> None:
     outcome = carry_out(
         study,
         options.store,
@@ -78,6 +84,16 @@ def run(options: RunOptions) -> None:
         open_in_browser(page)
     if outcome.left:
         raise typer.Exit(NOT_FINISHED)
+
+
+@contextlib.contextmanager
+def _raising_on_sigterm() -> Iterator[None]:
+    """SIGTERM raises within; afterwards it means what it did, also to processes that are forked then."""
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _terminate(*_: Any) -> None:
