@@ -119,7 +119,8 @@ class Tally:
     @property
     def speed(self) -> float:
         """Evaluations a second of the runs that have ended."""
-        return self.evaluations / self.seconds if self.seconds > 0 else 0.0
+        seconds = self.seconds
+        return self.evaluations / seconds if seconds > 0 else 0.0
 
     @property
     def seconds_left(self) -> float | None:
@@ -130,11 +131,11 @@ class Tally:
     def describe(self) -> str:
         """How it goes, in one line.
 
-        >>> tally = Tally(10, 4, clock=iter(range(100)).__next__)
+        >>> tally = Tally(10, 4, clock=iter([0.0, 2.0, 2.0]).__next__)
         >>> tally.started("a")
         >>> tally.done("b", "error", 20)
         >>> tally.describe()
-        '1 failed, 1 running (a), 10 evaluations/s, 20 s left'
+        '1 failed, 1 running (a), 10 evaluations/s, 10 s left'
         """
         parts = [f"{self.failed} failed"] if self.failed else []
         if running := self.running:

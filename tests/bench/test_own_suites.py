@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from optcore.errors import InvalidInputError, UnknownNameError
-from optcore_bench import addresses, runner
+from optcore_bench import addresses, backends
 from optcore_bench.addresses import Address, load_suite
 from optcore_bench.cli.app import app
 from optcore_bench.runner import make_task, run_study
@@ -88,7 +88,7 @@ def test_a_suite_out_of_a_file_is_studied_with_workers_and_resumed(
     two = run_study(folder / "own.toml", folder / "two", n_jobs=2)
     loky = run_study(folder / "own.toml", folder / "three", n_jobs=2, backend="loky")
     assert one.manifest["digest"] == two.manifest["digest"] == loky.manifest["digest"]
-    monkeypatch.setattr(runner, "perform", lambda *_: pytest.fail("a stored run was run again"))
+    monkeypatch.setattr(backends, "perform", lambda *_: pytest.fail("a stored run was run again"))
     assert run_study(folder / "own.toml", folder / "one").manifest["digest"] == one.manifest["digest"]
 
 

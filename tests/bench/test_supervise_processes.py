@@ -336,7 +336,7 @@ def test_nothing_stays_after_close_or_when_a_supervisor_is_forgotten(mode, way):
         del supervisor
         gc.collect()
     assert not any(map(running, pids))
-    assert open_descriptors() == before
+    assert set(open_descriptors()) <= set(before)  # what an earlier test left may be collected meanwhile
 
 
 def test_an_interrupt_of_the_caller_ends_the_run(mode):
