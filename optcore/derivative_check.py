@@ -41,8 +41,6 @@ EPS, EPS_SINGLE = 2.0**-52, 2.0**-23
 TOLERANCE_SINGLE = 1e3 * EPS_SINGLE
 #: Extrapolation goes on until its bound is this part of the tolerance.
 MARGIN = 0.01
-#: An estimated level of noise is a standard deviation; single values are this many times further off.
-SPREAD = 3.0
 
 
 def check_derivative(
@@ -391,7 +389,7 @@ class _Checker:
                 points = search.send((values, np.array(on_line)))
             except StopIteration as stop:
                 # Where the line leaves what is finite nothing is known of the noise.
-                level: Vector = SPREAD * np.nan_to_num(stop.value, nan=0.0, posinf=0.0)
+                level: Vector = noise.SPREAD * np.nan_to_num(stop.value, nan=0.0, posinf=0.0)
                 return level
 
     # calls that may fail -------------------------------------------------------------------------------------------

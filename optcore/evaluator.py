@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optcore.errors import InvalidFunctionError, InvalidInputError, UserFunctionError
-from optcore.history import FAILED, FUN, FUN_AND_JAC, INFEASIBLE, JAC, NUMDIFF, TASKS, code_of
+from optcore.history import FAILED, FUN, FUN_AND_JAC, INFEASIBLE, JAC, NUMDIFF, TASK, TASKS, code_of
 from optcore.ledger import BATCH_SHIFT, Ledger
 from optcore.marks import Kind
 from optcore.purpose import Purpose
@@ -130,7 +130,6 @@ _PROBES = {
     JAC: code_of(JAC, Purpose.PROBE),
     FUN_AND_JAC: code_of(FUN_AND_JAC, Purpose.PROBE) | INFEASIBLE,
 }
-_TASK = 3
 
 _FLOAT64 = np.dtype(np.float64)
 #: So many rows are put into the books together.
@@ -408,7 +407,7 @@ class Evaluator:
 
     def _keeps(self, error: BaseException, code: int, keep_errors: bool, name: str, x: bytes) -> bool:
         """Whether an exception takes the place of an output; otherwise it is raised, or the batch has failed."""
-        if keep_errors and code & _TASK == NUMDIFF and _is_survivable(error):
+        if keep_errors and code & TASK == NUMDIFF and _is_survivable(error):
             self.last_failure = error
             return True
         self._failed(error, name, np.frombuffer(x))

@@ -49,7 +49,7 @@ INFEASIBLE = 128
 FAILED = 64
 #: Between them and the task stands the position of the purpose in PURPOSES, so that a purpose costs a row nothing.
 PURPOSE_SHIFT = 2
-_TASK, _PURPOSE = 3, 7
+TASK, _PURPOSE = 3, 7
 
 
 def code_of(task: int, purpose: Purpose) -> int:
@@ -195,7 +195,7 @@ def read_rows(buffer: Any) -> HistoryRows:
 
 def _as_rows(rows: NDArray[np.void], origin: float) -> HistoryRows:
     return HistoryRows(
-        task=rows["task"] & np.uint8(_TASK),
+        task=rows["task"] & np.uint8(TASK),
         fun=rows["fun"].copy(),
         batch=rows["batch"].copy(),
         start=rows["start"] - origin,

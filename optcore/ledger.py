@@ -25,6 +25,7 @@ from optcore.history import (
     INFEASIBLE,
     NUMDIFF,
     PURPOSE_SHIFT,
+    TASK,
     TASKS,
     HistoryRows,
     Memory,
@@ -42,7 +43,6 @@ Keep = Literal["all", "best", "none"]
 #: In the code of a row the task stands below, then purpose and flags, and the number of its batch above those.
 BATCH_SHIFT = 8
 _FLAGS = (1 << BATCH_SHIFT) - 1
-_TASK = 3
 _TASK_AND_PURPOSE = 31
 _SPECULATION = code_of(NUMDIFF, Purpose.SPECULATION)
 #: Points that the solver asked for.
@@ -137,7 +137,7 @@ class Ledger:
         codes, values, starts, stops, points = zip(*rows, strict=True)
         code, x = np.array(codes), np.frombuffer(b"".join(points)).reshape(len(rows), self.n)
         return HistoryRows(
-            (code & _TASK).astype(np.uint8),
+            (code & TASK).astype(np.uint8),
             np.array(values, dtype=np.float64),
             self._numbers(code >> BATCH_SHIFT),
             np.array(starts),
@@ -154,7 +154,7 @@ class Ledger:
         rows = self.pending[first:]
         for i, (code, value, _, _, x) in enumerate(rows, first):
             counts[code & _TASK_AND_PURPOSE] += 1
-            if sign * value < best and code & _TASK in _ASKED and self._is_feasible(code, x):
+            if sign * value < best and code & TASK in _ASKED and self._is_feasible(code, x):
                 best, self._best = sign * value, x
                 self._improved.append(i)
         self._counted = first + len(rows)
@@ -224,7 +224,7 @@ class Ledger:
         """Calls by task, in the order of TASKS."""
         with self._lock:
             self._count()
-        return [sum(self._counts[task :: _TASK + 1]) for task in range(len(TASKS))]
+        return [sum(self._counts[task :: TASK + 1]) for task in range(len(TASKS))]
 
     @property
     def purposes(self) -> dict[str, int]:

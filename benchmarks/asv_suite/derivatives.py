@@ -1,15 +1,17 @@
 """How exact numerical derivatives are, at which cost, and whether their bounds hold; peers in the same run.
 
 Everything is a number that doesn't depend on the machine's speed. One table by hand:
-`python -c "import derivatives as d; print(d.table(d.accuracy()))"` in this folder.
+`python -c "import derivatives as d; print(d.accuracy().to_string())"` in this folder.
 """
 
 import warnings
+from functools import partial
 
 import numpy as np
 from scipy.optimize._numdiff import approx_derivative
 
 import optcore as om
+from optcore_bench.derivative_bench.accuracy import accuracy_table
 from optcore_bench.derivative_bench.functions import HARD, exact_derivative, moved_points
 from optcore_problems import get_suite
 
@@ -49,96 +51,20 @@ def by_peer(name, fun, x):
         return None
 
 
-class Calls:
-    """Counts the calls of a function."""
-
-    def __init__(self, fun):
-        self.fun, self.count = fun, 0
-
-    def __call__(self, x):
-        """One call."""
-        self.count += 1
-        return self.fun(x)
-
-
-def row(fun, exact, points, derive):
-    """Worst errors, evaluations a parameter and rounds over points; bounds where there are any."""
-    norm, entry, held, above, evaluations, rounds = [], [], [], [], [], []
-    for x in points:
-        calls = Calls(fun)
-        found = derive(calls, x)
-        if found is None:
-            return None
-        gradient, error, n_rounds = found
-        truth = exact(x)
-        off = np.where(np.isfinite(gradient), np.abs(gradient - truth), np.inf)
-        norm.append(off.max() / np.abs(truth).max())
-        entry.append((off / np.where(truth == 0, 1.0, np.abs(truth))).max())
-        evaluations.append(calls.count / x.size)
-        rounds.append(n_rounds)
-        if error is not None:
-            held += (off <= error).tolist()
-            above += (error / np.maximum(off, np.finfo(float).tiny)).tolist()
-    return {
-        "norm_error": max(norm),
-        "entry_error": max(entry),
-        "evaluations": float(np.mean(evaluations)),
-        "rounds": float(np.max(rounds)),
-        "held": float(np.mean(held)) if held else float("nan"),
-        "overestimate": float(np.median(above)) if above else float("nan"),
-    }
-
-
-def accuracy(functions=tuple(HARD)):
+def accuracy(functions=HARD):
     """Of each method on each function: at five points beside that at which steps were measured."""
-    rows = {}
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
+    methods = {name: om.NumdiffOptions(**options) for name, options in OURS.items()}
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # peers warn where they fail, which is what the table shows
-        for name in functions:
-            hard = HARD[name]
-            points = moved_points(hard.x)
-
-            def exact(x, fun=hard.fun):
-                return exact_derivative(fun, x)
-
-            for method, options in OURS.items():
-                counted = Calls(None)
-                derivative = om.NumericalDerivative(counted, hard.x, options=om.NumdiffOptions(**options))
-                counted.fun = hard.fun
-                derivative(hard.x)
-
-                def ours(calls, x, counted=counted, derivative=derivative):
-                    counted.fun = calls
-                    result = derivative(x)
-                    return result.derivative, result.error, result.n_rounds
-
-                rows[name, method] = row(hard.fun, exact, points, ours)
-            for method in PEERS:
-
-                def theirs(calls, x, method=method):
-                    gradient = by_peer(method, calls, x)
-                    return None if gradient is None else (gradient, None, 1)
-
-                rows[name, method] = row(hard.fun, exact, points, theirs)
-    return rows
-
-
-def table(rows):
-    """The rows as text."""
-    lines = [f"{'function':26}{'method':20}{'norm':>9}{'entry':>9}{'evals/n':>9}{'rounds':>7}{'held':>7}{'above':>9}"]
-    for (function, method), values in rows.items():
-        if values is not None:
-            lines.append(
-                f"{function:26}{method:20}{values['norm_error']:9.1e}{values['entry_error']:9.1e}"
-                f"{values['evaluations']:9.1f}{values['rounds']:7.0f}{values['held']:7.3f}{values['overestimate']:9.1e}"
-            )
-    return "\n".join(lines)
+        rows = accuracy_table(functions, methods, {name: partial(by_peer, name) for name in PEERS})
+    rows["per_parameter"] = rows["evaluations"] / rows["n"]
+    return rows[rows["phase"] == "next"]
 
 
 class Accuracy:
     """Thirteen hard functions: the worst of them, at points beside that at which steps were measured.
 
-    asv starts an interpreter for each number, which is why there is none for each function: `table` has them.
+    asv starts an interpreter for each number, which is why there is none for each function: `accuracy` has them.
     """
 
     params = (
@@ -162,20 +88,19 @@ class Accuracy:
 
     def worst(self, rows, method, what, functions):
         """The largest of the numbers; NaN where a peer isn't installed."""
-        values = [rows[name, method] for name in functions]
-        return float("nan") if None in values else float(max(value[what] for value in values))
+        return float(rows.loc[(rows["method"] == method) & rows["function"].isin(functions), what].max())
 
     def track_norm_error(self, rows, method):
         """Largest error of an entry over the largest entry, of the nine functions without params of zero."""
         return self.worst(rows, method, "norm_error", self.NINE)
 
     def track_entry_error(self, rows, method):
-        """Largest relative error of an entry, of all but Brown's function, one of whose entries is below rounding."""
-        return self.worst(rows, method, "entry_error", [name for name in HARD if "brown" not in name])
+        """Largest relative error of an entry that doesn't vanish in the rounding of the value, of all functions."""
+        return self.worst(rows, method, "entry_error", HARD)
 
     def track_evaluations_per_parameter(self, rows, method):
         """Calls of the function for one gradient, the value included, over n."""
-        return self.worst(rows, method, "evaluations", HARD)
+        return self.worst(rows, method, "per_parameter", HARD)
 
     track_norm_error.unit = track_entry_error.unit = "relative error"
     track_evaluations_per_parameter.unit = "calls"

@@ -24,6 +24,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 import optcore as om
+from optcore_bench.derivative_bench.parallel import crossing
 
 #: Each of these starts worker processes, which are kept until the contest is over.
 PEERS = ("multiprocessing", "multiprocessing, chunks", "concurrent.futures", "joblib", "mpire", "pebble", "optimagic")
@@ -307,12 +308,8 @@ class BreakEven(_Suite):
         return ratios
 
     def crossing(self, ratios):
-        """Seconds per call at which the ratio comes down to 1, between the durations on a straight line."""
-        points = list(zip(self.durations, ratios, strict=True))
-        for (short, above), (long, below) in reversed(list(itertools.pairwise(points))):
-            if below <= 1 < above:
-                return short + (long - short) * (above - 1) / (above - below)
-        return self.durations[0] if ratios[-1] <= 1 else math.inf
+        """Seconds per call at which the ratio comes down to 1."""
+        return crossing(self.durations, 1.0 / np.array(ratios))
 
     def track_microseconds_per_call(self, n):
         return 1e6 * self.crossing(self.measure(n)["optcore"])

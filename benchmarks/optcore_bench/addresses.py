@@ -136,12 +136,7 @@ def load_suite(place: str, n: int | Sequence[int] | None = None) -> Suite:
         _LOADED[key] = suite
         for original in _originals(suite).values():
             _PLACES.setdefault(original, place)
-    suite = _LOADED[key]
-    if n is None:
-        return suite
-    if suite.resize is None:
-        raise InvalidInputError(f"the suite at {place!r} comes in its own sizes only; n= is for suites with `resize`")
-    return suite.resize([n] if isinstance(n, int) else list(n))
+    return _LOADED[key].sized(n)
 
 
 def _originals(suite: Suite) -> dict[str, Problem]:

@@ -13,7 +13,7 @@ import platform
 import secrets
 import sys
 import warnings
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, Protocol, Self
 
 import joblib
@@ -97,19 +97,9 @@ class _Threads:
 
     def perform(self, jobs: Iterable[Job]) -> Generator[Answer, None, None]:
         """Do jobs."""
-        feed = _Feed(jobs)
         parallel = joblib.Parallel(self.workers, "threading", return_as="generator_unordered", pre_dispatch="n_jobs")
-        outputs = parallel(joblib.delayed(perform)(job, self._supervisors) for job in feed)
-        try:
-            # Not `yield from`: the processes have to end before the threads that wait for them.
-            for record in outputs:  # noqa: UP028
-                yield record
-        except BaseException:
-            self._supervisors.close()
-            raise
-        finally:
-            _close_quietly(outputs)
-        feed.check()
+        # The processes have to end before the threads that wait for them.
+        yield from _collect(parallel, perform, jobs, self._supervisors, interrupt=self._supervisors.close)
 
     def close(self) -> None:
         """End the supervised processes."""
@@ -219,13 +209,20 @@ class _Feed:
             raise self._error
 
 
-def _collect(parallel: Any, function: Any, jobs: Iterable[Job], *arguments: Any) -> Generator[Answer, None, None]:
+def _collect(
+    parallel: Any, function: Any, jobs: Iterable[Job], *arguments: Any, interrupt: Callable[[], None] | None = None
+) -> Generator[Answer, None, None]:
+    """Answers as they come; `interrupt` ends what is under way where somebody stops listening, or something fails."""
     feed = _Feed(jobs)
     outputs = parallel(joblib.delayed(function)(job, *arguments) for job in feed)
     try:
         # Not `yield from`, which would close the outputs before they can be closed quietly.
         for record in outputs:  # noqa: UP028
             yield record
+    except BaseException:
+        if interrupt is not None:
+            interrupt()
+        raise
     finally:
         _close_quietly(outputs)
     feed.check()

@@ -20,7 +20,7 @@ __all__ = ["digits_table", "median_digits"]
 _RUN_COLUMNS = ["run_id", "suite", "problem", "start", "noise", "algorithm", "derivative", "status"]
 
 
-def digits_table(results: Results) -> pd.DataFrame:
+def digits_table(results: Results, runs: pd.DataFrame | None = None) -> pd.DataFrame:
     """The right digits of each run's best point, for problems whose solution somebody certifies.
 
     The best point is the first one that the solver asked for with the least value, without noise. Its digits are
@@ -28,9 +28,10 @@ def digits_table(results: Results) -> pd.DataFrame:
 
     Args:
         results: a store.
+        runs: rows of `results.runs` to look at; all by default.
 
     Returns:
-        One row a run of a certified problem in the order of `results.runs`, pairs that can't be left out: the columns
+        One row a run of a certified problem in the order of the runs, pairs that can't be left out: the columns
         `run_id, suite, problem, start, noise, algorithm, derivative, status, f_best`, `digits`, and
         `certified_digits`, how many there could be. `digits` is NaN where the run has no point, the study didn't
         keep x, or the run is of another version of the problem.
@@ -44,7 +45,7 @@ def digits_table(results: Results) -> pd.DataFrame:
         >>> [(row.algorithm, row.derivative, int(row.digits)) for row in table.itertuples()]
         [('scipy_ls_trf', 'analytic', 11)]
     """
-    runs = results.runs
+    runs = results.runs if runs is None else runs
     runs = runs[runs["status"] != "not_applicable"]
     names = runs[["suite", "problem"]].drop_duplicates()
     certified = {

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+
+from optcore.files import replacing
+from optcore.plots.figure import image_bytes
 
 from .profiles import accuracy_profile, data_profile, performance_profile
 
@@ -26,6 +30,7 @@ __all__ = [
     "line_figure",
     "performance_profile_plot",
     "solver_styles",
+    "write_figure",
 ]
 
 #: Distinct for all common forms of colour blindness and dark enough on white (after Okabe & Ito, and P. Tol).
@@ -205,6 +210,21 @@ def line_figure(curves: pd.DataFrame, styles: Mapping[str, Style], unit: str = "
             )
         )
     return figure
+
+
+def write_figure(figure: go.Figure, path: Path) -> Path:
+    """Write a figure whole, or not at all: as a page for `.html`, otherwise as an image of that kind.
+
+    Raises:
+        MissingLibraryError: images need kaleido and a browser; says what to install.
+    """
+    kind = path.suffix.lstrip(".").lower()
+    with replacing(path) as beside:
+        if kind == "html":
+            beside.write_text(figure.to_html(include_plotlyjs=True), encoding="utf-8")
+        else:
+            beside.write_bytes(image_bytes(figure, kind))
+    return path
 
 
 def trace_style(style: Style) -> dict[str, Any]:

@@ -177,8 +177,7 @@ class _Axes:
 
 def _downhill(problem: Problem, generator: np.random.Generator) -> Array:
     size = max(1.0, float(np.linalg.norm(problem.start)))
-    has_gradient = problem.gradient_np is not None or problem.jacobian_np is not None
-    way = -problem.gradient(problem.start) if has_gradient else generator.standard_normal(problem.n)
+    way = -problem.gradient(problem.start) if problem.has_gradient else generator.standard_normal(problem.n)
     length = float(np.linalg.norm(way))
     if not (np.isfinite(length) and length):
         way = generator.standard_normal(problem.n)

@@ -1,4 +1,4 @@
-"""What may stand together in one store: runs of one study, under the same rules, from one environment."""
+"""May a study go on in a store that is there? What it is compared with, and what its manifest then says."""
 
 from __future__ import annotations
 
@@ -6,37 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from optcore.errors import OptcoreError
 from optcore_bench.environment import environment_hash, fingerprint, provenance
 from optcore_bench.plan import Plan, Stored, read_stored
 from optcore_bench.runs import Run
 from optcore_bench.store import Results, RunRecord, StoreNotFoundError
+from optcore_bench.store.mixing import RULES, MixedEnvironmentError, MixedStudyError, differences
 from optcore_bench.store.writer import store_path
 from optcore_bench.study import Study
 
-__all__ = [
-    "MixedEnvironmentError",
-    "MixedStudyError",
-    "NotComparableError",
-    "check_environment",
-    "look_into",
-    "manifest_entries",
-]
+__all__ = ["check_environment", "look_into", "manifest_entries"]
 
-#: Keys of a study that all rows of a store share.
-_SHARED = ("name", "budget", "stopping", "seed", "keep_x")
-
-
-class NotComparableError(OptcoreError):
-    """Rows would stand side by side that can't be compared."""
-
-
-class MixedEnvironmentError(NotComparableError):
-    """A store holds the results of one environment, and this is another one."""
-
-
-class MixedStudyError(NotComparableError):
-    """A store holds the results of one study, and this is another one."""
+_THERE_AND_HERE = "{!r} there, {!r} here"
 
 
 def look_into(path: Path, study: Study, runs: list[Run], *, allow_mixed: bool) -> dict[str, Stored]:
@@ -69,9 +49,7 @@ def look_into(path: Path, study: Study, runs: list[Run], *, allow_mixed: bool) -
 def _same_rules(path: Path, study: Study, known: Mapping[str, Any]) -> None:
     asked = study.to_dict()
     asked["budget"] = {key: value for key, value in asked["budget"].items() if value is not None}
-    different = [key for key in _SHARED if known.get(key) != asked[key]]
-    if different:
-        shown = "; ".join(f"{key} {known.get(key)!r} there, {asked[key]!r} here" for key in different)
+    if shown := differences(known, asked, RULES, _THERE_AND_HERE):
         raise MixedStudyError(
             f"the store '{path}' was made under other rules ({shown}); rows of one store share them: give another "
             "--store, or remove this one"
@@ -79,10 +57,7 @@ def _same_rules(path: Path, study: Study, known: Mapping[str, Any]) -> None:
 
 
 def _same_environment(path: Path, known: Mapping[str, str]) -> None:
-    here = fingerprint()
-    different = [key for key in sorted({*known, *here}) if known.get(key) != here.get(key)]
-    if different:
-        shown = "; ".join(f"{key} {known.get(key)!r} there, {here.get(key)!r} here" for key in different)
+    if shown := differences(known, fingerprint(), form=_THERE_AND_HERE):
         raise MixedEnvironmentError(
             f"the store '{path}' was made in another environment ({shown}), where evaluation counts can differ: give "
             "another --store, or mix them with --allow-mixed"

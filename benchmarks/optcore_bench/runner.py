@@ -15,18 +15,12 @@ from optcore_bench.backends import Backend, open_backend
 from optcore_bench.claims import Claims
 from optcore_bench.cores import available_cores, oversold
 from optcore_bench.jobs import known_columns, make_job, make_task
-from optcore_bench.mixing import (
-    MixedEnvironmentError,
-    MixedStudyError,
-    NotComparableError,
-    check_environment,
-    look_into,
-    manifest_entries,
-)
+from optcore_bench.mixing import check_environment, look_into, manifest_entries
 from optcore_bench.plan import Plan, make_plan, read_retry, read_shard, read_stored, read_walltime
 from optcore_bench.progress import Progress, make_progress
 from optcore_bench.runs import Run, expand
 from optcore_bench.store import Results, RunRecord, StoreWriter
+from optcore_bench.store.mixing import MixedEnvironmentError, MixedStudyError, NotComparableError
 from optcore_bench.store.sources import list_contents
 from optcore_bench.store.writer import store_path
 from optcore_bench.study import Study, load_study

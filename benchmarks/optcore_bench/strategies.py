@@ -123,9 +123,7 @@ def _exact(problem: Problem, kind: Kind) -> Callable[[Vector], Jacobian]:
 
 
 def _has_exact(problem: Problem, kind: Kind) -> bool:
-    if kind is Kind.LEAST_SQUARES:
-        return problem.jacobian_np is not None
-    return problem.gradient_np is not None or problem.jacobian_np is not None
+    return problem.jacobian_np is not None if kind is Kind.LEAST_SQUARES else problem.has_gradient
 
 
 def _too_large(problem: Problem, kind: Kind) -> str | None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from optcore.numdiff import adaptive
 from optcore.numdiff.calls import Calls
+from optcore.numdiff.noise import SPREAD
 from optcore.numdiff.plain import is_finite
 from optcore.numdiff.result import Differenced
 from optcore.numdiff.sampling import Sampler
@@ -19,8 +20,6 @@ from optcore.numdiff.subject import Subject
 __all__ = ["Extrapolated", "ExtrapolatedDifferences"]
 
 Vector = NDArray[np.float64]
-#: Where an estimated level of noise is a standard deviation, single values are this many times further off.
-SPREAD = 3.0
 
 
 class Extrapolated(NamedTuple):
@@ -38,7 +37,7 @@ class ExtrapolatedDifferences:
         self._subject = subject
         self._sampler = sampler
 
-    def derivative(self, x: Vector, calls: Calls, *, ask_value: bool) -> Differenced | None:  # noqa: ARG002
+    def derivative(self, x: Vector, calls: Calls, *, ask_value: bool) -> Differenced | None:  # noqa: ARG002  a Strategy
         """The value at x always belongs to it."""
         found = self.take(x, calls, "differences", self._subject.options.tol)
         return None if found is None else found.done

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from optcore.bounds import FlatBounds
 from optcore.errors import InvalidFunctionError
 from optcore.numdiff.calls import Calls
-from optcore.numdiff.schemes import choose_steps
+from optcore.numdiff.schemes import choose_steps, uneven_weights
 
 __all__ = ["HolomorphyCheck"]
 
@@ -45,8 +45,7 @@ class HolomorphyCheck:
     @staticmethod
     def point(x: Vector, scale: Vector, bounds: FlatBounds, eps: float) -> NDArray[np.complex128]:
         """One real point near x, shape (n,), in a direction that doesn't cancel by symmetry."""
-        direction = 0.5 + 0.5 * np.modf(np.arange(1, x.size + 1) * 0.6180339887498949)[0]
-        steps = choose_steps("forward", x, eps**0.5 * scale * direction, bounds)
+        steps = choose_steps("forward", x, eps**0.5 * scale * uneven_weights(x.size), bounds)
         return np.clip(x + steps.h, bounds.lower, bounds.upper).astype(np.complex128)
 
     def passes(

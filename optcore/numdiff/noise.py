@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optcore.bounds import FlatBounds
+from optcore.numdiff.schemes import uneven_weights
 
-__all__ = ["Judgement", "Noise", "judge", "line", "rounding_level", "search"]
+__all__ = ["SPREAD", "Judgement", "Noise", "judge", "line", "rounding_level", "search"]
 
 Vector = NDArray[np.float64]
 Array = NDArray[np.float64]
@@ -26,6 +27,10 @@ MOST_TRIES_IN_VAIN = 8
 #: Values that did not change over a spacing, though their slope says that they should have by so many times the
 #: level of noise, are constant between jumps: these happened to be of the same size, and the level is none.
 UNSEEN = 10.0
+
+
+#: A level of noise is a standard deviation; single values are this many times further off.
+SPREAD = 3.0
 
 
 class Judgement(IntEnum):
@@ -112,7 +117,7 @@ def line(x: Vector, bounds: FlatBounds, spacing: float) -> Array:
     n = x.size
     size = np.maximum(np.abs(x), 1e-2 * np.max(np.abs(x), initial=0.0))
     size = np.where(size > 0, size, 1.0)
-    direction = size * (0.5 + 0.5 * np.modf(np.arange(1, n + 1) * 0.6180339887498949)[0])
+    direction = size * uneven_weights(n)
     direction[1::2] *= -1
     half = N_POINTS // 2
     up, down = bounds.upper - x, x - bounds.lower

@@ -13,7 +13,7 @@ from optcore.numdiff.calls import Calls
 from optcore.numdiff.columns import Singly, Together
 from optcore.numdiff.plain import PlainDifferences
 from optcore.numdiff.result import Differenced
-from optcore.numdiff.schemes import COMPLEX_STEP, ORDER
+from optcore.numdiff.schemes import COMPLEX_STEP, ORDER, uneven_weights
 from optcore.numdiff.sparse import Pattern, read_pattern, refuse_numbers
 from optcore.numdiff.subject import Subject
 from optcore.numdiff.traced import traced_pattern
@@ -177,10 +177,9 @@ class DetectedPattern:
         """Whether the derivative explains what a move of all params changes; None if the call failed."""
         subject = self._subject
         box = subject.box(x)
-        weight = 0.5 + 0.5 * np.modf(np.arange(1, x.size + 1) * 0.6180339887498949)[0]
         h = done.steps.h
         size = np.maximum(subject.scale(x) * subject.eps**0.5, np.where(np.abs(h) > 10 * COMPLEX_STEP, np.abs(h), 0.0))
-        wanted = np.where(h < 0, -1.0, 1.0) * size * weight
+        wanted = np.where(h < 0, -1.0, 1.0) * size * uneven_weights(x.size)
         wanted = np.where((x + wanted < box.lower) | (x + wanted > box.upper), -wanted, wanted)
         point = np.clip(x + wanted, box.lower, box.upper)
         values = calls.round(point[None], "check", with_base=True)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from optcore.errors import InvalidFunctionError
 from optcore.numdiff import adaptive, noise
 from optcore.numdiff.calls import Calls
-from optcore.numdiff.subject import EPS_SINGLE, Subject
+from optcore.numdiff.subject import Subject
 
 __all__ = ["Sampler"]
 
@@ -44,8 +44,7 @@ class Sampler:
             return None
         if calls.failures and not subject.recovers:
             self._refuse(calls)
-        if subject.function.is_single:
-            subject.eps = max(subject.eps, EPS_SINGLE)
+        subject.notice_precision()
         up = np.full((*ladder.shape, values.shape[1]), np.nan)
         down = up.copy()
         for half, k in ((up, np.flatnonzero(side == 1)), (down, np.flatnonzero(side == -1))):

@@ -37,6 +37,14 @@ def relative_step(method: str, eps: float = EPS) -> float:
     return COMPLEX_STEP if method == "complex_step" else eps ** ORDER[method]
 
 
+def uneven_weights(n: int) -> Vector:
+    """Weights between 1/2 and 1, shape (n,), no two alike: a move of all params in which nothing cancels by symmetry.
+
+    They follow the golden ratio, whose multiples fill an interval evenly.
+    """
+    return np.asarray(0.5 + 0.5 * np.modf(np.arange(1, n + 1) * 0.6180339887498949)[0])
+
+
 def default_scale(x: Vector, typical_x: Vector | None) -> Vector:
     """The size that steps are relative to, shape (n,); typical_x is NaN where it says nothing."""
     scale = np.maximum(np.abs(x), SMALLEST_SCALE)

@@ -22,6 +22,7 @@ from optcore.numdiff.derivative import SLACK, checked_options
 from optcore.numdiff.options import NumdiffOptions
 from optcore.numdiff.result import Failure, NumdiffResult
 from optcore.numdiff.schemes import EPS, default_scale
+from optcore.numdiff.sparse import Places
 from optcore.numdiff.symmetric import HessianPattern, of_gradients
 from optcore.residuals import ResidualReader
 from optcore.tree import Converter
@@ -224,11 +225,12 @@ class _Hessian:
         n, off = self._x.size, pairs.i != pairs.j
         entries = np.concatenate([found, found[off]])
         rows, columns = np.concatenate([pairs.i, pairs.j[off]]), np.concatenate([pairs.j, pairs.i[off]])
+        places = Places(rows, columns, (n, n))
         if self._pattern is not None and self._converter.is_vector:
-            return HessianPattern(rows, columns, n).matrix(entries)
+            return places.matrix(entries)
         reader = ResidualReader(self._converter)
         reader.residuals(self._converter.tree_of(self._x), "params")
-        return reader.tree_of(HessianPattern(rows, columns, n).dense(entries))
+        return reader.tree_of(places.dense(entries))
 
     def _pairs(self) -> tuple[_Pairs, Vector]:
         """The pairs of params that are free, and the first step of each relative to the scales."""

@@ -14,29 +14,25 @@ from optcore.errors import InvalidInputError
 from optcore.numdiff.colouring import colour
 from optcore.numdiff.schemes import Steps
 
-__all__ = ["CompressedPlan", "Pattern", "plan_colours", "read_pattern", "refuse_numbers"]
+__all__ = ["CompressedPlan", "Pattern", "Places", "nonzeros", "plan_colours", "read_pattern", "refuse_numbers"]
 
 Vector = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
 
 @dataclass(frozen=True, eq=False)
-class Pattern:
-    """Where a jacobian may differ from zero.
+class Places:
+    """Where a matrix may differ from zero.
 
     Attributes:
-        rows: row of each entry, shape (nnz,); those of a column follow each other.
-        columns: column of each entry, shape (nnz,), increasing.
+        rows: row of each entry, shape (nnz,).
+        columns: column of each entry, shape (nnz,).
         shape: (m, n).
-        colours: shape (n,); columns of one colour share no row with an entry.
-        mirrored: the matrix is symmetric, and has each entry across the diagonal, too.
     """
 
     rows: Indices
     columns: Indices
     shape: tuple[int, int]
-    colours: Indices
-    mirrored: bool = False
 
     def matrix(self, entries: Vector) -> Any:
         """The entries, shape (nnz,), as a `scipy.sparse.csr_array` of shape (m, n)."""
@@ -49,6 +45,19 @@ class Pattern:
         array = np.zeros(self.shape)
         array[self.rows, self.columns] = entries
         return array
+
+
+@dataclass(frozen=True, eq=False)
+class Pattern(Places):
+    """Where a jacobian may differ from zero: rows of a column follow each other, columns increase.
+
+    Attributes:
+        colours: shape (n,); columns of one colour share no row with an entry.
+        mirrored: the matrix is symmetric, and has each entry across the diagonal, too.
+    """
+
+    colours: Indices
+    mirrored: bool = False
 
     def whole(self, entries: Vector) -> Any:
         """The same as `matrix`, with the entries across the diagonal where these are not among them."""
@@ -87,6 +96,16 @@ class Pattern:
         return replace(self, colours=np.arange(self.shape[1]))
 
 
+def nonzeros(given: Any) -> tuple[Indices, Indices]:
+    """Rows and columns of what differs from zero in a scipy sparse matrix or an array, shapes (nnz,)."""
+    if not hasattr(given, "tocoo"):
+        rows, columns = np.nonzero(np.asarray(given))
+        return rows, columns
+    coordinates = given.tocoo()
+    used = coordinates.data != 0
+    return coordinates.row[used].astype(np.int64), coordinates.col[used].astype(np.int64)
+
+
 def read_pattern(given: Any, n: int, free: Indices | None = None) -> Pattern:
     """A pattern from a scipy sparse matrix or an array, by what differs from zero.
 
@@ -107,12 +126,7 @@ def read_pattern(given: Any, n: int, free: Indices | None = None) -> Pattern:
             f"shape {shape}{of_these}{advice}"
         )
     m = int(shape[0])
-    if hasattr(given, "tocoo"):
-        coordinates = given.tocoo()
-        used = coordinates.data != 0
-        rows, columns = coordinates.row[used].astype(np.int64), coordinates.col[used].astype(np.int64)
-    else:
-        rows, columns = np.nonzero(np.asarray(given))
+    rows, columns = nonzeros(given)
     if free is not None:
         position = np.full(n, -1)
         position[free] = np.arange(len(free))

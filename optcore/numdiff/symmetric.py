@@ -15,7 +15,7 @@ from optcore.numdiff.derivative import NumericalDerivative
 from optcore.numdiff.options import NumdiffOptions
 from optcore.numdiff.pattern import is_tree
 from optcore.numdiff.result import NumdiffResult
-from optcore.numdiff.sparse import Pattern
+from optcore.numdiff.sparse import Pattern, Places, nonzeros
 from optcore.residuals import ResidualReader
 from optcore.tree import Converter
 
@@ -26,18 +26,13 @@ Indices = NDArray[np.intp]
 
 
 @dataclass(frozen=True, eq=False)
-class HessianPattern:
-    """Where a symmetric matrix may differ from zero.
+class HessianPattern(Places):
+    """Where a symmetric matrix may differ from zero: with (i, j) there is (j, i)."""
 
-    Attributes:
-        rows: row of each entry, shape (nnz,); with (i, j) there is (j, i).
-        columns: column of each entry, shape (nnz,).
-        n: number of rows and columns.
-    """
-
-    rows: Indices
-    columns: Indices
-    n: int
+    @property
+    def n(self) -> int:
+        """Number of rows and columns."""
+        return self.shape[0]
 
     @staticmethod
     def read(given: Any, converter: Converter) -> HessianPattern:
@@ -61,14 +56,9 @@ class HessianPattern:
                 f"sparsity of a second derivative must be a matrix of shape {(n, n)}, with a row and a column for each "
                 f"of the params, but has the shape {np.shape(given)}"
             )
-        if hasattr(given, "tocoo"):
-            coordinates = given.tocoo()
-            used = coordinates.data != 0
-            i, j = coordinates.row[used].astype(np.int64), coordinates.col[used].astype(np.int64)
-        else:
-            i, j = np.nonzero(np.asarray(given))
+        i, j = nonzeros(given)
         rows, columns = np.divmod(np.unique(np.concatenate([i * n + j, j * n + i])), n)
-        return HessianPattern(rows, columns, n)
+        return HessianPattern(rows, columns, (n, n))
 
     def readable(self) -> Pattern:
         """Colours, and the entries that can be read when columns of one colour are moved together.
@@ -81,7 +71,7 @@ class HessianPattern:
         single = counts[index] == 1
         rows, columns = self.rows[single], self.columns[single]
         order = np.lexsort((rows, columns))
-        return Pattern(rows[order], columns[order], (self.n, self.n), colours, mirrored=True)
+        return Pattern(rows[order], columns[order], self.shape, colours, mirrored=True)
 
     def symmetrized(self, pattern: Pattern, entries: Vector) -> tuple[Vector, Vector]:
         """All entries from those that can be read, and by how much the two of a pair differ from their mean."""
@@ -93,18 +83,6 @@ class HessianPattern:
             number[at] += 1
             least[at], most[at] = np.minimum(least[at], entries), np.maximum(most[at], entries)
         return total / number, (most - least) / 2
-
-    def matrix(self, entries: Vector) -> Any:
-        """As a `scipy.sparse.csr_array`."""
-        from scipy.sparse import csr_array
-
-        return csr_array((entries, (self.rows, self.columns)), shape=(self.n, self.n))
-
-    def dense(self, entries: Vector) -> NDArray[np.float64]:
-        """As an array."""
-        array = np.zeros((self.n, self.n))
-        array[self.rows, self.columns] = entries
-        return array
 
 
 def of_gradients(

@@ -252,6 +252,11 @@ class Problem(Transformable):
         """What noise the values have, in words: `multiplicative 0.001`; "" without."""
         return " + ".join(noise.words for noise in self.transformations if isinstance(noise, Noise))
 
+    @property
+    def has_gradient(self) -> bool:
+        """Whether `gradient` is known in closed form."""
+        return self.gradient_np is not None or self.jacobian_np is not None
+
     @cached_property
     def f_start(self) -> float:
         """The value at the start, without noise."""

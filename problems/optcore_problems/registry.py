@@ -8,8 +8,6 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-import numpy as np
-
 from optcore.errors import InvalidInputError, UnknownNameError, unknown_name
 from optcore_problems.problem import Problem
 from optcore_problems.suite import Suite
@@ -75,15 +73,7 @@ def get_suite(name: str, n: int | Sequence[int] | None = None) -> Suite:
     """
     if name not in _SHIPPED and name not in _installed():
         raise unknown_name("suite", name, list_suites())
-    suite = _build(name)
-    if n is None:
-        return suite
-    if suite.resize is None:
-        raise InvalidInputError(
-            f"suite {name!r} comes in its own sizes only; n= is for suites of scalable families, and "
-            "get_problem(name, n=...) for single problems"
-        )
-    return suite.resize(np.atleast_1d(n).tolist())
+    return _build(name).sized(n)
 
 
 def get_problem(name: str, n: int | None = None, m: int | None = None) -> Problem:

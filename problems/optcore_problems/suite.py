@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any, Self
 
+import numpy as np
+
 from optcore.errors import InvalidInputError, unknown_name
 from optcore_problems.problem import Problem
 from optcore_problems.transform import Transformable, Transformation
@@ -105,6 +107,21 @@ class Suite(Transformable):
             and all(holds(p.tags) for holds in conditions)
         )
         return replace(self, problems=kept)
+
+    def sized(self, n: int | Sequence[int] | None) -> Suite:
+        """The suite in other numbers of variables, one or several; the suite itself for None.
+
+        Raises:
+            InvalidInputError: it comes in its own sizes only, or has no such size.
+        """
+        if n is None:
+            return self
+        if self.resize is None:
+            raise InvalidInputError(
+                f"suite {self.name!r} comes in its own sizes only; n= is for suites with `resize`, and "
+                "get_problem(name, n=...) for single problems"
+            )
+        return self.resize(np.atleast_1d(n).tolist())
 
     def transform(self, *transformations: Transformation) -> Self:
         """All problems under one transformation after the other; those that can't be transformed so are left out.

@@ -22,6 +22,7 @@ from optcore_bench.runner import MixedEnvironmentError, MixedStudyError, run_stu
 from optcore_bench.store import Results, StoreNotFoundError, StoreWriter, stored_run_ids, verify
 from optcore_bench.study import Study
 from optcore_problems import Problem
+from tests.processes import is_running
 
 TINY: dict[str, Any] = {
     "name": "tiny",
@@ -416,14 +417,6 @@ def wait_until(condition: Any, seconds: float = 30.0) -> None:
     while not condition():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.02)
-
-
-def is_running(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
 
 
 def waiting_pids(script: Path, how_many: int) -> list[int]:

@@ -24,6 +24,7 @@ import pytest
 import optcore_bench.supervise.run
 from optcore.history import Recorder
 from optcore_bench.supervise import Outcome, SupervisionError, Supervisor
+from tests.processes import is_running
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
@@ -54,18 +55,10 @@ def pid_of(supervisor: Supervisor) -> int:
     return outcome.answer["pid"]
 
 
-def running(pid: int) -> bool:
-    """Whether a process exists and is not a zombie that init has yet to bury."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
-
-
 def wait_until_gone(*pids: int) -> None:
     end = time.monotonic() + GENEROUS / 4
-    while any(map(running, pids)):
-        assert time.monotonic() < end, f"still there: {[pid for pid in pids if running(pid)]}"
+    while any(map(is_running, pids)):
+        assert time.monotonic() < end, f"still there: {[pid for pid in pids if is_running(pid)]}"
         time.sleep(0.01)
 
 
@@ -151,9 +144,9 @@ def test_a_child_that_is_not_as_before_is_replaced_and_what_it_left_is_gone(supe
     assert outcome.answer.get("answers", True)
     assert supervisor.child_pid is None
     assert pid_of(supervisor) != outcome.answer["pid"]
-    assert not running(outcome.answer["pid"])
+    assert not is_running(outcome.answer["pid"])
     if sys.platform == "linux" or "session" not in leave.__name__:
-        assert not running(outcome.answer.get("left", 0))
+        assert not is_running(outcome.answer.get("left", 0))
 
 
 def test_warning_filters_numpy_errors_and_the_recursion_limit_are_put_back(supervisor):
@@ -335,7 +328,7 @@ def test_nothing_stays_after_close_or_when_a_supervisor_is_forgotten(mode, way):
     else:
         del supervisor
         gc.collect()
-    assert not any(map(running, pids))
+    assert not any(map(is_running, pids))
     assert set(open_descriptors()) <= set(before)  # what an earlier test left may be collected meanwhile
 
 
@@ -358,7 +351,7 @@ def test_an_interrupt_of_the_caller_ends_the_run(mode):
                 run(supervisor, spin, f"/proc/{os.getpid()}/fd/{write}")
         finally:
             signal.signal(signal.SIGALRM, old)
-        assert not running(int(os.read(read, 100)))
+        assert not is_running(int(os.read(read, 100)))
         assert pid_of(supervisor) > 0
     os.close(read)
     os.close(write)
@@ -385,7 +378,7 @@ def test_when_the_parent_is_killed_no_process_stays(mode):
         assert parent.stdout is not None
         assert select.select([parent.stdout], [], [], GENEROUS)[0]
         pids = json.loads(os.read(parent.stdout.fileno(), 1000))
-        assert all(map(running, pids))
+        assert all(map(is_running, pids))
         parent.kill()
         parent.wait()
         wait_until_gone(*pids)
@@ -400,7 +393,7 @@ def test_a_fork_of_the_parent_starts_processes_of_its_own(mode):
             try:
                 other = pid_of(supervisor)
                 supervisor.close()
-                os.write(write, f"{other} {running(other)}".encode())
+                os.write(write, f"{other} {is_running(other)}".encode())
             finally:
                 os._exit(0)
         os.waitpid(copy, 0)

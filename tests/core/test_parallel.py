@@ -266,14 +266,6 @@ def program(log, imports="", body="", square="x @ x", end="main()"):
     return PROGRAM.format(log=str(log), imports=imports, body=body, square=square, end=end)
 
 
-def is_running(pid):
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except FileNotFoundError:
-        return False
-    return state not in "ZX"
-
-
 def exists(pid):
     return Path(f"/proc/{pid}").exists()
 

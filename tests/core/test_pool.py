@@ -24,6 +24,7 @@ import optcore as om
 from optcore.errors import InvalidInputError
 from optcore.numdiff._process import Process
 from optcore.numdiff.pool import Evaluated, Pool, Shipment, n_workers_from, shared_pool
+from tests.processes import is_running
 
 EYE = np.eye(3)
 
@@ -42,14 +43,6 @@ def values(outcomes):
 
 def processes_of(pool):
     return [worker.process.pid for team in pool._teams for worker in team.workers]
-
-
-def is_running(pid):
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except FileNotFoundError:
-        return False
-    return state not in "ZX"
 
 
 def wait_until(condition, seconds=3.0):

@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ import pytest
 import optcore as om
 from optcore.numdiff.backends import get_backend
 from optcore.numdiff.pool import Pool
+from tests.processes import is_running
 
 #: Far more than a call needs on a machine that is busy, far less than one that hangs.
 TIMEOUT = 1.0
@@ -23,14 +23,6 @@ TIMEOUT = 1.0
 def pool():
     with Pool(2) as pool:
         yield pool
-
-
-def is_running(pid):
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except FileNotFoundError:
-        return False
-    return state not in "ZX"
 
 
 def all_end(pids, seconds=5.0):

@@ -41,7 +41,7 @@ def in_one_sentence(*, resume: bool = False) -> Iterator[None]:
         terminated = isinstance(error, TerminatedError)
         _leave(f"{'terminated' if terminated else 'interrupted'}{advice}", TERMINATED if terminated else INTERRUPTED)
     except OptcoreError as error:
-        from optcore_bench.runner import NotComparableError
+        from optcore_bench.store.mixing import NotComparableError
 
         _leave(f"error: {error}", NOT_COMPARABLE if isinstance(error, NotComparableError) else WRONG_INPUT)
     except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from optcore.errors import InvalidInputError
-from optcore.files import replacing
 from optcore_bench.cli.tables import print_table
 
 if TYPE_CHECKING:
@@ -134,9 +133,12 @@ def show_problem(name: str, plot: Path | None, *, open_plot: bool, as_json: bool
     else:
         _print_facts(problem, facts)
     if plot is None and open_plot:
-        plot, kind = Path(f"{problem.name}.html"), "html"
+        plot = Path(f"{problem.name}.html")
     if plot is not None:
-        written = _draw(problem, plot.expanduser(), kind)
+        from optcore_bench.figures import write_figure
+        from optcore_bench.landscape import landscape
+
+        written = write_figure(landscape(problem).figure(), plot.expanduser())
         typer.echo(f"plot {written}", err=as_json)
         if open_plot:
             from optcore_bench.cli.report import open_in_browser
@@ -146,7 +148,6 @@ def show_problem(name: str, plot: Path | None, *, open_plot: bool, as_json: bool
 
 def describe(problem: Problem) -> dict[str, Any]:
     """All that a problem knows of itself, as plain values."""
-    has = problem.gradient_np is not None or problem.jacobian_np is not None
     pattern = problem.sparsity
     return {
         "problem": problem.full_name,
@@ -160,7 +161,7 @@ def describe(problem: Problem) -> dict[str, Any]:
         "x_opt": None if problem.x_opt is None else problem.x_opt.tolist(),
         "local_optima": [{"f": local.f, "x": local.x} for local in problem.local_optima],
         "bounds": None if problem.bounds is None else [problem.bounds.lower.tolist(), problem.bounds.upper.tolist()],
-        "closed_form_derivative": has,
+        "closed_form_derivative": problem.has_gradient,
         "excludes": dict(problem.excludes),
         "pattern_entries": None if pattern is None else int(pattern.nnz),
         "certified": None
@@ -223,16 +224,3 @@ def _vector(values: Sequence[float]) -> str:
 
 def _bounds(bounds: Any) -> str:
     return "none" if bounds is None else f"lower {_vector(bounds[0])}, upper {_vector(bounds[1])}"
-
-
-def _draw(problem: Problem, path: Path, kind: str) -> Path:
-    from optcore.plots.figure import image_bytes
-    from optcore_bench.landscape import landscape
-
-    figure = landscape(problem).figure()
-    with replacing(path) as beside:
-        if kind == "html":
-            beside.write_text(figure.to_html(include_plotlyjs=True), encoding="utf-8")
-        else:
-            beside.write_bytes(image_bytes(figure, kind))
-    return path

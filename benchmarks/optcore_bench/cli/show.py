@@ -81,7 +81,7 @@ def _single_runs(results: Results, problem: str | None, algorithm: str | None) -
             raise unknown_name("algorithm of this store", algorithm, set(runs["algorithm"]))
         runs = runs[runs["algorithm"] == algorithm]
     runs = runs.assign(evaluations=runs["n_fun_evals"] + runs["n_fun_and_jac_evals"])
-    digits = digits_table(results).set_index("run_id")["digits"]
+    digits = digits_table(results, runs).set_index("run_id")["digits"]
     columns = list(_RUN_COLUMNS)
     if runs["run_id"].isin(digits.index).any():
         runs = runs.assign(digits=runs["run_id"].map(digits))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -41,32 +42,44 @@ NOISY: dict[str, NumdiffOptions] = {
 }
 
 
-def scipy_differences(fun: Callable[[Vector], float], x: Vector, method: str) -> tuple[Vector, int]:
-    """Gradient by scipy's `approx_derivative`, which its solvers use, and the calls that it made."""
+#: Takes the gradient of a function at a point by another library; None where that isn't installed.
+Peer = Callable[[Callable[[Vector], float], Vector], Vector | None]
+
+
+def _by_scipy(method: str, fun: Callable[[Vector], float], x: Vector) -> Vector:
+    """By scipy's `approx_derivative`, which its solvers use."""
     from scipy.optimize._numdiff import approx_derivative
 
-    calls = [0]
-
-    def counted(point: Vector) -> float:
-        calls[0] += 1
-        return fun(point)
-
-    with np.errstate(all="ignore"):
-        return np.asarray(approx_derivative(counted, x, method=method)), calls[0]
+    return np.asarray(approx_derivative(fun, x, method=method))
 
 
 #: Methods of scipy, computed in the same way and shown beside.
-PEERS = {"scipy 2-point": "2-point", "scipy 3-point": "3-point"}
+PEERS: dict[str, Peer] = {f"scipy {method}": partial(_by_scipy, method) for method in ("2-point", "3-point")}
+
+
+class _Counted:
+    """A function that counts its calls."""
+
+    def __init__(self, fun: Callable[[Vector], float]) -> None:
+        self._fun = fun
+        self.calls = 0
+
+    def __call__(self, x: Vector) -> float:
+        self.calls += 1
+        return self._fun(x)
 
 
 def accuracy_table(
-    functions: Mapping[str, HardFunction] | None = None, methods: Mapping[str, NumdiffOptions] | None = None
+    functions: Mapping[str, HardFunction] | None = None,
+    methods: Mapping[str, NumdiffOptions] | None = None,
+    peers: Mapping[str, Peer] | None = None,
 ) -> pd.DataFrame:
     """Errors and costs of first derivatives, and of those that follow at moved points with what was learnt.
 
     Args:
         functions: what to differentiate; `HARD` by default.
-        methods: how; `METHODS` by default. Those of scipy come with them.
+        methods: how; `METHODS` by default.
+        peers: by which other libraries too; scipy's two methods by default. Those that aren't installed have no rows.
 
     Returns:
         One row a (function, method, phase), phase "first" (at the point itself) or "next" (five points moved by three
@@ -86,10 +99,10 @@ def accuracy_table(
         for name, options in (methods or METHODS).items():
             with NumericalDerivative(function.fun, function.x, options=options) as derivative:
                 rows += [_row(function, name, phase, _ours(derivative, points)) for phase, points in phases.items()]
-        for name, method in PEERS.items():
-            rows += [
-                _row(function, name, phase, _theirs(function.fun, method, points)) for phase, points in phases.items()
-            ]
+        for name, peer in (PEERS if peers is None else peers).items():
+            for phase, points in phases.items():
+                if measured := list(_theirs(function.fun, peer, points)):
+                    rows.append(_row(function, name, phase, measured))
     return pd.DataFrame(rows)
 
 
@@ -104,10 +117,13 @@ def _ours(derivative: NumericalDerivative, points: Iterable[Vector]) -> _Measure
             yield x, result.derivative, result.error, sum(result.n_evaluations.values()), result.n_rounds
 
 
-def _theirs(fun: Callable[[Vector], float], method: str, points: Iterable[Vector]) -> _Measured:
-    for x in points:
-        gradient, calls = scipy_differences(fun, x, method)
-        yield x, gradient, None, calls, 2
+def _theirs(fun: Callable[[Vector], float], peer: Peer, points: Iterable[Vector]) -> _Measured:
+    with np.errstate(all="ignore"):
+        for x in points:
+            counted = _Counted(fun)
+            gradient = peer(counted, x)
+            if gradient is not None:
+                yield x, gradient, None, counted.calls, 2
 
 
 def _row(function: HardFunction, method: str, phase: str, measured: _Measured) -> dict[str, Any]:
@@ -177,9 +193,10 @@ def noise_table(levels: Iterable[float] = NOISE_LEVELS, repeats: int = 20) -> pd
                 derivative(start)
                 errors, calls = _noisy_errors((x, _counted(derivative(x))) for x in points)
             rows.append({"level": level, "method": name, "evaluations": calls, "norm_error": errors})
-        for name, method in PEERS.items():
-            noisy = _WithNoise(level)
-            errors, calls = _noisy_errors((x, scipy_differences(noisy, x, method)) for x in points)
+        for name, peer in PEERS.items():
+            errors, calls = _noisy_errors(
+                (x, (gradient, n_calls)) for x, gradient, _, n_calls, _ in _theirs(_WithNoise(level), peer, points)
+            )
             rows.append({"level": level, "method": name, "evaluations": calls, "norm_error": errors})
     return pd.DataFrame(rows)
 

@@ -17,7 +17,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["HARD", "HardFunction", "exact_derivative", "moved_points"]
+__all__ = [
+    "HARD",
+    "HardFunction",
+    "exact_derivative",
+    "moved_points",
+    "osborne_1",
+    "osborne_1_residuals",
+    "rosenbrock",
+]
 
 Vector = NDArray[np.float64]
 
@@ -109,9 +117,14 @@ _DECAY = np.array(
 _TIMES = 10.0 * np.arange(33)
 
 
+def osborne_1_residuals(x: Any) -> Any:
+    """Two exponentials fitted to 33 values, shape (33,)."""
+    return _DECAY - (x[0] + x[1] * np.exp(-_TIMES * x[3]) + x[2] * np.exp(-_TIMES * x[4]))
+
+
 def osborne_1(x: Any) -> Any:
-    """Two exponentials fitted to 33 values."""
-    return ((_DECAY - (x[0] + x[1] * np.exp(-_TIMES * x[3]) + x[2] * np.exp(-_TIMES * x[4]))) ** 2).sum()
+    """The sum of the squares of these residuals."""
+    return (osborne_1_residuals(x) ** 2).sum()
 
 
 _SCALES_9: Vector = 10.0 ** np.arange(-4.0, 5.0)
@@ -167,7 +180,10 @@ HARD: dict[str, HardFunction] = {
         HardFunction("huge", _huge, 1e8 * np.array([1.0, -2.0, 3.0, 0.5, -0.7, 1.3]), "variables of 1e8"),
         HardFunction("zeros of scales 1 to 1e5", _zeros, np.zeros(6), "variables of 0 that need steps of 1e-5"),
         HardFunction(
-            "logs", _logs, 1.0 / 10.0 ** np.arange(1.0, 7.0), "variables down to 1e-6 beside the edge of the domain"
+            "logs",
+            _logs,
+            np.asarray(10.0 ** -np.arange(1.0, 7.0)),
+            "variables down to 1e-6 beside the edge of the domain",
         ),
         HardFunction("parabola at zero", _parabola_at_zero, np.zeros(5), "variables of 0, a large constant"),
         HardFunction("rosenbrock at zero", rosenbrock, np.zeros(10), "variables of 0"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import platform
 from collections.abc import Callable, Iterable, Iterator
@@ -18,6 +19,7 @@ from optcore_bench.derivative_bench import figures
 from optcore_bench.derivative_bench.accuracy import accuracy_table, noise_table
 from optcore_bench.derivative_bench.functions import HARD
 from optcore_bench.derivative_bench.parallel import break_even, break_even_table, efficiency_table
+from optcore_bench.figures import write_figure
 
 __all__ = ["Tables", "compute_tables", "page_text", "write_page"]
 
@@ -93,20 +95,10 @@ def write_page(folder: Path, tables: Tables, *, draw: bool = True) -> list[Path]
 
 
 def _draw(figure: Any, stem: Path, *, draw: bool) -> Path:
-    from optcore.plots.figure import image_bytes
-
     if draw:
-        try:
-            data = image_bytes(figure, "svg")
-        except MissingLibraryError:
-            pass  # the page of HTML figures says as much
-        else:
-            with replacing(stem.with_suffix(".svg")) as beside:
-                beside.write_bytes(data)
-            return stem.with_suffix(".svg")
-    with replacing(stem.with_suffix(".html")) as beside:
-        beside.write_text(figure.to_html(include_plotlyjs="cdn"), encoding="utf-8")
-    return stem.with_suffix(".html")
+        with contextlib.suppress(MissingLibraryError):
+            return write_figure(figure, stem.with_suffix(".svg"))
+    return write_figure(figure, stem.with_suffix(".html"))
 
 
 def page_text(tables: Tables, pictures: dict[str, str]) -> str:

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from optcore.numdiff.derivative import NumericalDerivative
 from optcore.numdiff.options import NumdiffOptions
 
-__all__ = ["break_even", "break_even_table", "efficiency_table"]
+__all__ = ["break_even", "break_even_table", "crossing", "efficiency_table"]
 
 Vector = NDArray[np.float64]
 
@@ -142,8 +142,17 @@ def break_even(table: pd.DataFrame, evaluator: str, n: int) -> float:
     0.001
     """
     chosen = table[(table["evaluator"] == evaluator) & (table["n"] == n)].sort_values("call_seconds")
-    log_time = np.log(chosen["call_seconds"].to_numpy())
-    log_gain = np.log(chosen["speed_up"].to_numpy())
+    return crossing(chosen["call_seconds"].to_numpy(), chosen["speed_up"].to_numpy())
+
+
+def crossing(call_seconds: ArrayLike, speed_up: ArrayLike) -> float:
+    """The time of a call above which the speed-up stays above 1, interpolated in logarithms; as `break_even`.
+
+    Args:
+        call_seconds: increasing, shape (k,).
+        speed_up: shape (k,).
+    """
+    log_time, log_gain = np.log(call_seconds), np.log(speed_up)
     below = np.flatnonzero(log_gain < 0)
     if not below.size:
         return float(np.exp(log_time[0]))

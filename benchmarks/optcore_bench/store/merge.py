@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 from optcore.errors import InvalidInputError
 from optcore_bench import toml
-from optcore_bench.runner import MixedEnvironmentError, MixedStudyError
 from optcore_bench.store.check import check
 from optcore_bench.store.digest import LEFT_OUT, digest_line
 from optcore_bench.store.files import locked
 from optcore_bench.store.manifest import STUDY, read_manifest, read_study
+from optcore_bench.store.mixing import RULES, MixedEnvironmentError, MixedStudyError, differences
 from optcore_bench.store.schema import KEY, TABLES, DamagedStoreError, StoreError
 from optcore_bench.store.selection import Selection, plain_rows, select
 from optcore_bench.store.sources import Source, open_sources
@@ -24,8 +24,6 @@ from optcore_bench.store.writer import store_path
 
 __all__ = ["Merged", "merge"]
 
-#: Keys of a study that all rows of a store share.
-_RULES = ("name", "budget", "stopping", "seed", "keep_x")
 #: Keys of which the merged study lists what any of the studies lists.
 _LISTS = ("problems", "algorithms", "derivatives")
 
@@ -125,8 +123,7 @@ def _undamaged(path: Path) -> None:
 def _same_rules(paths: Sequence[Path]) -> None:
     first, *others = ((path, read_study(path)) for path in paths)
     for path, study in others:
-        if different := [key for key in _RULES if study.get(key) != first[1].get(key)]:
-            shown = "; ".join(f"{key} {first[1].get(key)!r} and {study.get(key)!r}" for key in different)
+        if shown := differences(first[1], study, RULES):
             raise MixedStudyError(
                 f"the stores '{first[0]}' and '{path}' were made under different rules ({shown}); rows of one store "
                 "share them"
@@ -136,8 +133,7 @@ def _same_rules(paths: Sequence[Path]) -> None:
 def _same_environment(paths: Sequence[Path]) -> None:
     first, *others = ((path, read_manifest(path).get("environment") or {}) for path in paths)
     for path, there in others:
-        if different := [key for key in sorted({*first[1], *there}) if first[1].get(key) != there.get(key)]:
-            shown = "; ".join(f"{key} {first[1].get(key)!r} and {there.get(key)!r}" for key in different)
+        if shown := differences(first[1], there):
             raise MixedEnvironmentError(
                 f"the stores '{first[0]}' and '{path}' were made in different environments ({shown}), where evaluation "
                 "counts can differ; mix them with --allow-mixed"

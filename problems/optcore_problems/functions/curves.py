@@ -18,6 +18,7 @@ from optcore_problems.functions.optima import (
     KOWALIK_OSBORNE,
     MEYER,
 )
+from optcore_problems.functions.references import MGH
 from optcore_problems.least_squares import (
     EXACT,
     UNKNOWN,
@@ -41,8 +42,6 @@ __all__ = [
     "KowalikOsborne",
     "Meyer",
 ]
-
-MGH = "More, Garbow & Hillstrom (1981), ACM Trans. Math. Softw. 7(1), 17-41, function "
 
 
 class Curve(LeastSquaresFunction):

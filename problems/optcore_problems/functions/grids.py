@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from optcore_problems.functions.references import CUTEST, MGH
 from optcore_problems.functions.roots import optimum_at_root
 from optcore_problems.functions.structure import SparseFunction, Structure, band, five_points
 from optcore_problems.least_squares import (
@@ -23,8 +24,6 @@ from optcore_problems.least_squares import (
 from optcore_problems.namespace import less, per_column
 
 __all__ = ["Bratu2D", "DiscreteBoundaryValue", "DiscreteIntegral"]
-
-MGH = "More, Garbow & Hillstrom (1981), ACM Trans. Math. Softw. 7(1), 17-41, function "
 
 
 class _OnGrid(LeastSquaresFunction):
@@ -127,12 +126,10 @@ class Bratu2D(SparseFunction):
     """
 
     name = "bratu_2d"
-    sizes = Sizes(
-        4, None, lambda n: n, "n = 4, 9, 16, ..., a square, m = n", at_least=lambda n: (isqrt(n - 1) + 1) ** 2
-    )
+    sizes = Sizes(4, None, lambda n: n, "n = 4, 9, 16, ..., a square, m = n", at_least=_square)
     reference = (
         "More (1990), A collection of nonlinear model problems, Lect. Appl. Math. 26, 723-762, problem 3; "
-        "as BRATU2D in CUTEst: Gould, Orban & Toint (2015), Comput. Optim. Appl. 60, 545-557"
+        "as BRATU2D " + CUTEST
     )
 
     def _prepare(self) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from optcore_problems.functions.references import MGH
 from optcore_problems.functions.roots import optimum_at_root
 from optcore_problems.functions.structure import SparseFunction, Structure, band, copy_windows
 from optcore_problems.least_squares import EXACT, Matrix, Optimum, Sizes, Vector
@@ -29,7 +30,6 @@ __all__ = [
     "VariablyDimensioned",
 ]
 
-MGH = "More, Garbow & Hillstrom (1981), ACM Trans. Math. Softw. 7(1), 17-41, function "
 SPEDICATO = "; Spedicato (1975), CISE report N-175, Milano"
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from optcore_problems.functions.references import MGH
 from optcore_problems.least_squares import (
     EXACT,
     LeastSquaresFunction,
@@ -20,8 +21,6 @@ from optcore_problems.least_squares import (
 from optcore_problems.namespace import per_column
 
 __all__ = ["LinearFullRank", "LinearRank1", "LinearRank1Zero"]
-
-MGH = "More, Garbow & Hillstrom (1981), ACM Trans. Math. Softw. 7(1), 17-41, function "
 
 
 class LinearFullRank(LeastSquaresFunction):

@@ -10,11 +10,11 @@ import numpy as np
 
 from optcore_problems.functions.curves import Curve
 from optcore_problems.functions.optima import OSBORNE_1, OSBORNE_2
+from optcore_problems.functions.references import MGH
 from optcore_problems.least_squares import LeastSquaresFunction, Matrix, Optimum, Sizes, Vector
 
 __all__ = ["Osborne1", "Osborne2"]
 
-MGH = "More, Garbow & Hillstrom (1981), ACM Trans. Math. Softw. 7(1), 17-41, function "
 OSBORNE = "; Osborne (1972), in Numerical Methods for Non-linear Optimization (Lootsma), 171-189"
 
 

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from optcore_problems.functions.optima import PENALTY_2
+from optcore_problems.functions.references import MGH
 from optcore_problems.least_squares import UNKNOWN, LeastSquaresFunction, Matrix, Optimum, Sizes, Vector
 from optcore_problems.namespace import per_column
 
 __all__ = ["Penalty1", "Penalty2"]
 
-MGH = "More, Garbow & Hillstrom (1981), ACM Trans. Math. Softw. 7(1), 17-41, function "
 GILL = "; Gill, Murray & Pitfield (1972), National Physical Laboratory report NAC 11"
 
 #: Weight of the pull, the a of the publication.

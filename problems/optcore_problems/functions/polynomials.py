@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from optcore_problems.functions.optima import CHEBYQUAD, CHEBYQUAD_OVERDETERMINED, QUADRATURE_NODES, WATSON
+from optcore_problems.functions.references import MGH
 from optcore_problems.least_squares import (
     EXACT,
     UNKNOWN,
@@ -21,8 +22,6 @@ from optcore_problems.least_squares import (
 from optcore_problems.namespace import per_column
 
 __all__ = ["Chebyquad", "Watson"]
-
-MGH = "More, Garbow & Hillstrom (1981), ACM Trans. Math. Softw. 7(1), 17-41, function "
 
 
 class Watson(LeastSquaresFunction):

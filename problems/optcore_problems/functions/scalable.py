@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from optcore_problems.functions.optima import BDQRTIC, MANCINO_ROOTS, TRIGONOMETRIC_LOCAL
+from optcore_problems.functions.references import CUTEST, MGH
 from optcore_problems.least_squares import (
     EXACT,
     UNKNOWN,
@@ -23,9 +24,6 @@ from optcore_problems.namespace import per_column
 from optcore_problems.problem import LocalOptimum
 
 __all__ = ["Bdqrtic", "BrownAlmostLinear", "Cube", "Mancino", "Trigonometric"]
-
-MGH = "More, Garbow & Hillstrom (1981), ACM Trans. Math. Softw. 7(1), 17-41, function "
-CUTEST = "in CUTEst: Gould, Orban & Toint (2015), Comput. Optim. Appl. 60, 545-557"
 
 
 class BrownAlmostLinear(LeastSquaresFunction):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -75,12 +76,13 @@ class SparseFunction(LeastSquaresFunction):
     residual_class = "zero_residual"
     takes_columns = True
 
+    @abstractmethod
     def _structure(self) -> Structure:
-        raise NotImplementedError
+        """Where the jacobian has entries."""
 
+    @abstractmethod
     def _entries(self, x: Vector) -> Vector:
         """The entries of the jacobian at x in the order of the structure: a new array."""
-        raise NotImplementedError
 
     @cached_property
     def _places(self) -> Structure:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from optcore_problems.functions.optima import POWELL_BADLY_SCALED_ROOT
+from optcore_problems.functions.references import MGH
 from optcore_problems.least_squares import EXACT, LeastSquaresFunction, Matrix, Optimum, Sizes, Vector
 from optcore_problems.namespace import per_column
 from optcore_problems.problem import LocalOptimum
@@ -25,8 +26,6 @@ __all__ = [
     "Rosenbrock",
     "Wood",
 ]
-
-MGH = "More, Garbow & Hillstrom (1981), ACM Trans. Math. Softw. 7(1), 17-41, function "
 
 
 class Rosenbrock(LeastSquaresFunction):

@@ -63,7 +63,7 @@ class Cost(Transformation):
         changes[name] = _Costly(getattr(problem, name), self.seconds, self.kind)
         if problem.jacobian_np is not None:
             changes["jacobian_np"] = _Costly(problem.jacobian_np, self.jac_seconds, self.kind)
-        if problem.jacobian_np is not None or problem.gradient_np is not None:
+        if problem.has_gradient:
             changes["gradient_np"] = _Costly(problem.gradient, self.jac_seconds, self.kind)
         return changes
 

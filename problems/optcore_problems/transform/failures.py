@@ -160,7 +160,7 @@ class Failures(Transformation):
         changes: dict[str, Any] = {"excludes": {"jax": _TRACED, **problem.excludes}}
         name = "fun_xp" if problem.residuals_xp is None else "residuals_xp"
         changes[name] = _Failing(getattr(problem, name), self, stream, problem.start)
-        if problem.residuals_xp is not None and (problem.jacobian_np or problem.gradient_np):
+        if problem.residuals_xp is not None and problem.has_gradient:
             changes["gradient_np"] = problem.gradient
         return changes
 

@@ -135,7 +135,7 @@ class Noise(Transformation):
         changes: dict[str, Any] = {"excludes": {**excluded, **problem.excludes}}
         if problem.residuals_xp is not None:
             changes["residuals_xp"] = _Noisy(problem.residuals_xp, self, stream, is_value=False)
-            if problem.jacobian_np is not None or problem.gradient_np is not None:
+            if problem.has_gradient:
                 changes["gradient_np"] = problem.gradient
         else:
             changes["fun_xp"] = _Noisy(problem.fun_xp, self, stream, is_value=True)
