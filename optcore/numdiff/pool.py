@@ -6,14 +6,14 @@ ones one by one, so that no worker waits for another. Workers are started as fre
 no `__main__` guard, no thread of the user is forked, and notebooks and interactive sessions work.
 
 Why not one of the pools there are? Most send the function anew with each batch or task, and none knows which calls
-are cheap. Milliseconds for a gradient (n = 10 / 40) of a free function by two workers, the fastest of 60 while other
-programs used both cores: here 0.35 / 0.52, multiprocessing's pool (Python 3.11) 1.1 / 2.5 point by point (in chunks
-0.9 to 1.4 times ours, at the price of idle workers where calls are long), pebble 5.2.3 2.3 / 7.0, concurrent.futures
-2.6 / 5.8, mpire 2.10.2 3.7 / 8.1, loky through joblib 1.6.0 in one `with` 10 / 21. Efficiency with calls of 1 ms on
-four workers, n = 10: 0.78 here, then 0.71, 0.59, 0.61, 0.52, 0.30; of 10 ms: 0.95, then 0.93, 0.91, 0.91, 0.86, 0.74.
-So from 10 ms a call on most of them would do
-for speed; but none has all of the rest: functions by value, a point evaluated again after a death, limits of time
-that end compiled code, and nothing left behind. `benchmarks/asv_suite/parallel.py` measures all of them again.
+are cheap. Milliseconds for a gradient (n = 10 / 40) of a free function by two workers, the fastest of 60 on a quiet
+machine with two cores: here 0.24 / 0.40, multiprocessing's pool (Python 3.11) 1.04 / 1.78 point by point and
+0.60 / 0.84 in chunks, at the price of idle workers where calls are long, concurrent.futures 1.8 / 5.7, pebble 5.2.3
+1.9 / 4.2, mpire 2.10.2 2.9 / 7.5, loky through joblib 1.6.0 in one `with` 10 / 11. Efficiency with calls of 1 ms on
+four workers, n = 10: 0.81 here, multiprocessing 0.73, mpire 0.59; of 10 ms: 0.96, then 0.95 and 0.89. So from 10 ms a
+call on most of them would do for speed; but none has all of the rest: functions by value, a point evaluated again
+after a death, limits of time that end compiled code, and nothing left behind. `benchmarks/asv_suite/parallel.py`
+measures all of them again.
 """
 
 from __future__ import annotations
