@@ -293,7 +293,7 @@ def _derivative_check(
 def _final_point(x: Any, n: int, name: str) -> NDArray[np.float64]:
     """What a solver returned as x, checked: shape (n,)."""
     try:
-        flat = np.asarray(x, dtype=np.float64)
+        flat = np.zeros(0) if np.iscomplexobj(x) else np.asarray(x, dtype=np.float64)
     except (TypeError, ValueError):
         flat = np.zeros(0)
     if flat.shape != (n,):

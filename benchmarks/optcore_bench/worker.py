@@ -26,6 +26,7 @@ from optcore_bench.environment import fingerprint
 from optcore_bench.execute import clean_values
 from optcore_bench.store import RunRecord
 from optcore_bench.supervise import Outcome, SupervisionError, Supervisor
+from optcore_bench.supervise.words import shorten
 
 __all__ = [
     "Job",
@@ -43,6 +44,8 @@ Vector = NDArray[np.float64]
 #: What the process that runs are forked from imports beforehand.
 PRELOAD = ("numpy", "scipy.optimize", "optcore", "optcore_problems", "optcore_bench.execute")
 
+#: The largest number that the column holds.
+_MOST_ITERATIONS = 2**63 - 1
 _CLOSING_SECONDS = 10.0
 _TICK_SECONDS = 0.05
 
@@ -244,15 +247,20 @@ def _record(
 ) -> RunRecord:
     answer = outcome.answer or {}
     rows = outcome.rows
+    message = str(answer.get("message", outcome.message))
+    status, iterations = str(answer.get("status", _STATUS.get(outcome.ended, "error"))), answer.get("n_iterations")
+    if iterations is not None and not 0 <= iterations <= _MOST_ITERATIONS:
+        status, message = "error", f"the solver claims {shorten(str(iterations))} iterations; its message: {message}"
+        iterations = None
     run = {
         **job.row,
         "f_start": _start_value(rows, fun_true) if job.row["f_start"] is None else job.row["f_start"],
-        "status": answer.get("status", _STATUS.get(outcome.ended, "error")),
-        "message": "; ".join(filter(None, (answer.get("message", outcome.message), trouble))),
+        "status": status,
+        "message": "; ".join(filter(None, (shorten(message), trouble))),
         "f_best": _best(rows, fun_true),
         "f_final": answer.get("f_final"),
         "derivative_error": derivative_error,
-        "n_iterations": answer.get("n_iterations"),
+        "n_iterations": iterations,
         "environment": fingerprint(),
         **counts(rows),
     }

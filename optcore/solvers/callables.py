@@ -82,13 +82,16 @@ class CallableAlgorithm(Algorithm):
 
     def solve(self, objective: Objective, x0: NDArray[np.float64], bounds: FlatBounds) -> SolverResult:
         """Call the function with what it asks for and read what it returns."""
-        offered: dict[str, Any] = {
+        functions = {
             "fun": objective.value,
-            "x0": x0.copy(),
             "jac": objective.gradient,
             "fun_and_jac": objective.value_and_gradient,
             "residuals": objective.residuals,
             "residuals_jacobian": objective.jacobian,
+        }
+        offered: dict[str, Any] = {
+            **{name: _of_any_point(function, objective.n, self.label) for name, function in functions.items()},
+            "x0": x0.copy(),
             "bounds": (bounds.lower, bounds.upper) if bounds.any else None,
             "max_evaluations": objective.evaluator.max_evaluations,
             "max_seconds": objective.evaluator.max_seconds,
@@ -98,6 +101,33 @@ class CallableAlgorithm(Algorithm):
         return _read_answer(self.function(**{name: offered[name] for name in self.asks_for}), objective.n, self.label)
 
 
+def _of_any_point(function: Callable[..., Any], n: int, label: str) -> Callable[[Any], Any]:
+    """The function, for points as people write them; below it there are float64 vectors of shape (n,) only."""
+
+    def call(x: Any) -> Any:
+        if type(x) is np.ndarray and x.dtype == np.float64 and x.shape == (n,):
+            return function(x)
+        return function(_vector(x, n, f"the solver {label!r} must evaluate at points of shape ({n},), but gave"))
+
+    return call
+
+
+def _vector(x: Any, n: int, words: str) -> NDArray[np.float64]:
+    """The point as float64 of shape (n,).
+
+    Raises:
+        InvalidInputError: it can't be; says so in the words given, and what it is.
+    """
+    try:
+        given = np.asarray(x)
+        flat = None if np.iscomplexobj(given) else given.astype(np.float64, copy=False)
+    except (TypeError, ValueError):
+        flat = None
+    if flat is None or flat.shape != (n,):
+        raise InvalidInputError(f"{words} {x!r}")
+    return flat
+
+
 def _read_answer(answer: Any, n: int, label: str) -> SolverResult:
     """x, or an object or dict with x and claims."""
     if isinstance(answer, SolverResult):
@@ -105,14 +135,8 @@ def _read_answer(answer: Any, n: int, label: str) -> SolverResult:
     given = answer if isinstance(answer, Mapping) else getattr(answer, "__dict__", {})
     has_x = "x" in given or (hasattr(answer, "x") and not isinstance(answer, np.ndarray))
     x = given.get("x", answer.x if "x" not in given and has_x else answer)
-    try:
-        flat = np.asarray(x, dtype=np.float64)
-    except (TypeError, ValueError):
-        flat = np.zeros(0)
-    if flat.shape != (n,):
-        raise InvalidInputError(
-            f"the solver {label!r} must return x of shape ({n},), or an object or dict with x, but returned {answer!r}"
-        )
+    words = f"the solver {label!r} must return x of shape ({n},), or an object or dict with x, but returned"
+    flat = _vector(x, n, words)
     if not has_x:
         return SolverResult(flat)
     names = ("fun", "nfev", "njev", "nit", "success", "message")

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -19,6 +16,7 @@ from optcore.errors import MissingLibraryError
 from optcore_bench.progress import Quiet
 from optcore_bench.runner import run_study
 from optcore_bench.study import Study
+from tests.bench.cluster import local_cluster
 
 pytest.importorskip("distributed")
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
@@ -52,47 +50,8 @@ def small(**changes: Any) -> Study:
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a scheduler that has two workers."""
     folder = tmp_path_factory.mktemp("cluster")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
-    port = address.rpartition(":")[2]
-    environment = {**os.environ, "PIDS": str(folder / "pids"), "DASK_DISTRIBUTED__WORKER__DAEMON": "False"}
-    commands = [["scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard"]]
-    commands += [["worker", address, "--nthreads", "1", "--no-dashboard", "--name", name] for name in ("a", "b")]
-    with (folder / "output").open("w") as output:
-        processes = [
-            subprocess.Popen(
-                [sys.executable, "-m", "dask", *command],
-                cwd=folder,
-                env=environment,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
-            for command in commands
-        ]
-        try:
-            _wait_for_workers(address, 2, folder / "output")
-            yield address
-        finally:
-            for process in reversed(processes):
-                os.killpg(process.pid, signal.SIGTERM)
-            for process in processes:
-                process.wait(30)
-
-
-def _wait_for_workers(address: str, count: int, output: Path) -> None:
-    import distributed
-
-    end = time.monotonic() + 90.0
-    while time.monotonic() < end:
-        try:
-            with distributed.Client(address, timeout=5, set_as_default=False) as client:
-                client.wait_for_workers(count, timeout=60)
-                return
-        except OSError:
-            time.sleep(0.2)
-    pytest.fail(f"no cluster: {output.read_text()}")
+    with local_cluster(folder, PIDS=str(folder / "pids")) as address:
+        yield address
 
 
 def descendants_of_workers(address: str) -> int:

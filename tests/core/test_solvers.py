@@ -349,6 +349,18 @@ def returns_too_much(fun, x0):
     return np.zeros(3)
 
 
+def returns_complex_numbers(fun, x0):
+    return x0 + 1j
+
+
+def evaluates_elsewhere(fun, x0):
+    return fun(np.zeros(3))
+
+
+def evaluates_at_text(fun_and_jac, x0):
+    return fun_and_jac("here")
+
+
 @pytest.mark.parametrize(
     ("solver", "message"),
     [
@@ -359,11 +371,27 @@ def returns_too_much(fun, x0):
             r"'returns_nothing' must return x of shape \(2,\), or an object or dict with x, but returned N",
         ),
         (returns_too_much, r"must return x of shape \(2,\), or an object or dict with x, but returned array"),
+        (returns_complex_numbers, r"must return x of shape \(2,\), .* but returned array\(\[0\.\+1\.j"),
+        (evaluates_elsewhere, r"'evaluates_elsewhere' must evaluate at points of shape \(2,\), but gave array\(\[0"),
+        (evaluates_at_text, r"must evaluate at points of shape \(2,\), but gave 'here'"),
     ],
 )
 def test_a_plain_callable_that_does_not_fit_says_why(solver, message):
     with pytest.raises(om.InvalidInputError, match=message):
         om.minimize(sphere, np.zeros(2), solver)
+
+
+@pytest.mark.parametrize(
+    "point", [[1, 2], (1.0, 2.0), np.array([1, 2]), np.array([1, 2], np.float32), np.array([[1.0, 2.0]]).T[:, 0]]
+)
+def test_a_plain_callable_may_write_points_as_it_likes_and_the_history_has_them_right(point):
+    def solver(fun, jac, x0):
+        assert fun(point) == 5.0
+        np.testing.assert_allclose(jac(point), [2.0, 4.0])
+        return x0
+
+    result = om.minimize(lambda x: x @ x, np.zeros(2), solver, jac=lambda x: 2 * x)
+    np.testing.assert_array_equal(result.history.flat_params[-2:], [[1.0, 2.0], [1.0, 2.0]])
 
 
 @pytest.mark.parametrize("max_evaluations", [1, 5])

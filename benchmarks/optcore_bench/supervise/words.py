@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from functools import cache
 
-__all__ = ["describe_error", "how_it_ended", "last_words", "place_in_dump"]
+__all__ = ["describe_error", "how_it_ended", "last_words", "place_in_dump", "shorten"]
 
 _DUMP_FRAME = re.compile(r'^  File "(?P<file>.*)", line (?P<line>\d+) in (?P<name>.+)$')
 _LONGEST = 2000

@@ -1,0 +1,129 @@
+"""A study full of bad solvers: each ends as documented, as one row, and the good ones beside them notice nothing."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from optcore_bench.runner import run_study
+from optcore_bench.store import Results, check
+from optcore_bench.store.digest import store_digest
+from optcore_bench.study import Study
+from tests.bench.bad_solvers import BAD, BYTES, EVALUATIONS, SECONDS, draws
+from tests.bench.cluster import local_cluster
+from tests.processes import is_running
+
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+
+
+def study(*, bad: bool) -> Study:
+    """A good solver after each bad one: by turns one of scipy's and one that draws from the global generators."""
+    algorithms: list[Any] = []
+    for i, solver in enumerate(BAD):
+        algorithms += [solver] if bad else []
+        algorithms.append({"name": f"good-{i}", "algorithm": draws if i % 2 else "scipy_neldermead"})
+    return Study(
+        "beside",
+        "more_wild/rosenbrock",
+        algorithms,
+        "none",
+        budget={"max_evaluations": 30},
+        run_timeout=SECONDS,
+        max_memory=BYTES,
+    )
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a scheduler that has two workers."""
+    with local_cluster(tmp_path_factory.mktemp("cluster")) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    """The good solvers without the bad ones."""
+    results = run_study(study(bad=False), tmp_path_factory.mktemp("alone") / "store")
+    assert set(results.runs["status"]) <= {"stopped", "budget_evaluations"}
+    return results
+
+
+@linux
+@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("backend", ["threads", "loky", "dask"])
+def test_every_bad_solver_ends_as_documented_and_no_good_one_notices(
+    tmp_path: Path, alone: Results, backend: str, n_jobs: int, request: pytest.FixtureRequest
+) -> None:
+    scheduler = request.getfixturevalue("cluster") if backend == "dask" else None
+    folder, before = Path.cwd(), orphans()
+    results = run_study(study(bad=True), tmp_path / "store", n_jobs=n_jobs, backend=backend, scheduler=scheduler)
+    runs = results.runs
+    assert len(runs) == 2 * len(BAD)
+    assert not runs.duplicated(["algorithm"]).any()
+    rows = {row["algorithm"]: row for row in runs.to_dict("records")}
+    for solver, end in BAD.items():
+        row = rows[solver.__name__]
+        assert (solver.__name__, row["status"]) == (solver.__name__, end.status), row["message"]
+        assert re.search(end.message, row["message"], re.DOTALL), row["message"]
+        assert len(row["message"]) < 5000
+        assert row["n_fun_evals"] == EVALUATIONS
+    values = results.history().groupby("run_id", observed=True)["fun"].agg(list)
+    # Rosenbrock's function at (-1.2, 1) + i, by its formula 100 (y - x^2)^2 + (1 - x)^2.
+    expected = pytest.approx([24.2, 100 * (2 - 0.04) ** 2 + 1.44, 100 * (3 - 0.64) ** 2 + 0.04])
+    assert all(values[rows[solver.__name__]["run_id"]] == expected for solver in BAD)
+    good = runs[runs["algorithm"].str.startswith("good-")]
+    assert store_digest(present(good)).value == alone.manifest["digest"]
+    assert results.manifest["digest_left_out"] == {
+        status: sum(end.status == status for end in BAD.values()) for status in ("crashed", "timeout")
+    }
+    assert check(results.path) == []
+    assert Path.cwd() == folder
+    end = time.monotonic() + 10.0
+    while not orphans() <= before and time.monotonic() < end:  # those of a test beside this one may live a moment
+        time.sleep(0.05)
+    assert orphans() <= before
+
+
+def present(runs: Any) -> list[dict[str, Any]]:
+    """Rows as the digest takes them: what is missing is None."""
+    import pandas as pd
+
+    return [{name: None if pd.isna(value) else value for name, value in row.items()} for row in runs.to_dict("records")]
+
+
+def orphans() -> set[int]:
+    """Processes that solvers left: `sleep 613`."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (path / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if command[:2] == [b"sleep", b"613"] and is_running(int(path.name)):
+            found.add(int(path.name))
+    return found
+
+
+@linux
+def test_a_solver_that_removes_the_folder_in_which_it_works_harms_nobody(tmp_path: Path) -> None:
+    def removes(fun: Any, x0: Any) -> Any:
+        import shutil
+        import tempfile
+
+        gone = tempfile.mkdtemp()
+        os.chdir(gone)
+        shutil.rmtree(gone)
+        return x0
+
+    cells = [{"name": "removes", "algorithm": removes}, {"name": "after", "algorithm": "scipy_neldermead"}]
+    results = run_study(
+        Study("gone", "more_wild/rosenbrock", cells, "none", budget={"max_evaluations": 30}), tmp_path / "store"
+    )
+    assert set(results.runs["status"]) == {"stopped", "budget_evaluations"}
