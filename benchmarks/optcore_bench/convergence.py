@@ -19,7 +19,7 @@ from .costs import CostModel, JacCost, cost_at, describe_cost, relative_gaps
 from .evaluations import Evaluations, Floats, HasTables, ReferenceValue
 
 if TYPE_CHECKING:
-    from .figures import Style
+    from optcore.plots.styles import LineStyle
 
 __all__ = ["ConvergencePlot", "StepCurve", "convergence", "median_curve", "step_curves", "thin_steps"]
 
@@ -37,14 +37,16 @@ class ConvergencePlot:
         title: the problem, or how many.
         x_title: the cost.
         y_title: the measure.
+        order: labels of all solvers of the study, which decide how each is drawn.
     """
 
     curves: pd.DataFrame
     title: str
     x_title: str
     y_title: str
+    order: tuple[str, ...] = ()
 
-    def figure(self, styles: Mapping[str, Style] | None = None) -> Any:
+    def figure(self, styles: Mapping[str, LineStyle] | None = None) -> Any:
         """Draw it with a logarithmic y axis; gaps below 1e-16 are drawn there.
 
         Args:
@@ -55,7 +57,7 @@ class ConvergencePlot:
         """
         from .figures import line_figure, solver_styles
 
-        styles = styles or solver_styles(self.curves["solver"])
+        styles = styles or solver_styles(self.curves["solver"], self.order)
         shown = self.curves.copy()
         for name in shown.columns.intersection(["y", "lower", "upper"]):
             shown[name] = shown[name].clip(lower=FLOOR)
@@ -139,6 +141,7 @@ def convergence(
         title=names[0] if one else f"{len(names)} problems: median, quantiles {low:g} to {high:g}",
         x_title=describe_cost(cost, jac_cost),
         y_title="(f_best - f_L) / (f_start - f_L)",
+        order=evaluations.solvers,
     )
 
 

@@ -95,8 +95,9 @@ def cost_table(
     Returns:
         One row per problem and start (`suite/problem`, `suite/problem#2`), one column per `"algorithm
         [derivative]"` with any run that applies. `attrs`: `tau`, `cost` (words), `model`, `f_opt` (the
-        option), `f_opt_source` (row -> source), `n` (row -> dimension), `not_run` and `not_assessable` (rows
-        whose start or f_L isn't finite, so that nothing solves them).
+        option), `f_opt_source` (row -> source), `n` (row -> dimension), `solvers` (all of the study, in its
+        order), `not_run` and `not_assessable` (rows whose start or f_L isn't finite, so that nothing solves
+        them).
 
     Raises:
         InvalidInputError: an option isn't one of the above, two runs fall into one cell, or a jacobian has no
@@ -410,6 +411,7 @@ def _pivot(evaluations: Evaluations, values: Floats, missing: float = np.inf) ->
     table = table.fillna(missing).rename_axis(index="problem", columns="solver").astype(float)
     table.attrs["not_run"] = [(row, column) for row in rows for column in columns if (row, column) not in asked]
     table.attrs["n"] = dimensions(evaluations).to_dict()
+    table.attrs["solvers"] = evaluations.solvers
     return table
 
 

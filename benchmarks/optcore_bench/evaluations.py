@@ -7,7 +7,7 @@ history; no Python loop runs per evaluation.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -57,6 +57,18 @@ def solver_label(algorithm: object, derivative: object) -> str:
     'theirs'
     """
     return str(algorithm) if _is_missing(derivative) else f"{algorithm} [{derivative}]"
+
+
+def _names(study: Any, key: str) -> list[str]:
+    """Names of a study's entries: each is a name, or a table or an object with one."""
+    entries = study.get(key) if isinstance(study, Mapping) else getattr(study, key, None)
+    if entries is None:
+        return []
+    single = isinstance(entries, (str, Mapping)) or not isinstance(entries, Iterable)
+    return [
+        str(entry.get("name", entry) if isinstance(entry, Mapping) else getattr(entry, "name", entry))
+        for entry in ([entries] if single else entries)
+    ]
 
 
 def row_labels(runs: pd.DataFrame) -> pd.Series:
@@ -133,6 +145,15 @@ class Evaluations:
     def run(self) -> Ints:
         """Position in `runs` of each evaluation's run, shape (k,)."""
         return np.repeat(np.arange(len(self.runs)), np.diff(self.offsets))
+
+    @cached_property
+    def solvers(self) -> tuple[str, ...]:
+        """Labels of all solvers with a run that applies, in the order of the study."""
+        study = getattr(self.source, "study", None)
+        algorithms, derivatives = _names(study, "algorithms"), _names(study, "derivatives")
+        asked = (solver_label(a, d) for a in algorithms for d in dict.fromkeys([*derivatives, "none"]))
+        there = dict.fromkeys(self.runs["solver"][self.applicable])
+        return tuple(dict.fromkeys([*(label for label in asked if label in there), *there]))
 
     @cached_property
     def applicable(self) -> Bools:

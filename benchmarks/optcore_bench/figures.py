@@ -1,7 +1,7 @@
 """Profiles as plotly figures: compute -> an object that holds the numbers -> `.figure()`.
 
-One style serves all figures: a solver's colour says which algorithm it is, its dash pattern which derivative
-strategy.
+One style serves all figures, that of `optcore.plots.styles`: a solver's hue says which algorithm it is, its dash
+pattern which derivative strategy.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,14 +17,12 @@ import plotly.graph_objects as go
 
 from optcore.files import replacing
 from optcore.plots.figure import image_bytes
+from optcore.plots.styles import LineStyle, family_styles
 
 from .profiles import accuracy_profile, data_profile, performance_profile
 
 __all__ = [
-    "COLORS",
-    "DASHES",
     "ProfilePlot",
-    "Style",
     "accuracy_profile_plot",
     "data_profile_plot",
     "line_figure",
@@ -33,66 +31,23 @@ __all__ = [
     "write_figure",
 ]
 
-#: Distinct for all common forms of colour blindness and dark enough on white (after Okabe & Ito, and P. Tol).
-COLORS = (
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-    "#CC79A7",
-    "#E69F00",
-    "#56B4E9",
-    "#332288",
-    "#882255",
-    "#999933",
-    "#555555",
-)
-DASHES = (
-    "solid",
-    "dash",
-    "dot",
-    "dashdot",
-    "longdash",
-    "longdashdot",
-    "10px,3px,2px,3px,2px,3px",
-    "3px,2px",
-    "14px,3px",
-)
-#: Set apart algorithms beyond the last colour.
-SYMBOLS = ("none", "circle", "square", "diamond", "triangle-up", "x")
-
 FONT = '-apple-system, BlinkMacSystemFont, "Segoe UI", "Helvetica Neue", "Liberation Sans", Arial, sans-serif'
 _GRID, _INK = "#e6e8eb", "#30363d"
 
 
-class Style(NamedTuple):
-    """How a solver is drawn everywhere."""
-
-    color: str
-    dash: str
-    symbol: str
-
-
-def solver_styles(solvers: Iterable[str]) -> dict[str, Style]:
-    """Colour by algorithm and dash by derivative strategy, each in order of appearance.
+def solver_styles(solvers: Iterable[str], order: Iterable[str] = ()) -> dict[str, LineStyle]:
+    """Hue by algorithm and dash by derivative strategy, each in the order of the study.
 
     Args:
         solvers: labels such as `"scipy_lbfgsb [forward]"`.
+        order: labels of all solvers of the study, such as `attrs["solvers"]` of a cost table. A solver looks the same
+            in every figure, whatever else is drawn; without it, the order of `solvers` decides.
 
-    >>> styles = solver_styles(["a [jax]", "b [jax]", "a [forward]"])
-    >>> styles["a [jax]"].color == styles["a [forward]"].color
-    True
-    >>> styles["a [jax]"].dash == styles["b [jax]"].dash
+    >>> order = ["a [jax]", "a [forward]", "b [jax]", "b [forward]"]
+    >>> solver_styles(["b [jax]"], order)["b [jax]"] == solver_styles(order)["b [jax]"]
     True
     """
-    names = [(solver, *_split(solver)) for solver in dict.fromkeys(solvers)]
-    algorithms = {name: i for i, name in enumerate(dict.fromkeys(a for _, a, _ in names))}
-    derivatives = {name: i for i, name in enumerate(dict.fromkeys(d for _, _, d in names))}
-    styles = {}
-    for solver, algorithm, derivative in names:
-        turn, color = divmod(algorithms[algorithm], len(COLORS))
-        dash = DASHES[derivatives[derivative] % len(DASHES)]
-        styles[solver] = Style(COLORS[color], dash, SYMBOLS[turn % len(SYMBOLS)])
-    return styles
+    return family_styles({solver: _split(solver) for solver in solvers}, [_split(solver) for solver in order])
 
 
 def _split(solver: str) -> tuple[str, str]:
@@ -110,6 +65,7 @@ class ProfilePlot:
         x_title: unit of x; names the cost model.
         y_title: what y is a share of; names tau where there is one.
         log2: x axis in powers of two.
+        order: labels of all solvers of the study, which decide how each is drawn.
     """
 
     curves: pd.DataFrame
@@ -117,8 +73,9 @@ class ProfilePlot:
     x_title: str
     y_title: str
     log2: bool = False
+    order: tuple[str, ...] = ()
 
-    def figure(self, styles: Mapping[str, Style] | None = None) -> go.Figure:
+    def figure(self, styles: Mapping[str, LineStyle] | None = None) -> go.Figure:
         """Draw it.
 
         Args:
@@ -127,7 +84,9 @@ class ProfilePlot:
         Returns:
             A plotly figure with one trace per solver.
         """
-        figure = line_figure(self._extended(), styles or solver_styles(self.curves["solver"]), unit=self.x_title)
+        figure = line_figure(
+            self._extended(), styles or solver_styles(self.curves["solver"], self.order), unit=self.x_title
+        )
         figure.update_layout(title_text=self.title)
         figure.update_xaxes(title_text=self.x_title)
         figure.update_yaxes(title_text=self.y_title, range=[-0.02, 1.02], tickformat=".0%")
@@ -153,6 +112,7 @@ def performance_profile_plot(costs: pd.DataFrame) -> ProfilePlot:
         x_title=f"times the lowest cost on the problem; cost: {costs.attrs.get('cost', 'as given')}",
         y_title=_share_title(costs),
         log2=True,
+        order=_order(costs),
     )
 
 
@@ -169,6 +129,7 @@ def data_profile_plot(costs: pd.DataFrame, n: pd.Series | None = None) -> Profil
         title="Data profile",
         x_title=f"simplex gradients: {costs.attrs.get('cost', 'cost')} / (n + 1)",
         y_title=_share_title(costs),
+        order=_order(costs),
     )
 
 
@@ -181,7 +142,12 @@ def accuracy_profile_plot(gaps: pd.DataFrame, max_digits: float = 16.0) -> Profi
         title="Accuracy profile",
         x_title=f"digits gained, -log10 (f_best - f_L) / (f_start - f_L), after {spent}",
         y_title="share of problems with at least so many digits",
+        order=_order(gaps),
     )
+
+
+def _order(table: pd.DataFrame) -> tuple[str, ...]:
+    return tuple(table.attrs.get("solvers", ()))
 
 
 def _share_title(costs: pd.DataFrame) -> str:
@@ -189,7 +155,7 @@ def _share_title(costs: pd.DataFrame) -> str:
     return "share of problems solved" if tau is None else f"share of problems solved, tau = {tau:g}"
 
 
-def line_figure(curves: pd.DataFrame, styles: Mapping[str, Style], unit: str = "x") -> go.Figure:
+def line_figure(curves: pd.DataFrame, styles: Mapping[str, LineStyle], unit: str = "x") -> go.Figure:
     """Step lines of all solvers in the house style; a click in the legend hides or isolates a curve.
 
     Args:
@@ -227,15 +193,12 @@ def write_figure(figure: go.Figure, path: Path) -> Path:
     return path
 
 
-def trace_style(style: Style) -> dict[str, Any]:
-    """A style as properties of a plotly trace."""
-    line = {"color": style.color, "dash": style.dash, "width": 2, "shape": "hv"}
-    if style.symbol == "none":
-        return {"mode": "lines", "line": line}
+def trace_style(style: LineStyle) -> dict[str, Any]:
+    """A style as properties of a plotly trace: steps with a few markers."""
     return {
         "mode": "lines+markers",
-        "line": line,
-        "marker": {"symbol": style.symbol, "size": 6, "maxdisplayed": 12},
+        "line": {"color": style.color, "dash": style.dash, "width": 2, "shape": "hv"},
+        "marker": {"symbol": style.symbol, "size": 7, "maxdisplayed": 8},
     }
 
 
@@ -260,7 +223,13 @@ def base_layout() -> dict[str, Any]:
         "yaxis": axis,
         "margin": {"l": 64, "r": 16, "t": 40, "b": 56},
         "hovermode": "closest",
-        "legend": {"tracegroupgap": 0, "itemclick": "toggle", "itemdoubleclick": "toggleothers", "font": {"size": 11}},
+        "legend": {
+            "tracegroupgap": 0,
+            "itemclick": "toggle",
+            "itemdoubleclick": "toggleothers",
+            "font": {"size": 11},
+            "itemwidth": 40,
+        },
     }
 
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from optcore.errors import InvalidInputError
 from optcore.plots.decimate import decimate
-from optcore.plots.figure import COLOURS, Figure
+from optcore.plots.figure import Figure
+from optcore.plots.styles import MUTED, LineStyle, line_style
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,8 +27,7 @@ _FEWEST_POINTS = 200
 _MARKED = 60  # points are marked where no curve has more
 _MARKED_NUMDIFF = 600  # the same where points for derivatives are told apart by their marks
 _LONG_NAME = 28  # characters beside a figure before the legend moves below it
-_GREY = "#d0d3d8"
-_DASHES = ("solid", "dash", "dot", "dashdot")
+_SMALL_GROUP = 4  # members that differ by their dashes and stand in the legend
 
 
 class Curve(NamedTuple):
@@ -144,7 +144,7 @@ class Curves:
 
     def _legend(self) -> dict[str, Any]:
         shown = [curve.name for curve in self.curves if self.legend is None or curve.name in self.legend]
-        legend: dict[str, Any] = {"tracegroupgap": 6, "font": {"size": 11}}
+        legend: dict[str, Any] = {"tracegroupgap": 6, "font": {"size": 11}, "itemwidth": 40}
         if self.legend is not None:
             legend["title"] = {"text": f"{len(shown)} of {len(self.curves)},<br>those that moved most"}
         if max(map(len, shown), default=0) > _LONG_NAME:  # below: beside it they would take the figure's place
@@ -153,8 +153,7 @@ class Curves:
 
 
 class _Style(NamedTuple):
-    colour: str
-    dash: str
+    line: LineStyle
     in_legend: bool
     group_title: str | None
 
@@ -162,39 +161,52 @@ class _Style(NamedTuple):
 def _styles(
     curves: Sequence[Curve], legend: frozenset[str] | None, palette: Sequence[str] | str | None
 ) -> list[_Style]:
-    """A colour per group, or per curve without one; the members of a small group differ by their dashes."""
-    distinct = COLOURS if legend is None else COLOURS[:-1]  # the last one is grey
-    colours = [palette] if isinstance(palette, str) else list(palette or distinct)
+    """A hue per group, or per curve without one; the members of a small group differ by their dashes."""
     sizes = Counter(curve.group for curve in curves)
     turns: dict[Any, int] = {}
     seen: Counter[str] = Counter()
     styles = []
     for i, curve in enumerate(curves):
         if legend is not None and curve.name not in legend:
-            styles.append(_Style(_GREY, "solid", in_legend=False, group_title=None))
+            styles.append(_Style(_muted(), in_legend=False, group_title=None))
             continue
         turn = turns.setdefault(i if curve.group is None else curve.group, len(turns))
-        colour = colours[turn % len(colours)]
         if curve.group is None:
-            dash = _DASHES[turn // len(colours) % len(_DASHES)]  # the colours begin again
-            styles.append(_Style(colour, dash, in_legend=True, group_title=None))
+            # No curve shares its hue: lines differ by their dashes too, for print in grey.
+            style = _Style(line_style(turn)._replace(dash=line_style(0, turn).dash), in_legend=True, group_title=None)
         else:
-            styles.append(_member_style(curve.group, colour, seen[curve.group], sizes[curve.group]))
+            style = _member_style(curve.group, turn, seen[curve.group], sizes[curve.group])
             seen[curve.group] += 1
+        styles.append(_recoloured(style, turn, palette))
     return styles
 
 
-def _member_style(group: str, colour: str, k: int, size: int) -> _Style:
-    """The style of the k-th of the `size` members of a group."""
-    small = size <= len(_DASHES)
+def _member_style(group: str, turn: int, k: int, size: int) -> _Style:
+    """The style of the k-th of the `size` members of a group; they have one colour."""
+    small = size <= _SMALL_GROUP
     title = (group if small else f"{group}, {size} results") if k == 0 and size > 1 else None
-    return _Style(colour, _DASHES[k] if small else "solid", in_legend=small or k == 0, group_title=title)
+    line = line_style(turn)._replace(dash=line_style(0, k if small else turn).dash)
+    return _Style(line, in_legend=small or k == 0, group_title=title)
+
+
+def _recoloured(style: _Style, turn: int, palette: Sequence[str] | str | None) -> _Style:
+    """The style with the colour whose turn it is, where the user gave colours."""
+    if not palette:
+        return style
+    colours = [palette] if isinstance(palette, str) else palette
+    return style._replace(line=style.line._replace(color=colours[turn % len(colours)]))
+
+
+def _muted() -> LineStyle:
+    return line_style(0)._replace(color=MUTED)
 
 
 def _trace(curve: Curve, y: NDArray[np.float64], style: _Style, limit: int, *, marked: bool, log_x: bool) -> go.Scatter:
     kept = decimate(curve.x, y, limit, log_x=log_x)
     numdiff = curve.numdiff[kept]
-    marker: dict[str, Any] = {"size": np.where(numdiff, 3, 6) if numdiff.any() else 5}
+    muted = style.line.color == MUTED
+    size = np.where(numdiff, 3, 6) if numdiff.any() else 6
+    marker: dict[str, Any] = {"size": size, "symbol": style.line.symbol}
     grouped = {} if curve.group is None else {"legendgroup": curve.group}
     titled = {"legendgrouptitle": {"text": style.group_title}} if style.group_title else {}
     return go.Scatter(
@@ -202,11 +214,11 @@ def _trace(curve: Curve, y: NDArray[np.float64], style: _Style, limit: int, *, m
         y=y[kept],
         name=curve.name,
         mode="lines+markers" if marked else "lines",
-        line={"color": style.colour, "dash": style.dash, "width": 1 if style.colour == _GREY else 2},
+        line={"color": style.line.color, "dash": style.line.dash, "width": 1 if muted else 2},
         **({"marker": marker} if marked else {}),
         connectgaps=True,
         showlegend=style.in_legend,
-        zorder=0 if style.colour == _GREY else 1,
+        zorder=0 if muted else 1,
         hovertemplate=f"%{{y:.6g}} at %{{x:.6g}}<extra>{_as_text(curve.name)}</extra>",
         **grouped,
         **titled,

@@ -11,11 +11,9 @@ import plotly.graph_objects as go
 
 from optcore.errors import MissingLibraryError
 
-__all__ = ["COLOURS", "Figure", "image_bytes", "show_image"]
+__all__ = ["Figure", "image_bytes", "show_image"]
 
 IMAGES = ("png", "svg", "pdf", "jpeg", "jpg", "webp")
-#: Okabe & Ito (2008), distinguishable with any colour vision.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
 
 
 class Figure(go.Figure):  # type: ignore[misc]  # plotly has no types

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from optcore.plots.styles import COLOURS, line_style
+from optcore_bench.convergence import convergence
 from optcore_bench.costs import accuracy_table, cost_table, dimensions
 from optcore_bench.figures import (
-    COLORS,
     accuracy_profile_plot,
     data_profile_plot,
     performance_profile_plot,
@@ -26,23 +27,44 @@ def costs() -> pd.DataFrame:
 
 
 def test_colour_says_algorithm_and_dash_says_derivative_so_that_no_two_look_alike():
-    algorithms = [f"a{i}" for i in range(len(COLORS) + 3)]
+    algorithms = [f"a{i}" for i in range(len(COLOURS) + 3)]
     solvers = [f"{a} [{d}]" for a, d in itertools.product(algorithms, ["jax", "forward", "central", "none"])]
     styles = solver_styles(solvers)
     assert len(set(styles.values())) == len(solvers)
-    assert styles["a1 [jax]"].color == styles["a1 [none]"].color
+    assert styles["a1 [jax]"].color == styles["a1 [central]"].color
+    assert len({styles[f"a{i} [jax]"].color for i in range(len(COLOURS))}) == len(COLOURS)
     assert styles["a1 [jax]"].dash == styles["a2 [jax]"].dash
     assert solver_styles(["plain"])["plain"].dash == "solid"
 
 
-def test_colours_stand_out_from_white():
-    def luminance(color: str) -> float:
-        rgb = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)]) / 255
-        linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-        return float(linear @ [0.2126, 0.7152, 0.0722])
+def test_a_solver_looks_the_same_in_figures_of_a_part_of_the_table_and_in_every_kind_of_figure(costs):
+    def looks(figure):
+        return {t.name: (t.line.color, t.line.dash, t.marker.symbol) for t in figure.data if t.showlegend is not False}
 
-    # WCAG 2 contrast; lines need less than text, and 2 is what the lightest colours of Okabe & Ito reach.
-    assert min(1.05 / (luminance(color) + 0.05) for color in COLORS) > 2
+    whole = looks(performance_profile_plot(costs).figure())
+    part = costs[[costs.columns[-1], costs.columns[5], costs.columns[2]]]
+    results = study_results(n_problems=8)
+    for figure in (
+        performance_profile_plot(part).figure(),
+        data_profile_plot(part).figure(),
+        accuracy_profile_plot(accuracy_table(results)[list(part.columns)]).figure(),
+        convergence(results).figure(),
+        convergence(results, "more_wild/rosenbrock").figure(),
+    ):
+        found = looks(figure)
+        assert found
+        assert found == {name: whole[name] for name in found}
+
+
+def test_the_order_of_the_study_decides_not_that_of_the_table():
+    results = study_results(n_problems=2)
+    results.study = {"algorithms": [{"name": "scipy_ls_lm"}, "scipy_bfgs"], "derivatives": "central"}
+    table = cost_table(results)
+    assert table.attrs["solvers"][:2] == ("scipy_ls_lm [central]", "scipy_bfgs [central]")
+    assert set(table.attrs["solvers"]) == set(table.columns)
+    styles = solver_styles(table.columns, table.attrs["solvers"])
+    assert styles["scipy_ls_lm [central]"] == line_style(0, 0)
+    assert styles["scipy_bfgs [central]"] == line_style(1, 0)
 
 
 def test_performance_figure_draws_the_profile_on_powers_of_two(costs):

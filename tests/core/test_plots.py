@@ -266,14 +266,14 @@ def test_members_of_a_small_group_differ_by_their_dashes_and_a_large_one_is_once
     large = om.criterion_plot({"a": [result] * 9, "b": [result] * 7})
     assert [trace.name for trace in large.data if trace.showlegend] == ["a #1", "b #1"]
     assert large.data[0].legendgrouptitle.text == "a, 9 results"
-    assert {trace.line.dash for trace in large.data} == {"solid"}
+    assert [trace.line.dash for trace in large.data] == ["solid"] * 9 + ["dash"] * 7
 
 
-def test_colours_are_those_asked_for_in_turn_and_lines_differ_by_dashes_where_they_begin_again():
-    results = [by_hand()] * 9
+def test_colours_are_those_asked_for_in_turn_and_lines_differ_by_dashes_too():
+    results = [by_hand()] * 11
     default = om.criterion_plot(results).data
     assert [trace.line.color for trace in default] == [*COLOURS, COLOURS[0]]
-    assert (default[0].line.dash, default[8].line.dash) == ("solid", "dash")
+    assert len({trace.line.dash for trace in default}) == len({trace.marker.symbol for trace in default}) == 11
     assert {trace.line.color for trace in om.criterion_plot(results, palette="black").data} == {"black"}
     two = om.criterion_plot(results[:3], palette=["red", "#0000ff"]).data
     assert [trace.line.color for trace in two] == ["red", "#0000ff", "red"]

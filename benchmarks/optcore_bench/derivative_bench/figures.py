@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from optcore_bench.figures import COLORS, DASHES, base_layout
+from optcore.plots.styles import COLOURS, DASHES
+from optcore_bench.figures import base_layout
 
 __all__ = ["accuracy_figure", "break_even_figure", "efficiency_figure", "noise_figure"]
 
@@ -48,7 +49,7 @@ def accuracy_figure(table: pd.DataFrame) -> go.Figure:
                 x=i + spread,
                 y=y,
                 mode="markers",
-                marker={"color": COLORS[i % len(COLORS)], "size": 8, "opacity": 0.85},
+                marker={"color": COLOURS[i % len(COLOURS)], "size": 8, "opacity": 0.85},
                 name=method,
                 text=errors["function"],
                 hovertemplate="%{text}: %{y:.2e}<extra>" + method + "</extra>",
@@ -82,7 +83,7 @@ def noise_figure(table: pd.DataFrame) -> go.Figure:
                 y=rows["norm_error"].clip(lower=SMALLEST),
                 mode="lines+markers",
                 name=f"{method} ({calls:.0f} calls)",
-                line={"color": COLORS[i % len(COLORS)], "dash": DASHES[i % len(DASHES)], "width": 2},
+                line={"color": COLOURS[i % len(COLOURS)], "dash": DASHES[i % len(DASHES)], "width": 2},
             )
         )
     figure.update_xaxes(type="log", exponentformat="power", dtick=2)
@@ -132,7 +133,7 @@ def _line(rows: pd.DataFrame, column: str, name: str, color: int, dash: int) -> 
         y=rows[column],
         mode="lines+markers",
         name=name,
-        line={"color": COLORS[color % len(COLORS)], "dash": DASHES[dash % len(DASHES)], "width": 2},
+        line={"color": COLOURS[color % len(COLOURS)], "dash": DASHES[dash % len(DASHES)], "width": 2},
     )
 
 

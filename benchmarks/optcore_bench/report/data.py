@@ -52,7 +52,7 @@ def page_data(evaluations: Evaluations, taus: Sequence[float], max_points: int =
     """
     keys = available_costs(evaluations)
     first = cost_table(evaluations)
-    styles = solver_styles(first.columns)
+    styles = solver_styles(first.columns, evaluations.solvers)
     labels = evaluations.runs.drop_duplicates("solver").set_index("solver")
     n = dimensions(evaluations).reindex(first.index)
     return {

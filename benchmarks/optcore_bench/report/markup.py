@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from optcore_bench.figures import Style
+from optcore.plots.styles import LineStyle
 
 __all__ = ["Cell", "Raw", "element", "number", "scrolling", "sort_heading", "swatch", "table"]
 
@@ -103,7 +103,7 @@ def scrolling(content: Raw, label: str) -> Raw:
     return element("div", content, class_="scroll tall", tabindex=0, role="region", aria_label=label)
 
 
-def swatch(style: Style) -> Raw:
+def swatch(style: LineStyle) -> Raw:
     """A bit of a solver's line, as drawn in the figures."""
     dashes = {"solid": "none", "dash": "7 3", "dot": "2 3", "dashdot": "7 3 2 3", "longdash": "11 3"}
     dashes |= {"longdashdot": "11 3 2 3"}

@@ -172,7 +172,7 @@ def _summary(
         else pd.Series(np.nan, index=free.index)
         for price in prices
     }
-    styles = solver_styles(free.index)
+    styles = solver_styles(free.index, evaluations.solvers)
     runs = evaluations.runs[evaluations.applicable]
     failed = runs[runs["status"].isin(FAILED)].groupby("solver").size().reindex(free.index, fill_value=0)
     rows = []
