@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from optcore_bench.comparison import compare
     from optcore_bench.convergence import convergence
     from optcore_bench.costs import VirtualClock, accuracy_table, cost_table, summary_table
     from optcore_bench.digits import digits_table
@@ -24,6 +25,7 @@ _HOMES = {
     "VirtualClock": "costs",
     "accuracy_profile_plot": "figures",
     "accuracy_table": "costs",
+    "compare": "comparison",
     "convergence": "convergence",
     "cost_table": "costs",
     "data_profile_plot": "figures",
@@ -41,6 +43,7 @@ __all__ = [
     "VirtualClock",
     "accuracy_profile_plot",
     "accuracy_table",
+    "compare",
     "convergence",
     "cost_table",
     "data_profile_plot",

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from optcore.errors import InvalidInputError, OptcoreError, UnknownNameError, unknown_name
 from optcore.evaluator import Budget
 from optcore_bench import toml
+from optcore_bench.gate import read_gate
 from optcore_bench.selection import ProblemEntry, algorithm_entry, anchored, is_same, problem_entry
 from optcore_bench.strategies import Strategy, make_strategy
 
@@ -51,7 +52,7 @@ class Study:
         keep_x: whether the points of all evaluations are stored.
         description: what it is for.
         tau: precisions of the convergence test that reports show.
-        gate: what `optcore compare` tolerates.
+        gate: what `optcore compare` tolerates, a table of keys of `optcore_bench.comparison.Gate`.
 
     Raises:
         InvalidInputError, UnknownNameError: says which study and key, and suggests the nearest name.
@@ -90,7 +91,7 @@ class Study:
         self._set("keep_x", lambda v: _typed(v, bool, "true or false"))
         self._set("description", lambda v: _typed(v, str, "text"))
         self._set("tau", _taus)
-        self._set("gate", lambda v: dict(_typed(v, Mapping, "a table")))  # type: ignore[type-abstract]
+        self._set("gate", _gate)
         self._set("problems", self._with_members)
 
     def _set(self, key: str, read: Callable[[Any], Any]) -> None:
@@ -192,6 +193,12 @@ def _budget(given: Any) -> Budget:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise InvalidInputError(f"{key} must be a number, but is {value!r}")
     return Budget(**given)
+
+
+def _gate(given: Any) -> dict[str, Any]:
+    """The table as it stands in the file, checked to be one of limits."""
+    read_gate(given)
+    return dict(given)
 
 
 def _whole_number(value: Any, least: int) -> int:

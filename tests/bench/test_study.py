@@ -143,7 +143,7 @@ def test_python_and_toml_are_the_same_study(tmp_path: Any) -> None:
         keep_x=False,
         description='quotes " and \\ and ü',
         tau=1e-3,
-        gate={"max_ratio": 1.1},
+        gate={"worst_row_ratio": 1.1},
     )
     path = tmp_path / "other.toml"
     path.write_text(study.to_toml(), encoding="utf-8")

@@ -156,6 +156,35 @@ def show_command(
         show(store, problem, algorithm, as_json=json)
 
 
+@app.command("compare")
+def compare_command(
+    old: Annotated[
+        str | None, typer.Argument(help="A store, a bundle or a published folder.", show_default=False)
+    ] = None,
+    new: Annotated[str | None, typer.Argument(help="The same, to be judged.", show_default=False)] = None,
+    *,
+    robust: Annotated[
+        bool, typer.Option("--robust", help="Medians over at least 5 starts, whatever the environments.")
+    ] = False,
+    markdown: Annotated[
+        Path | None, typer.Option(help="Write a comment for a pull request into this file.", show_default=False)
+    ] = None,
+    figures: Annotated[
+        Path | None,
+        typer.Option(help="Draw the convergence of changed rows into this folder.", show_default=False),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Say what got worse, on which problems, by how much.
+
+    Exit status: 0 same or better, 1 worse, 2 invalid (time-outs, wrong input), 3 not comparable (other environments).
+    """
+    with in_one_sentence():
+        from optcore_bench.cli.compare import CompareOptions, run_compare
+
+        run_compare(CompareOptions(old, new, robust, markdown, figures, json))
+
+
 @app.command("list")
 def list_command(
     what: Annotated[Listable, typer.Argument(help="What to list.", show_default=False)],

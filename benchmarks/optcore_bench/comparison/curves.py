@@ -1,0 +1,110 @@
+"""The pair of convergence curves of a row: before and after."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from optcore.errors import InvalidInputError
+from optcore_bench.comparison.rows import Side
+from optcore_bench.comparison.verdict import RowComparison
+from optcore_bench.convergence import ConvergencePlot, StepCurve, step_curves, thin_steps
+from optcore_bench.costs import describe_cost
+
+if TYPE_CHECKING:
+    from optcore_bench.comparison.comparison import Comparison
+
+__all__ = ["CurvePair", "curve_pair"]
+
+_POINTS = 400
+
+
+@dataclass(frozen=True, eq=False)
+class CurvePair:
+    """Convergence of a row on both sides.
+
+    Attributes:
+        curves: columns `solver` ("old", "new"), `x` (cost), `y` (relative gap), right-continuous steps.
+        title: the row and its words.
+        x_title: the cost.
+        tau: the accuracy at which a row counts as solved.
+    """
+
+    curves: pd.DataFrame
+    title: str
+    x_title: str
+    tau: float
+
+    def figure(self) -> Any:
+        """Both curves, and a line at tau, as a plotly figure."""
+        plot = ConvergencePlot(self.curves, self.title, self.x_title, "(f_best - f_L) / (f_start - f_L)")
+        figure = plot.figure()
+        if self.tau > 0:
+            figure.add_hline(y=self.tau, line={"dash": "dot", "width": 1}, annotation_text=f"tau = {self.tau:g}")
+        return figure
+
+
+class _Part:
+    """The runs of some ids as tables."""
+
+    def __init__(self, side: Side, run_id: str, f_opt: float | None) -> None:
+        runs = side.source.runs
+        self.runs = runs[runs["run_id"] == run_id]
+        if f_opt is not None:
+            self.runs = self.runs.assign(f_opt=f_opt)
+        history = side.source.history()
+        self._history = history[history["run_id"] == run_id]
+
+    def history(self) -> pd.DataFrame:
+        return self._history
+
+
+def curve_pair(comparison: Comparison, row: RowComparison) -> CurvePair:
+    """Read the histories of a row on both sides.
+
+    Raises:
+        InvalidInputError: there are none.
+    """
+    if comparison.robust:
+        raise InvalidInputError("medians over starts have no curves; compare without robust mode, or draw one start")
+    gate = comparison.gate
+    frames = []
+    parts = []
+    for name, side, one in (("old", comparison.old, row.old), ("new", comparison.new, row.new)):
+        if one is None:
+            continue
+        if side.source is None:
+            raise InvalidInputError(f"{side.name!r} holds costs without histories; compare stores to see curves")
+        parts.append((name, side, one.run_id))
+    floor = _floor(parts)
+    for name, side, run_id in parts:
+        curve = next(iter(step_curves(_Part(side, run_id, floor), gate.cost, gate.jac_cost).values()))  # type: ignore[arg-type]
+        frames.append(_frame(curve).assign(solver=name))
+    return CurvePair(
+        curves=pd.concat(frames, ignore_index=True)[["solver", "x", "y"]],
+        title=str(row),
+        x_title=describe_cost(gate.cost, gate.jac_cost),  # type: ignore[arg-type]
+        tau=gate.tau,
+    )
+
+
+def _floor(parts: list[tuple[str, Side, str]]) -> float | None:
+    """The best value of both sides where the problem has no best known one."""
+    found = []
+    for _, side, run_id in parts:
+        run = side.source.runs.set_index("run_id").loc[run_id]
+        if pd.notna(run["f_opt"]):
+            return float(run["f_opt"])
+        if pd.notna(run["f_best"]):
+            found.append(float(run["f_best"]))
+    return min(found, default=None)
+
+
+def _frame(curve: StepCurve) -> pd.DataFrame:
+    if curve.x.size == 0:
+        return pd.DataFrame({"x": [0.0, curve.total], "y": [1.0, 1.0]})
+    keep = thin_steps(curve.x, curve.y, _POINTS)
+    x, y = curve.x[keep].tolist(), curve.y[keep].tolist()
+    return pd.DataFrame({"x": [*x, curve.total], "y": [*y, y[-1]]})
