@@ -20,10 +20,14 @@ from weakref import WeakKeyDictionary
 import cloudpickle
 
 from optcore.errors import InvalidInputError, OptcoreError, unknown_name
+from optcore_bench.supervise.words import describe_error
 from optcore_problems import Problem, Suite, get_problem, list_suites
 from optcore_problems.transform import Transformation, apply
 
-__all__ = ["Address", "address_of", "is_place", "is_registered", "load_suite", "place_from"]
+__all__ = ["Address", "address_of", "find", "is_place", "is_registered", "load_suite", "place_from"]
+
+#: What errors give as examples of places.
+_SUITES = "'my_suite.py:suite' or 'my_package.module:suite'"
 
 
 @dataclass(frozen=True)
@@ -90,12 +94,13 @@ def is_place(text: str) -> bool:
     return ":" in text or text.endswith(".py")
 
 
-def place_from(text: str, folder: Path | None = None) -> str:
+def place_from(text: str, folder: Path | None = None, examples: str = _SUITES) -> str:
     """The place with an absolute path, if it is a file.
 
     Args:
         text: what the study says.
         folder: where relative paths start; the current folder by default.
+        examples: what an error shows as right.
 
     Raises:
         InvalidInputError: not FILE.py:NAME or MODULE:NAME.
@@ -105,10 +110,7 @@ def place_from(text: str, folder: Path | None = None) -> str:
     """
     where, colon, name = text.rpartition(":")
     if not colon or not where or not name.isidentifier():
-        raise InvalidInputError(
-            f"{text!r} must say which object of a file or module it means: 'my_suite.py:suite' or "
-            "'my_package.module:suite'"
-        )
+        raise InvalidInputError(f"{text!r} must say which object of a file or module it means: {examples}")
     if not where.endswith(".py"):
         return text
     path = Path(where).expanduser()
@@ -128,11 +130,10 @@ def load_suite(place: str, n: int | Sequence[int] | None = None) -> Suite:
         InvalidInputError: no such file, module or object, one that fails, or one that isn't a suite; or a suite that
             can't be resized.
     """
-    where, _, name = place.rpartition(":")
-    module, state = _file(where) if where.endswith(".py") else (_module(where), None)
+    found, state = find(place)
     key = (place, state)
     if key not in _LOADED:
-        suite = _as_suite(_attribute(module, where, name), place)
+        suite = _as_suite(found, place)
         _LOADED[key] = suite
         for original in _originals(suite).values():
             _PLACES.setdefault(original, place)
@@ -147,13 +148,31 @@ def _originals(suite: Suite) -> dict[str, Problem]:
     return found
 
 
+def find(place: str, examples: str = _SUITES) -> tuple[Any, Any]:
+    """The object at a place, and for files when it was written and how long it is.
+
+    Files and modules run at the first call in a process, files again when they have changed.
+
+    Args:
+        place: `FILE.py:NAME` or `MODULE:NAME`.
+        examples: what an error shows as right.
+
+    Raises:
+        InvalidInputError: no such file or module, or one that fails.
+        UnknownNameError: it has no such name; suggests the nearest.
+    """
+    where, _, name = place.rpartition(":")
+    module, state = _file(where) if where.endswith(".py") else (_module(where, examples), None)
+    return _attribute(module, where, name), state
+
+
 #: Suites by place and, for files, by when the file was written and how long it is.
 _LOADED: dict[tuple[str, Any], Suite] = {}
 #: Modules made of files by path, with the same.
 _FILES: dict[Path, tuple[ModuleType, Any]] = {}
 
 
-def _module(name: str) -> ModuleType:
+def _module(name: str, examples: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -161,10 +180,10 @@ def _module(name: str) -> ModuleType:
             raise InvalidInputError(f"the module {name!r} can't be imported: {error}") from error
         raise InvalidInputError(
             f"there is no module {name!r}; install its package or put its folder on PYTHONPATH, or give a file: "
-            "'my_suite.py:suite'"
+            f"{examples.partition(' or ')[0]}"
         ) from error
-    except Exception as error:  # whatever the user's module raises
-        raise InvalidInputError(f"the module {name!r} can't be imported: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:  # whatever the user's module raises
+        raise InvalidInputError(f"the module {name!r} can't be imported: {describe_error(error)}") from error
 
 
 def _file(text: str) -> tuple[ModuleType, Any]:
@@ -184,7 +203,6 @@ def _file(text: str) -> tuple[ModuleType, Any]:
         name += "_"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None  # since the name ends with .py
-    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     # Where classes and functions look for their module, and the folder for what the file imports from beside it.
     sys.modules[name] = module
@@ -193,11 +211,12 @@ def _file(text: str) -> tuple[ModuleType, Any]:
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # whatever the user's file raises
+        # Not by the loader, whose cache takes a file that was written again within a second for the old one.
+        exec(compile(path.read_bytes(), str(path), "exec"), vars(module))
+    except (Exception, SystemExit) as error:  # whatever the user's file raises
         cloudpickle.unregister_pickle_by_value(module)
         del sys.modules[name]
-        raise InvalidInputError(f"the file {str(path)!r} can't be loaded: {type(error).__name__}: {error}") from error
+        raise InvalidInputError(f"the file {str(path)!r} can't be loaded: {describe_error(error)}") from error
     _FILES[path] = module, state
     return module, state
 

@@ -17,6 +17,7 @@ from optcore.history import FUN, Memory, Recorder
 from optcore.marks import Kind
 from optcore.solvers import Algorithm
 from optcore_bench.addresses import Address
+from optcore_bench.external.place import Source
 from optcore_bench.strategies import NotApplicableError, Strategy, derivative_error, objective
 from optcore_bench.supervise.words import describe_error
 from optcore_problems import Problem
@@ -33,7 +34,7 @@ class Task:
     Attributes:
         problem: where the problem is found, or the problem itself.
         x0: the start, shape (n,).
-        algorithm: a class, or a function of the user's own.
+        algorithm: a class, a function of the user's own, or the source of one of them.
         options: its resolved options.
         kind: what it works on.
         strategy: where derivatives come from.
@@ -43,7 +44,7 @@ class Task:
 
     problem: Address | Problem
     x0: NDArray[np.float64]
-    algorithm: type[Algorithm] | Callable[..., Any]
+    algorithm: type[Algorithm] | Callable[..., Any] | Source
     options: Mapping[str, Any]
     kind: Kind
     strategy: Strategy
@@ -94,7 +95,7 @@ def _minimize(memory: Memory | None, task: Task, problem: Problem) -> Answer:
     result = om.minimize(
         objective(problem, task.kind),
         task.x0.copy(),
-        task.algorithm,
+        task.algorithm.load() if isinstance(task.algorithm, Source) else task.algorithm,
         bounds=problem.bounds,
         algo_options=task.options,
         budget=om.Budget(max_evaluations=task.max_evaluations, max_seconds=task.max_seconds),

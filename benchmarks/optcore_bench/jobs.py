@@ -8,9 +8,10 @@ from optcore import pickling
 from optcore.errors import InvalidInputError
 from optcore.solvers import CallableAlgorithm
 from optcore_bench.addresses import address_of
+from optcore_bench.algorithms import resolved_options
 from optcore_bench.execute import Task, compare_derivative, execute
+from optcore_bench.external.place import Place
 from optcore_bench.runs import Run
-from optcore_bench.selection import resolved_options
 from optcore_bench.strategies import Analytic, NoDerivative
 from optcore_bench.study import Study
 from optcore_bench.worker import Job
@@ -46,7 +47,7 @@ def make_task(run: Run) -> Task:
     return Task(
         problem=address_of(run.problem) or run.problem,
         x0=run.x0,
-        algorithm=run.algorithm.function if isinstance(run.algorithm, CallableAlgorithm) else type(run.algorithm),
+        algorithm=_code_of(run),
         options=resolved_options(run.algorithm),
         kind=run.algorithm.kind,
         strategy=run.derivative,
@@ -54,6 +55,13 @@ def make_task(run: Run) -> Task:
         max_evaluations=run.max_evaluations,
         max_seconds=run.max_seconds,
     )
+
+
+def _code_of(run: Run) -> Any:
+    """What its process makes the algorithm of."""
+    if isinstance(run.entry.algorithm, Place):
+        return run.entry.algorithm.for_workers()
+    return run.algorithm.function if isinstance(run.algorithm, CallableAlgorithm) else type(run.algorithm)
 
 
 def make_job(study: Study, run: Run, until: float | None = None) -> Job:

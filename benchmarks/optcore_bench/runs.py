@@ -18,9 +18,9 @@ from optcore.marks import Kind
 from optcore.solvers import Algorithm, CallableAlgorithm
 from optcore.tree import Converter
 from optcore_bench.addresses import is_registered
+from optcore_bench.algorithms import AlgorithmEntry, resolved_options
 from optcore_bench.codehash import code_hash, is_ours
 from optcore_bench.environment import library_version
-from optcore_bench.selection import AlgorithmEntry, resolved_options
 from optcore_bench.strategies import Jax, NoDerivative, Strategy
 from optcore_bench.study import Study
 from optcore_problems import Problem
@@ -225,7 +225,7 @@ def _code_of_algorithm(entry: AlgorithmEntry, algorithm: Algorithm) -> dict[str,
         versions = [text for library in libraries for text in (library, library_version(library))]
         code |= {"algorithm": algorithm.name, "library": versions}
     if entry.is_own and not entry.version:
-        code["hash"] = code_hash(entry.implementation, f"algorithm {entry.name!r}")
+        code["hash"] = entry.code_hash()
     return code
 
 

@@ -1,20 +1,19 @@
-"""What one entry of a study's `problems` or `algorithms` says."""
+"""What one entry of a study's `problems` says; that of `algorithms` is in algorithms.py."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
-from optcore.errors import InvalidInputError, UnknownNameError, unknown_name
-from optcore.solvers import Algorithm, CallableAlgorithm, get_algorithm
+from optcore.errors import InvalidInputError, unknown_name
 from optcore_bench.addresses import is_place, is_registered, load_suite, place_from
-from optcore_bench.codehash import is_ours, qualified_name
+from optcore_bench.algorithms import refuse_python
 from optcore_problems import Problem, Suite, get_problem, get_suite, list_suites
 from optcore_problems.transform import TRANSFORMATIONS, Transformation, apply
 
-__all__ = ["AlgorithmEntry", "ProblemEntry", "algorithm_entry", "problem_entry"]
+__all__ = ["ProblemEntry", "anchored", "is_same", "problem_entry"]
 
 
 @dataclass(frozen=True)
@@ -108,7 +107,7 @@ def problem_entry(given: Any) -> ProblemEntry:
         raise InvalidInputError(
             f"a problem is given by its name, a table {{suite, n_max, tags}} or a Problem, not by {given!r}"
         )
-    _refuse_python(given)
+    refuse_python(given)
     for key in given:
         if key not in _TABLE:
             raise unknown_name("key of a table of problems", key, _TABLE)
@@ -223,158 +222,3 @@ def _is_plain(transformations: tuple[Transformation, ...]) -> bool:
 def is_same(one: Problem, other: Problem) -> bool:
     """Whether both are the same problem, or were made of the same one in the same way."""
     return one is other or (one.original is other.original and one.transformations == other.transformations)
-
-
-@dataclass(frozen=True)
-class AlgorithmEntry:
-    """A solver under a name.
-
-    Attributes:
-        name: what rows call it.
-        algorithm: the name of a registered algorithm, or a class or function of the user's own.
-        options: the user's options.
-        version: stands for the code of a solver whose source can't be hashed.
-    """
-
-    name: str
-    algorithm: str | type[Algorithm] | Callable[..., Any]
-    options: Mapping[str, Any] = field(default_factory=dict)
-    version: str = ""
-
-    @property
-    def implementation(self) -> Any:
-        """The class, or the user's function."""
-        return get_algorithm(self.algorithm) if isinstance(self.algorithm, str) else self.algorithm
-
-    @property
-    def is_own(self) -> bool:
-        """Whether the code is the user's, not optcore's."""
-        return not is_ours(self.implementation)
-
-    def make(self, *, tight: bool = False, seed: int = 0) -> Algorithm:
-        """An instance with the user's options, above the strictest tolerances if tight; a seed where one is taken.
-
-        Raises:
-            UnknownNameError, InvalidInputError: an option that it doesn't have, or a value that can't be.
-        """
-        implementation = self.implementation
-        if not is_algorithm_class(implementation):
-            chosen = {name.replace(".", "_"): value for name, value in self.options.items()}
-            made = CallableAlgorithm(implementation, chosen)
-            takes_seed = "seed" in made.asks_for and "seed" not in chosen
-            return CallableAlgorithm(implementation, {**chosen, "seed": seed}) if takes_seed else made
-        resolved = {**(implementation.tight if tight else {}), **implementation.read_options(self.options)}
-        if "seed" in implementation.option_names():
-            resolved.setdefault("seed", seed)
-        return implementation.from_options(resolved)
-
-    def to_plain(self) -> Any:
-        """As TOML has it."""
-        if isinstance(self.algorithm, str):
-            if self.name == self.algorithm and not self.options and not self.version:
-                return self.name
-            plain: dict[str, Any] = {"name": self.name, "algorithm": self.algorithm}
-        else:
-            plain = {"name": self.name, "python": qualified_name(self.algorithm)}
-        if self.options:
-            plain["options"] = dict(self.options)
-        if self.version:
-            plain["version"] = self.version
-        return plain
-
-
-def is_algorithm_class(thing: Any) -> TypeGuard[type[Algorithm]]:
-    """Whether it is a subclass of om.Algorithm, not a plain callable."""
-    return isinstance(thing, type) and issubclass(thing, Algorithm)
-
-
-def resolved_options(algorithm: Algorithm) -> dict[str, Any]:
-    """All options of an instance by name; of a plain callable those that it was given."""
-    if isinstance(algorithm, CallableAlgorithm):
-        return dict(algorithm.options)
-    return {option.name: getattr(algorithm, option.name) for option in fields(algorithm)}
-
-
-def algorithm_entry(given: Any) -> AlgorithmEntry:
-    """Read an entry of `algorithms`.
-
-    Raises:
-        UnknownNameError: no such algorithm, option or key; suggests the nearest.
-        InvalidInputError: a value of the wrong kind.
-    """
-    if isinstance(given, AlgorithmEntry):
-        return given
-    if isinstance(given, Mapping):
-        entry = _from_table(given)
-    elif isinstance(given, Algorithm):
-        entry = _from_instance(given)
-    elif isinstance(given, str) or callable(given):
-        entry = AlgorithmEntry(_default_name(given), _by_name(given))
-    else:
-        raise InvalidInputError(
-            f"an algorithm is given by its name, a table {{name, algorithm, options}} or a function, not by {given!r}"
-        )
-    entry.make()
-    return entry
-
-
-def _from_table(given: Mapping[str, Any]) -> AlgorithmEntry:
-    _refuse_python(given)
-    known = ("name", "algorithm", "options", "version")
-    for key in given:
-        if key not in known:
-            raise unknown_name("key of a table of an algorithm", key, known)
-    algorithm = given.get("algorithm", given.get("name"))
-    if algorithm is None:
-        raise InvalidInputError(f"a table of an algorithm needs the key 'algorithm', but is {dict(given)!r}")
-    options = given.get("options", {})
-    if not isinstance(options, Mapping):
-        raise InvalidInputError(f"options must be a table, but is {options!r}")
-    if isinstance(algorithm, Algorithm):
-        instance = _from_instance(algorithm)
-        algorithm, options = instance.algorithm, {**instance.options, **options}
-    if not isinstance(algorithm, str) and not callable(algorithm):
-        raise InvalidInputError(f"algorithm must be a name or a function, but is {algorithm!r}")
-    name = given["name"] if "name" in given else _default_name(algorithm)
-    if not isinstance(name, str) or not name:
-        raise InvalidInputError(f"the name of an algorithm must be text, but is {name!r}")
-    return AlgorithmEntry(name, _by_name(algorithm), dict(options), str(given.get("version", "")))
-
-
-def _from_instance(given: Algorithm) -> AlgorithmEntry:
-    if isinstance(given, CallableAlgorithm):
-        return AlgorithmEntry(_default_name(given.function), given.function, dict(given.options))
-    default = {option.name: option.default for option in fields(given)}
-    changed = {name: value for name, value in resolved_options(given).items() if value != default[name]}
-    return AlgorithmEntry(given.name, _by_name(type(given)), changed)
-
-
-def _by_name(algorithm: Any) -> Any:
-    """The name of a class that comes with optcore; anything else as it is."""
-    if is_algorithm_class(algorithm) and is_ours(algorithm) and _is_found(algorithm):
-        return algorithm.name
-    return algorithm
-
-
-def _is_found(algorithm: type[Algorithm]) -> bool:
-    """Whether its name leads to it, in any process."""
-    try:
-        return get_algorithm(algorithm.name) is algorithm
-    except UnknownNameError:
-        return False
-
-
-def _default_name(algorithm: Any) -> str:
-    if isinstance(algorithm, str):
-        return algorithm
-    name = getattr(algorithm, "name", None) or getattr(algorithm, "__name__", None)
-    if not isinstance(name, str) or name == "<lambda>":
-        raise InvalidInputError(f'{algorithm!r} has no name; give it one: {{"name": ..., "algorithm": ...}}')
-    return name
-
-
-def _refuse_python(given: Mapping[str, Any]) -> None:
-    if "python" in given:
-        raise InvalidInputError(
-            f"{given['python']!r} was a Python object, which a file can't hold; run the script that made the study"
-        )

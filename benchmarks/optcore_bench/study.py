@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 from optcore.errors import InvalidInputError, OptcoreError, UnknownNameError, unknown_name
 from optcore.evaluator import Budget
 from optcore_bench import toml
+from optcore_bench.algorithms import algorithm_entry, anchored_algorithms
 from optcore_bench.gate import read_gate
-from optcore_bench.selection import ProblemEntry, algorithm_entry, anchored, is_same, problem_entry
+from optcore_bench.selection import ProblemEntry, anchored, is_same, problem_entry
 from optcore_bench.strategies import Strategy, make_strategy
 
 __all__ = ["TAUS", "Study", "load_study", "shipped_studies"]
@@ -39,8 +40,10 @@ class Study:
             `noise`, `failures`, `cost` (see `optcore_problems.transform`; applied in this order), each a table of its
             arguments or true, as in `{suite = "more_wild", noise = {kind = "multiplicative", level = 1e-3}}`;
             in Python also Problem and Suite objects.
-        algorithms: names, or tables `{name, algorithm, options}`; in Python `algorithm` may be a function or class of
-            your own, with `version` where its code can't be hashed.
+        algorithms: names, or tables `{name, algorithm, options}`; a solver of your own by where it is,
+            `{name, path = "my_solver.py:solve"}` or `{name, algorithm = "my_package.module:solve"}`, see
+            `optcore_bench.external`; in Python `algorithm` may be a function or class of your own, with `version`
+            where its code can't be hashed.
         derivatives: names of strategies, or tables `{name, strategy, ...options}`.
         budget: what each run may spend.
         starts: 1 is the standard start; more are perturbed around it.
@@ -284,9 +287,9 @@ def _parse(text: str, source: str, name: str, folder: Path | None = None) -> Stu
         required = setting.default is MISSING and setting.default_factory is MISSING and setting.name != "name"
         if required and setting.name not in table:
             raise InvalidInputError(f"study {source!r}: the key {setting.name!r} is missing")
-    if folder is not None:
+    for key, anchor in (("problems", anchored), ("algorithms", anchored_algorithms)):
         try:
-            table["problems"] = anchored(table["problems"], folder)
+            table[key] = table[key] if folder is None else anchor(table[key], folder)
         except InvalidInputError as error:
-            raise InvalidInputError(f"study {source!r}, key 'problems': {error}") from error
+            raise InvalidInputError(f"study {source!r}, key {key!r}: {error}") from error
     return Study(**{"name": name, **table})

@@ -16,7 +16,7 @@ from optcore.marks import Kind
 from optcore.objective import Objective
 from optcore.solvers.algorithm import Algorithm, SolverResult
 
-__all__ = ["CALLABLE_ARGUMENTS", "CallableAlgorithm"]
+__all__ = ["CALLABLE_ARGUMENTS", "CallableAlgorithm", "announced"]
 
 #: What a plain callable may ask for by the names of its parameters.
 CALLABLE_ARGUMENTS = (
@@ -126,6 +126,53 @@ def _vector(x: Any, n: int, words: str) -> NDArray[np.float64]:
     if flat is None or flat.shape != (n,):
         raise InvalidInputError(f"{words} {x!r}")
     return flat
+
+
+def announced(name: str, function: Callable[..., Any]) -> type[Algorithm]:
+    """A plain function, as an installed package announces it in the entry-point group, as a class with that name.
+
+    Args:
+        name: what users call it.
+        function: the solver.
+
+    Returns:
+        A class whose `from_options` gives a `CallableAlgorithm`; its attribute `plain_function` is the function.
+
+    Raises:
+        InvalidInputError: its signature asks for what a solver isn't given.
+    """
+    made = CallableAlgorithm(function)
+    facts = {
+        "__doc__": inspect.getdoc(function) or f"A function of {function.__module__}.",
+        "name": name,
+        "library": function.__module__.partition(".")[0],
+        "plain_function": staticmethod(function),
+        **{fact: getattr(made, fact) for fact in ("kind", "needs_jac", "asks_jointly")},
+    }
+    return type(f"Announced_{name}", (_Announced,), facts)
+
+
+@dataclass(frozen=True)
+class _Announced(Algorithm):
+    """Base of what `announced` makes.
+
+    Args:
+        options: given to the function as `options`, if it asks.
+    """
+
+    supports_bounds: ClassVar[bool] = True
+    plain_function: ClassVar[Callable[..., Any]]
+
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any]) -> Algorithm:
+        """The function with its options, whatever they are called."""
+        return CallableAlgorithm(cls.plain_function, dict(options))
+
+    def solve(self, objective: Objective, x0: NDArray[np.float64], bounds: FlatBounds) -> SolverResult:
+        """Call the function."""
+        return CallableAlgorithm(self.plain_function, self.options).solve(objective, x0, bounds)
 
 
 def _read_answer(answer: Any, n: int, label: str) -> SolverResult:
