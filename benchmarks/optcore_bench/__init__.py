@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from optcore_bench.advice import advise
     from optcore_bench.comparison import compare
     from optcore_bench.convergence import convergence
     from optcore_bench.costs import VirtualClock, accuracy_table, cost_table, summary_table
@@ -25,6 +26,7 @@ _HOMES = {
     "VirtualClock": "costs",
     "accuracy_profile_plot": "figures",
     "accuracy_table": "costs",
+    "advise": "advice",
     "compare": "comparison",
     "convergence": "convergence",
     "cost_table": "costs",
@@ -43,6 +45,7 @@ __all__ = [
     "VirtualClock",
     "accuracy_profile_plot",
     "accuracy_table",
+    "advise",
     "compare",
     "convergence",
     "cost_table",

@@ -227,7 +227,7 @@ class Jax(Strategy):
         os.environ.setdefault("JAX_PLATFORMS", "cpu")  # small problems lose on accelerators, and those lose digits
         import jax
 
-        double = _double_precision(jax)
+        double = double_precision(jax)
         traced = jax.jit(
             jax.jacfwd(problem.residuals) if kind is Kind.LEAST_SQUARES else jax.value_and_grad(problem.fun)
         )
@@ -249,7 +249,7 @@ class Jax(Strategy):
         return compiled
 
 
-def _double_precision(jax: Any) -> Callable[[], Any]:
+def double_precision(jax: Any) -> Callable[[], Any]:
     """A context manager that switches double precision on here, not for the process."""
     if hasattr(jax, "enable_x64"):
         return lambda: jax.enable_x64(True)

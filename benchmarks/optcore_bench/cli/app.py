@@ -137,6 +137,56 @@ def report_command(
         report(store, html, figures, open_report=open_report, as_json=json)
 
 
+@app.command("advise")
+def advise_command(
+    fun: Annotated[str, typer.Argument(help="The function: 'model.py:loss' or 'package.module:loss'.")],
+    *,
+    start: Annotated[str, typer.Option(help="Its params, likewise: 'model.py:start'.", show_default=False)],
+    jac: Annotated[str | None, typer.Option(help="Its derivative, likewise.", show_default=False)] = None,
+    fun_and_jac: Annotated[
+        str | None, typer.Option(help="Value and derivative in one call, likewise.", show_default=False)
+    ] = None,
+    bounds: Annotated[str | None, typer.Option(help="Its bounds, likewise.", show_default=False)] = None,
+    seconds: Annotated[float, typer.Option(help="Time for all of it.")] = 60.0,
+    cores: Annotated[
+        int | None, typer.Option(help="To count with. [default: those that it may use]", show_default=False)
+    ] = None,
+    algorithm: Annotated[
+        list[str] | None, typer.Option("--algorithm", "-a", help="Only these.", show_default=False)
+    ] = None,
+    derivative: Annotated[
+        list[str] | None, typer.Option("--derivative", "-d", help="Only these sources.", show_default=False)
+    ] = None,
+    maximize: Annotated[bool, typer.Option("--maximize", help="The function is to be maximized.")] = False,
+    figure: Annotated[
+        Path | None, typer.Option(help="Draw the map into this .html, .png, .svg or .pdf.", show_default=False)
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    json: Json = False,
+) -> None:
+    """Find the algorithm and the source of derivatives for a function of your own."""
+    with in_one_sentence():
+        from optcore_bench.cli.advise import AdviseOptions, run_advise
+
+        run_advise(
+            AdviseOptions(
+                fun=fun,
+                start=start,
+                jac=jac,
+                fun_and_jac=fun_and_jac,
+                bounds=bounds,
+                seconds=seconds,
+                cores=cores,
+                algorithms=algorithm or None,
+                derivatives=derivative or None,
+                maximize=maximize,
+                figure=figure,
+                quiet=quiet,
+                as_json=json,
+            )
+        )
+
+
 @app.command("show")
 def show_command(
     store: Store,
