@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from optcore_bench.digits import digits_table
     from optcore_bench.figures import accuracy_profile_plot, data_profile_plot, performance_profile_plot
     from optcore_bench.report import write_report
+    from optcore_bench.reproduction import reproduce
     from optcore_bench.runner import run_study
     from optcore_bench.store import Results
     from optcore_bench.study import Study, load_study
@@ -34,6 +35,7 @@ _HOMES = {
     "digits_table": "digits",
     "load_study": "study",
     "performance_profile_plot": "figures",
+    "reproduce": "reproduction",
     "run_study": "runner",
     "summary_table": "costs",
     "write_report": "report",
@@ -53,6 +55,7 @@ __all__ = [
     "digits_table",
     "load_study",
     "performance_profile_plot",
+    "reproduce",
     "run_study",
     "summary_table",
     "write_report",

@@ -235,6 +235,58 @@ def compare_command(
         run_compare(CompareOptions(old, new, robust, markdown, figures, json))
 
 
+@app.command("reproduce")
+def reproduce_command(
+    store: Annotated[
+        Path, typer.Argument(help="A store, a bundle, or a published folder: results/quick.", show_default=False)
+    ],
+    *,
+    sample: Annotated[
+        str | None,
+        typer.Option(
+            help="So many of the runs: 40, or 10%; each solver at least once. [default: all]", show_default=False
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Decides which runs are in the sample.")] = 0,
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", "-j", help="Runs at the same time. [default: the cores it may use]", show_default=False),
+    ] = None,
+    problem: Annotated[
+        list[str] | None, typer.Option("--problem", "-p", help="Only runs of this problem.", show_default=False)
+    ] = None,
+    algorithm: Annotated[
+        list[str] | None, typer.Option("--algorithm", "-a", help="Only runs of this algorithm.", show_default=False)
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of a new store that keeps the new runs.", show_default=False)
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    json: Json = False,
+) -> None:
+    """Run a store again from its own study, and say of each run whether it came out the same.
+
+    Exit status: 0 all that can be is identical, 1 not identical, 2 wrong input or nothing that can be run here, 3 not
+    identical, in another environment.
+    """
+    with in_one_sentence():
+        from optcore_bench.cli.reproduce import ReproduceOptions, reproduce
+
+        reproduce(
+            ReproduceOptions(
+                store=store,
+                sample=sample,
+                seed=seed,
+                jobs=jobs,
+                problems=problem or [],
+                algorithms=algorithm or [],
+                out=out,
+                quiet=quiet,
+                as_json=json,
+            )
+        )
+
+
 @app.command("list")
 def list_command(
     what: Annotated[Listable, typer.Argument(help="What to list.", show_default=False)],

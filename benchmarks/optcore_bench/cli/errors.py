@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import typer
 
-__all__ = ["NOT_COMPARABLE", "NOT_FINISHED", "WRONG_INPUT", "TerminatedError", "in_one_sentence"]
+__all__ = ["NOT_COMPARABLE", "NOT_FINISHED", "WRONG_INPUT", "TerminatedError", "in_one_sentence", "raising_on_sigterm"]
 
 WRONG_INPUT = 2
 NOT_COMPARABLE = 3
@@ -54,3 +56,18 @@ def in_one_sentence(*, resume: bool = False) -> Iterator[None]:
 def _leave(message: str, status: int) -> None:
     typer.echo(" ".join(message.split("\n")), err=True)
     raise typer.Exit(status)
+
+
+@contextlib.contextmanager
+def raising_on_sigterm() -> Iterator[None]:
+    """SIGTERM raises within; afterwards it means what it did, also to processes that are forked then."""
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _terminate(*_: Any) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: what follows is the end
+    raise TerminatedError

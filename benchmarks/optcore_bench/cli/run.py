@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shlex
-import signal
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import typer
 
-from optcore_bench.cli.errors import NOT_FINISHED, TerminatedError
+from optcore_bench.cli.errors import NOT_FINISHED, raising_on_sigterm
 from optcore_bench.cli.report import open_in_browser
 from optcore_bench.cores import available_cores, count_workers
 from optcore_bench.estimate import describe_plan, estimate
@@ -56,7 +53,7 @@ def run(options: RunOptions) -> None:
     if options.dry_run:
         _show_plan(study, options)
         return
-    with _raising_on_sigterm():
+    with raising_on_sigterm():
         _run(study, options)
 
 
@@ -84,21 +81,6 @@ def _run(study: Study, options: RunOptions) -> None:
         open_in_browser(page)
     if outcome.left:
         raise typer.Exit(NOT_FINISHED)
-
-
-@contextlib.contextmanager
-def _raising_on_sigterm() -> Iterator[None]:
-    """SIGTERM raises within; afterwards it means what it did, also to processes that are forked then."""
-    before = signal.signal(signal.SIGTERM, _terminate)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _terminate(*_: Any) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: what follows is the end
-    raise TerminatedError
 
 
 def _jobs(options: RunOptions) -> int:

@@ -1,0 +1,118 @@
+"""`optcore reproduce`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import typer
+
+from optcore.errors import InvalidInputError
+from optcore_bench.cli.errors import NOT_COMPARABLE, raising_on_sigterm
+from optcore_bench.cli.tables import print_table
+from optcore_bench.cores import available_cores
+from optcore_bench.progress import make_progress
+from optcore_bench.reproduction import Reproduction, Row, Verdict
+from optcore_bench.reproduction import reproduce as run_again
+
+__all__ = ["ReproduceOptions", "reproduce"]
+
+_DIFFERENT = 1
+_SHOWN = 20
+
+
+class ReproduceOptions(NamedTuple):
+    """The arguments of the command."""
+
+    store: Path
+    sample: str | None
+    seed: int
+    jobs: int | None
+    problems: list[str]
+    algorithms: list[str]
+    out: Path | None
+    quiet: bool
+    as_json: bool
+
+
+def reproduce(options: ReproduceOptions) -> None:
+    """Run again, and print what came out.
+
+    Raises:
+        typer.Exit: 1 if something is different, 3 if so in another environment.
+        InvalidInputError: nothing could be compared.
+        TerminatedError: on SIGTERM.
+    """
+    with raising_on_sigterm():
+        found = run_again(
+            options.store,
+            options.sample,
+            options.seed,
+            available_cores() if options.jobs is None else options.jobs,
+            problem=options.problems or None,
+            algorithm=options.algorithms or None,
+            out=options.out,
+            progress=make_progress(quiet=options.quiet),
+        )
+    status = _status(found)
+    if options.as_json:
+        typer.echo(json.dumps(_facts(found, options, status)))
+    else:
+        _print(found)
+    if not found.compared:
+        raise InvalidInputError(_why_nothing(found))
+    if status:
+        raise typer.Exit(status)
+
+
+def _status(found: Reproduction) -> int | None:
+    if not found.compared:
+        return 2
+    if found.identical:
+        return 0
+    return NOT_COMPARABLE if found.environment_differs else _DIFFERENT
+
+
+def _why_nothing(found: Reproduction) -> str:
+    if not found.rows:
+        return f"no run of '{found.path}' is left by the filters"
+    row = found.rows[0]
+    return f"none of the {len(found.rows)} runs could be compared; {row.label}: {row.verdict}: {row.detail}"
+
+
+def _print(found: Reproduction) -> None:
+    notable = [row for row in found.rows if row.verdict is not Verdict.IDENTICAL]
+    if notable:
+        print_table([_line(row) for row in notable[:_SHOWN]])
+        if len(notable) > _SHOWN:
+            typer.echo(f"... and {len(notable) - _SHOWN} more; --json has them all")
+    typer.echo(found.summary())
+
+
+def _line(row: Row) -> dict[str, Any]:
+    before, now = (row.to_dict()[name] for name in ("evaluations", "evaluations_again"))
+    counts = str(before) if now in (None, before) else f"{before} -> {now}"
+    return {"run": row.label, "verdict": str(row.verdict), "evaluations": counts, "detail": row.detail}
+
+
+def _facts(found: Reproduction, options: ReproduceOptions, status: int | None) -> dict[str, Any]:
+    return {
+        "store": str(found.path),
+        "study": found.study,
+        "runs": len(found.rows),
+        "of": found.total,
+        "sample": options.sample,
+        "seed": options.seed,
+        "counts": found.counts,
+        "compared": found.compared,
+        "identical": found.identical,
+        "environment_differs": {
+            name: {"there": there, "here": here} for name, (there, here) in found.environment_differs.items()
+        },
+        "digest": found.digest,
+        "digest_again": found.digest_again,
+        "out": None if options.out is None else str(options.out),
+        "exit_status": status,
+        "rows": [row.to_dict() for row in found.rows],
+    }
