@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,19 +15,22 @@ import pytest
 
 from optcore_bench.runner import run_study
 from optcore_bench.store import Results, check
-from optcore_bench.store.digest import store_digest
+from optcore_bench.store.digest import LEFT_OUT, store_digest
 from optcore_bench.study import Study
-from tests.bench.bad_solvers import BAD, BYTES, EVALUATIONS, SECONDS, draws
+from tests.bench.bad_solvers import BAD, BYTES, ENDLESS, EVALUATIONS, PLENTY, SECONDS, End, draws
 from tests.bench.cluster import local_cluster
 from tests.processes import is_running
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 
 
-def study(*, bad: bool) -> Study:
+Solvers = dict[Any, End]
+
+
+def study(solvers: Solvers, seconds: float, *, bad: bool = True) -> Study:
     """A good solver after each bad one: by turns one of scipy's and one that draws from the global generators."""
     algorithms: list[Any] = []
-    for i, solver in enumerate(BAD):
+    for i, solver in enumerate(solvers):
         algorithms += [solver] if bad else []
         algorithms.append({"name": f"good-{i}", "algorithm": draws if i % 2 else "scipy_neldermead"})
     return Study(
@@ -35,7 +39,7 @@ def study(*, bad: bool) -> Study:
         algorithms,
         "none",
         budget={"max_evaluations": 30},
-        run_timeout=SECONDS,
+        run_timeout=seconds,
         max_memory=BYTES,
     )
 
@@ -48,47 +52,56 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> Results:
-    """The good solvers without the bad ones."""
-    results = run_study(study(bad=False), tmp_path_factory.mktemp("alone") / "store")
-    assert set(results.runs["status"]) <= {"stopped", "budget_evaluations"}
-    return results
+def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[int, str]:
+    """Digests of the good solvers without the bad ones, by how many these would be."""
+    found = {}
+    for solvers in (BAD, ENDLESS):
+        results = run_study(study(solvers, PLENTY, bad=False), tmp_path_factory.mktemp("alone") / "store")
+        assert set(results.runs["status"]) <= {"stopped", "budget_evaluations"}
+        found[len(solvers)] = results.manifest["digest"]
+    return found
 
 
 @linux
 @pytest.mark.parametrize("n_jobs", [1, 2])
 @pytest.mark.parametrize("backend", ["threads", "loky", "dask"])
 def test_every_bad_solver_ends_as_documented_and_no_good_one_notices(
-    tmp_path: Path, alone: Results, backend: str, n_jobs: int, request: pytest.FixtureRequest
+    tmp_path: Path, alone: dict[int, str], backend: str, n_jobs: int, request: pytest.FixtureRequest
 ) -> None:
     scheduler = request.getfixturevalue("cluster") if backend == "dask" else None
     folder, before = Path.cwd(), orphans()
-    results = run_study(study(bad=True), tmp_path / "store", n_jobs=n_jobs, backend=backend, scheduler=scheduler)
-    runs = results.runs
-    assert len(runs) == 2 * len(BAD)
-    assert not runs.duplicated(["algorithm"]).any()
-    rows = {row["algorithm"]: row for row in runs.to_dict("records")}
-    for solver, end in BAD.items():
-        row = rows[solver.__name__]
-        assert (solver.__name__, row["status"]) == (solver.__name__, end.status), row["message"]
-        assert re.search(end.message, row["message"], re.DOTALL), row["message"]
-        assert len(row["message"]) < 5000
-        assert row["n_fun_evals"] == EVALUATIONS
-    values = results.history().groupby("run_id", observed=True)["fun"].agg(list)
-    # Rosenbrock's function at (-1.2, 1) + i, by its formula 100 (y - x^2)^2 + (1 - x)^2.
-    expected = pytest.approx([24.2, 100 * (2 - 0.04) ** 2 + 1.44, 100 * (3 - 0.64) ** 2 + 0.04])
-    assert all(values[rows[solver.__name__]["run_id"]] == expected for solver in BAD)
-    good = runs[runs["algorithm"].str.startswith("good-")]
-    assert store_digest(present(good)).value == alone.manifest["digest"]
-    assert results.manifest["digest_left_out"] == {
-        status: sum(end.status == status for end in BAD.values()) for status in ("crashed", "timeout")
-    }
-    assert check(results.path) == []
+    for solvers, seconds in ((BAD, PLENTY), (ENDLESS, SECONDS)):
+        store = tmp_path / str(len(solvers))
+        results = run_study(study(solvers, seconds), store, n_jobs=n_jobs, backend=backend, scheduler=scheduler)
+        ended_as_documented(results, solvers)
+        good = results.runs[results.runs["algorithm"].str.startswith("good-")]
+        assert store_digest(present(good)).value == alone[len(solvers)]
+        assert check(store) == []
     assert Path.cwd() == folder
     end = time.monotonic() + 10.0
     while not orphans() <= before and time.monotonic() < end:  # those of a test beside this one may live a moment
         time.sleep(0.05)
     assert orphans() <= before
+
+
+def ended_as_documented(results: Results, solvers: Solvers) -> None:
+    """One row each, with its status and reason, and the evaluations made before it went wrong."""
+    runs = results.runs
+    assert len(runs) == 2 * len(solvers)
+    assert not runs.duplicated(["algorithm"]).any()
+    rows = {row["algorithm"]: row for row in runs.to_dict("records")}
+    values = results.history().groupby("run_id", observed=True)["fun"].agg(list)
+    # Rosenbrock's function at (-1.2, 1) + i, by its formula 100 (y - x^2)^2 + (1 - x)^2.
+    expected = [24.2, 100 * (2 - 0.04) ** 2 + 1.44, 100 * (3 - 0.64) ** 2 + 0.04]
+    for solver, end in solvers.items():
+        row = rows[solver.__name__]
+        assert (solver.__name__, row["status"]) == (solver.__name__, end.status), row["message"]
+        assert re.search(end.message, row["message"], re.DOTALL), row["message"]
+        assert len(row["message"]) < 5000
+        assert row["n_fun_evals"] == EVALUATIONS
+        assert values[row["run_id"]] == pytest.approx(expected)
+    left_out = Counter(end.status for end in solvers.values() if end.status in LEFT_OUT)
+    assert results.manifest["digest_left_out"] == left_out
 
 
 def present(runs: Any) -> list[dict[str, Any]]:

@@ -1,10 +1,9 @@
-"""Studies that go on: retries, shards, walltimes, several processes at once, kill -9 at any time. One digest."""
+"""Studies that go on: retries, shards, walltimes, several processes at once, signals. One digest."""
 
 from __future__ import annotations
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -326,30 +325,6 @@ def test_a_signal_to_all_processes_ends_cleanly(
     _, err = (process := start(tmp_path)).communicate(timeout=100)
     assert process.returncode == 0, err
     is_complete(tmp_path, many)
-
-
-def kill_and_resume(folder: Path, many: Results, times: int, seed: int, *options: str) -> int:
-    """Kill the process at random moments, resume it each time; returns how often it was killed."""
-    chance, killed = random.Random(seed), 0
-    for _ in range(times):
-        process = start(folder, *options)
-        time.sleep(chance.uniform(0.3, 4.0))
-        killed += process.poll() is None
-        process.kill()
-        process.communicate()
-        wait_until(lambda: not processes_in(folder), 10.0)
-    _, err = (process := start(folder, *options)).communicate(timeout=100)
-    assert process.returncode == 0, err
-    is_complete(folder, many)
-    return killed
-
-
-@linux
-@pytest.mark.parametrize("backend", ["threads", "loky"])
-def test_kill_9_at_random_moments_then_the_digest_of_the_undisturbed_run(
-    tmp_path: Path, many: Results, backend: str
-) -> None:
-    assert kill_and_resume(tmp_path, many, 4, 1, "--backend", backend) > 0
 
 
 @linux
