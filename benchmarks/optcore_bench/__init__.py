@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from optcore_bench.advice import advise
     from optcore_bench.comparison import compare
+    from optcore_bench.conclusions import Findings, findings
     from optcore_bench.convergence import convergence
     from optcore_bench.costs import VirtualClock, accuracy_table, cost_table, summary_table
     from optcore_bench.digits import digits_table
     from optcore_bench.figures import accuracy_profile_plot, data_profile_plot, performance_profile_plot
+    from optcore_bench.gallery import all_figures
     from optcore_bench.report import write_report
     from optcore_bench.reproduction import reproduce
     from optcore_bench.runner import run_study
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from optcore_bench.study import Study, load_study
 
 _HOMES = {
+    "Findings": "conclusions",
     "Results": "store",
     "Study": "study",
     "VirtualClock": "costs",
@@ -29,10 +32,12 @@ _HOMES = {
     "accuracy_table": "costs",
     "advise": "advice",
     "compare": "comparison",
+    "all_figures": "gallery",
     "convergence": "convergence",
     "cost_table": "costs",
     "data_profile_plot": "figures",
     "digits_table": "digits",
+    "findings": "conclusions",
     "load_study": "study",
     "performance_profile_plot": "figures",
     "reproduce": "reproduction",
@@ -42,17 +47,20 @@ _HOMES = {
 }
 
 __all__ = [
+    "Findings",
     "Results",
     "Study",
     "VirtualClock",
     "accuracy_profile_plot",
     "accuracy_table",
     "advise",
+    "all_figures",
     "compare",
     "convergence",
     "cost_table",
     "data_profile_plot",
     "digits_table",
+    "findings",
     "load_study",
     "performance_profile_plot",
     "reproduce",

@@ -46,6 +46,11 @@ class ConvergencePlot:
     y_title: str
     order: tuple[str, ...] = ()
 
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The numbers, as `curves`."""
+        return self.curves
+
     def figure(self, styles: Mapping[str, LineStyle] | None = None) -> Any:
         """Draw it with a logarithmic y axis; gaps below 1e-16 are drawn there.
 

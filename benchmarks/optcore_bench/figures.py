@@ -75,6 +75,11 @@ class ProfilePlot:
     log2: bool = False
     order: tuple[str, ...] = ()
 
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The numbers, as `curves`."""
+        return self.curves
+
     def figure(self, styles: Mapping[str, LineStyle] | None = None) -> go.Figure:
         """Draw it.
 

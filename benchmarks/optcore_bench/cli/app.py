@@ -287,6 +287,15 @@ def reproduce_command(
         )
 
 
+@app.command("findings")
+def findings_command(store: Store, *, json: Json = False) -> None:
+    """Say in sentences what the results of a store show, how sure that is, and what must not be concluded."""
+    with in_one_sentence():
+        from optcore_bench.cli.findings import show_findings
+
+        show_findings(store, as_json=json)
+
+
 @app.command("list")
 def list_command(
     what: Annotated[Listable, typer.Argument(help="What to list.", show_default=False)],

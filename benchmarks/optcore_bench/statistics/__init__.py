@@ -19,8 +19,10 @@ from optcore_bench.statistics.bands import (
 )
 from optcore_bench.statistics.bootstrap import Bootstrap
 from optcore_bench.statistics.clusters import clusters, rows_by_problem
+from optcore_bench.statistics.derivative_errors import DerivativeErrors, derivative_errors
 from optcore_bench.statistics.flips import Flips, OrderChanges, flips, order_changes
 from optcore_bench.statistics.heat import HeatMap, cost_heat_map, digits_heat_map
+from optcore_bench.statistics.log_ratios import LogRatioPlot, log_ratio_plot
 from optcore_bench.statistics.pairs import PairwiseTable, pairwise_table
 from optcore_bench.statistics.ranks import RankTable, rank_table
 from optcore_bench.statistics.run_times import (
@@ -39,9 +41,11 @@ __all__ = [
     "AreaScores",
     "BandPlot",
     "Bootstrap",
+    "DerivativeErrors",
     "ExpectedRunTimes",
     "Flips",
     "HeatMap",
+    "LogRatioPlot",
     "OrderChanges",
     "OverStarts",
     "PairwiseTable",
@@ -51,11 +55,13 @@ __all__ = [
     "clusters",
     "cost_heat_map",
     "data_profile_bands",
+    "derivative_errors",
     "digits_heat_map",
     "ecdf_bands",
     "expected_run_times",
     "few_starts",
     "flips",
+    "log_ratio_plot",
     "order_changes",
     "over_starts",
     "pairwise_table",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from optcore.errors import unknown_name
 from optcore_bench.figures import (
     ProfilePlot,
     accuracy_profile_plot,
@@ -18,11 +19,15 @@ from optcore_bench.figures import (
 )
 from optcore_bench.profiles import ecdf, performance_ratios
 from optcore_bench.statistics.bootstrap import Bootstrap, Floats
+from optcore_bench.statistics.drawing import order_of
 
 if TYPE_CHECKING:
-    from optcore_bench.figures import Style
+    from optcore.plots.styles import LineStyle
 
 __all__ = ["BandPlot", "accuracy_bands", "data_profile_bands", "ecdf_bands", "performance_bands"]
+
+#: More shades than this hide each other.
+_MOST_BANDS = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,30 +44,42 @@ class BandPlot(ProfilePlot):
     functions: int = 0
     log: bool = False
 
-    @property
-    def frame(self) -> pd.DataFrame:
-        """The numbers: columns `solver, x, y, lower, upper`."""
-        return self.curves
-
-    def figure(self, styles: Mapping[str, Style] | None = None) -> Any:
+    def figure(self, styles: Mapping[str, LineStyle] | None = None, bands: Iterable[str] | None = None) -> Any:
         """Draw it: a line per solver and its band as a shade of the same colour.
 
         Args:
             styles: how to draw each solver; `solver_styles` by default.
+            bands: solvers whose band is drawn; by default all where there are at most six, and none of more, which
+                would hide each other.
+
+        Raises:
+            UnknownNameError: a solver that isn't there.
         """
-        styles = styles or solver_styles(self.curves["solver"])
+        shaded = self._shaded(bands)
+        styles = styles or solver_styles(self.curves["solver"], self.order)
         figure = super().figure(styles)
         extended = self._extended()
-        for solver, curve in extended.groupby("solver", sort=False):
+        for solver in shaded:
+            curve = extended[extended["solver"] == solver]
             figure.add_trace(step_shade(curve, str(solver), styles[str(solver)].color))
         for trace in figure.data:
             trace.legendgroup = trace.name
-        figure.update_layout(
-            title_text=f"{self.title}, {self.level:.0%} bands by bootstrap over {self.functions} functions"
-        )
+        if shaded:
+            words = f"{self.title}, {100 * self.level:g} % bands by bootstrap over {self.functions} functions"
+            figure.update_layout(title_text=words)
         if self.log:
             figure.update_xaxes(type="log", exponentformat="power")
         return figure
+
+    def _shaded(self, bands: Iterable[str] | None) -> list[str]:
+        names = list(dict.fromkeys(map(str, self.curves["solver"])))
+        if bands is None:
+            return names if len(names) <= _MOST_BANDS else []
+        asked = list(bands)
+        for name in asked:
+            if name not in names:
+                raise unknown_name("solver", name, names)
+        return asked
 
     def _extended(self) -> pd.DataFrame:
         extended = super()._extended()
@@ -142,6 +159,7 @@ def ecdf_bands(costs: pd.DataFrame, bootstrap: Bootstrap | None = None) -> BandP
         title="Run times, ECDF",
         x_title=f"cost: {costs.attrs.get('cost', 'as given')}",
         y_title=f"share of problems and targets reached{targets}",
+        order=order_of(costs),
     )
     return replace(_with_bands(plot, costs, bootstrap or Bootstrap()), log=True)
 
@@ -173,6 +191,7 @@ def _with_bands(plot: ProfilePlot, values: pd.DataFrame, bootstrap: Bootstrap, *
         lower, upper = bootstrap.interval(1 - shares if falling else shares)
         curves.append(curve.assign(lower=lower, upper=upper))
     return BandPlot(
+        order=plot.order,
         curves=pd.concat(curves, ignore_index=True),
         title=plot.title,
         x_title=plot.x_title,

@@ -39,7 +39,7 @@ class Bootstrap:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.replicates, int) and self.replicates >= 1):
+        if self.replicates < 1 or int(self.replicates) != self.replicates:
             raise InvalidInputError(f"replicates must be a whole number >= 1, not {self.replicates!r}")
         if not 0 < self.level < 1:
             raise InvalidInputError(f"level must be between 0 and 1, not {self.level!r}")

@@ -12,14 +12,14 @@ import plotly.graph_objects as go
 from optcore_bench.figures import base_layout
 
 if TYPE_CHECKING:
-    from optcore_bench.figures import Style
+    from optcore.plots.styles import LineStyle
 
-__all__ = ["dots", "matrix"]
+__all__ = ["dots", "matrix", "order_of"]
 
 _ROW = 22
 
 
-def dots(frame: pd.DataFrame, styles: Mapping[str, Style], rows: Sequence[str]) -> go.Figure:
+def dots(frame: pd.DataFrame, styles: Mapping[str, LineStyle], rows: Sequence[str]) -> go.Figure:
     """A mark for each value, with its interval, on lines that have names.
 
     Args:
@@ -41,7 +41,7 @@ def dots(frame: pd.DataFrame, styles: Mapping[str, Style], rows: Sequence[str]) 
                 marker={
                     "color": style.color,
                     "size": 8,
-                    "symbol": "circle" if style.symbol == "none" else style.symbol,
+                    "symbol": style.symbol,
                 },
                 error_x={
                     "type": "data",
@@ -55,9 +55,15 @@ def dots(frame: pd.DataFrame, styles: Mapping[str, Style], rows: Sequence[str]) 
             )
         )
     # A category without a mark still has its line, hence the array.
-    figure.update_yaxes(categoryorder="array", categoryarray=list(rows)[::-1], range=[-0.7, len(rows) - 0.3])
+    every = {"tickmode": "linear", "dtick": 1, "tickfont": {"size": 10}}
+    figure.update_yaxes(categoryorder="array", categoryarray=list(rows)[::-1], range=[-0.7, len(rows) - 0.3], **every)
     figure.update_layout(height=120 + _ROW * max(8, len(rows)))
     return figure
+
+
+def order_of(table: pd.DataFrame) -> tuple[str, ...]:
+    """Labels of all solvers of the study that a table comes from, for `solver_styles`."""
+    return tuple(table.attrs.get("solvers", ()))
 
 
 def matrix(values: pd.DataFrame, text: pd.DataFrame | None = None, **trace: Any) -> go.Figure:
@@ -81,7 +87,8 @@ def matrix(values: pd.DataFrame, text: pd.DataFrame | None = None, **trace: Any)
             **trace,
         )
     )
-    figure.update_yaxes(autorange="reversed", showgrid=False)
-    figure.update_xaxes(side="top", tickangle=-35, showgrid=False)
-    figure.update_layout(height=200 + _ROW * max(6, len(values)), margin={"t": 150})
+    every = {"tickmode": "linear", "dtick": 1, "tickfont": {"size": 10}, "showgrid": False}
+    figure.update_yaxes(autorange="reversed", **every)
+    figure.update_xaxes(tickangle=-45, **every)
+    figure.update_layout(height=220 + _ROW * max(6, len(values)))
     return figure

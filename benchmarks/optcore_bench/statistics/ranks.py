@@ -11,11 +11,11 @@ import pandas as pd
 from optcore_bench.figures import solver_styles
 from optcore_bench.profiles import performance_ratios
 from optcore_bench.statistics.bootstrap import Bootstrap
-from optcore_bench.statistics.drawing import dots
+from optcore_bench.statistics.drawing import dots, order_of
 from optcore_bench.statistics.scores import best_shares
 
 if TYPE_CHECKING:
-    from optcore_bench.figures import Style
+    from optcore.plots.styles import LineStyle
 
 __all__ = ["RankTable", "rank_table"]
 
@@ -29,13 +29,15 @@ class RankTable:
             interval, and in which share of the replicates it was the lowest.
         ranks: the rank of each solver on each row.
         level: coverage of the intervals.
+        order: labels of all solvers of the study, which decide how each is drawn.
     """
 
     frame: pd.DataFrame
     ranks: pd.DataFrame
     level: float
+    order: tuple[str, ...] = ()
 
-    def figure(self, styles: Mapping[str, Style] | None = None) -> Any:
+    def figure(self, styles: Mapping[str, LineStyle] | None = None) -> Any:
         """Draw them with their intervals, the best at the top.
 
         Args:
@@ -43,7 +45,7 @@ class RankTable:
         """
         ranked = self.frame.sort_values("rank", kind="stable")
         shown = ranked.assign(x=ranked["rank"], y=ranked["solver"])
-        figure = dots(shown, styles or solver_styles(self.frame["solver"]), list(ranked["solver"]))
+        figure = dots(shown, styles or solver_styles(self.frame["solver"], self.order), list(ranked["solver"]))
         figure.update_layout(title_text=f"Mean rank, {self.level:.0%} intervals", showlegend=False)
         figure.update_xaxes(title_text=f"mean rank over {len(self.ranks)} problems, 1 is the best")
         return figure
@@ -75,4 +77,4 @@ def rank_table(costs: pd.DataFrame, bootstrap: Bootstrap | None = None) -> RankT
             "best_share": best_shares(-samples),
         }
     )
-    return RankTable(frame, ranks, bootstrap.level)
+    return RankTable(frame, ranks, bootstrap.level, order_of(costs))

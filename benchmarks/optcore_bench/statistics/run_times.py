@@ -16,11 +16,11 @@ from optcore_bench.evaluations import Evaluations, HasTables, ReferenceValue
 from optcore_bench.figures import solver_styles
 from optcore_bench.statistics.bootstrap import Bootstrap
 from optcore_bench.statistics.clusters import rows_by_problem
-from optcore_bench.statistics.drawing import dots
+from optcore_bench.statistics.drawing import dots, order_of
 from optcore_bench.study import TAUS
 
 if TYPE_CHECKING:
-    from optcore_bench.figures import Style
+    from optcore.plots.styles import LineStyle
 
 __all__ = ["ExpectedRunTimes", "expected_run_times", "restarted", "run_times", "spent_table"]
 
@@ -50,7 +50,7 @@ def run_times(
         raise InvalidInputError("taus is empty; give at least one, such as 1e-5")
     evaluations = Evaluations.read(results)
     tables = [cost_table(evaluations, tau, cost, jac_cost, f_opt) for tau in taus]
-    attrs = {key: tables[0].attrs[key] for key in ("cost", "model", "n")}
+    attrs = {key: tables[0].attrs[key] for key in ("cost", "model", "n", "solvers")}
     # Tables whose attrs differ can't be compared by pandas where they hold arrays.
     for table in tables:
         table.attrs = {}
@@ -80,7 +80,7 @@ def spent_table(
     shape = cost_table(evaluations)
     table = frame.pivot(index="row", columns="solver", values="spent").reindex(index=shape.index, columns=shape.columns)
     table = table.rename_axis(index="problem", columns="solver")
-    table.attrs = {"cost": describe_cost(cost, jac_cost)}
+    table.attrs = {"cost": describe_cost(cost, jac_cost), "solvers": evaluations.solvers}
     return table
 
 
@@ -93,14 +93,16 @@ class ExpectedRunTimes:
         cost: what a run time counts, in words.
         tau: accuracy of the convergence test; None where unknown.
         level: coverage of the intervals.
+        order: labels of all solvers of the study, which decide how each is drawn.
     """
 
     frame: pd.DataFrame
     cost: str
     tau: float | None
     level: float
+    order: tuple[str, ...] = ()
 
-    def figure(self, styles: Mapping[str, Style] | None = None) -> Any:
+    def figure(self, styles: Mapping[str, LineStyle] | None = None) -> Any:
         """Draw them: a row a group, a mark a solver; solvers that never succeeded have none.
 
         Args:
@@ -108,7 +110,9 @@ class ExpectedRunTimes:
         """
         shown = self.frame[np.isfinite(self.frame["ert"])].rename(columns={"ert": "x", "group": "y"})
         accuracy = "" if self.tau is None else f" to tau = {self.tau:g}"
-        figure = dots(shown, styles or solver_styles(self.frame["solver"]), list(dict.fromkeys(self.frame["group"])))
+        figure = dots(
+            shown, styles or solver_styles(self.frame["solver"], self.order), list(dict.fromkeys(self.frame["group"]))
+        )
         figure.update_layout(title_text=f"Expected run time{accuracy}, {self.level:.0%} intervals")
         figure.update_xaxes(title_text=f"expected {self.cost}", type="log", exponentformat="power")
         return figure
@@ -173,7 +177,9 @@ def expected_run_times(
             )
         )
     frame = pd.concat(frames, ignore_index=True)
-    return ExpectedRunTimes(frame, costs.attrs.get("cost", "cost"), costs.attrs.get("tau"), bootstrap.level)
+    return ExpectedRunTimes(
+        frame, costs.attrs.get("cost", "cost"), costs.attrs.get("tau"), bootstrap.level, order_of(costs)
+    )
 
 
 def _groups(costs: pd.DataFrame, by: pd.Series | str) -> Any:

@@ -13,10 +13,10 @@ from optcore.errors import InvalidInputError
 from optcore_bench.figures import solver_styles
 from optcore_bench.profiles import performance_ratios
 from optcore_bench.statistics.bootstrap import Bootstrap, Floats
-from optcore_bench.statistics.drawing import dots
+from optcore_bench.statistics.drawing import dots, order_of
 
 if TYPE_CHECKING:
-    from optcore_bench.figures import Style
+    from optcore.plots.styles import LineStyle
 
 __all__ = ["LIMITS", "AreaScores", "area_scores"]
 
@@ -36,20 +36,22 @@ class AreaScores:
         kind: of the profile.
         limits: the range of x.
         level: coverage of the intervals.
+        order: labels of all solvers of the study, which decide how each is drawn.
     """
 
     frame: pd.DataFrame
     kind: Kind
     limits: tuple[float, float]
     level: float
+    order: tuple[str, ...] = ()
 
-    def figure(self, styles: Mapping[str, Style] | None = None) -> Any:
+    def figure(self, styles: Mapping[str, LineStyle] | None = None) -> Any:
         """Draw them with their intervals, the best at the top.
 
         Args:
             styles: how to draw each solver; `solver_styles` by default.
         """
-        styles = styles or solver_styles(self.frame["solver"])
+        styles = styles or solver_styles(self.frame["solver"], self.order)
         ranked = self.frame.sort_values("score", ascending=False, kind="stable")
         shown = ranked.assign(x=ranked["score"], y=ranked["solver"])
         figure = dots(shown, styles, list(ranked["solver"]))
@@ -100,7 +102,7 @@ def area_scores(
     frame = pd.DataFrame(
         {"solver": costs.columns, "score": score, "lower": lower, "upper": upper, "best_share": best_shares(samples)}
     )
-    return AreaScores(frame, kind, (low, high), bootstrap.level)
+    return AreaScores(frame, kind, (low, high), bootstrap.level, order_of(costs))
 
 
 def row_areas(positions: Floats, low: float, high: float) -> Floats:
@@ -123,11 +125,11 @@ def best_shares(samples: Floats) -> Floats:
 def _positions(costs: pd.DataFrame, kind: Kind, n: pd.Series | None) -> Floats:
     ratios = performance_ratios(costs)  # checks the costs
     if kind == "performance":
-        return ratios.to_numpy(dtype=float)
+        return np.asarray(ratios, dtype=float)
     dimension = pd.Series(costs.attrs.get("n", {}), dtype=float) if n is None else n
     known = dimension.reindex(costs.index).to_numpy(dtype=float)
     if not (known >= 1).all():
         raise InvalidInputError(
             f"n must be given for every row and be >= 1; it isn't for {costs.index[~(known >= 1)][0]!r}"
         )
-    return costs.to_numpy(dtype=float) / (known[:, None] + 1)
+    return np.asarray(costs.to_numpy(dtype=float) / (known[:, None] + 1))

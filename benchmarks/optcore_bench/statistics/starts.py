@@ -15,10 +15,10 @@ from optcore_bench.figures import solver_styles
 from optcore_bench.profiles import performance_ratios
 from optcore_bench.statistics.bootstrap import weighted_medians
 from optcore_bench.statistics.clusters import rows_by_problem
-from optcore_bench.statistics.drawing import dots
+from optcore_bench.statistics.drawing import dots, order_of
 
 if TYPE_CHECKING:
-    from optcore_bench.figures import Style
+    from optcore.plots.styles import LineStyle
 
 __all__ = ["ENOUGH_STARTS", "OverStarts", "few_starts", "over_starts", "random_algorithms"]
 
@@ -35,13 +35,15 @@ class OverStarts:
             Starts that weren't solved count as infinitely expensive.
         warnings: sentences about what is random and has too few starts.
         cost: in words.
+        order: labels of all solvers of the study, which decide how each is drawn.
     """
 
     frame: pd.DataFrame
     warnings: tuple[str, ...]
     cost: str
+    order: tuple[str, ...] = ()
 
-    def figure(self, styles: Mapping[str, Style] | None = None) -> Any:
+    def figure(self, styles: Mapping[str, LineStyle] | None = None) -> Any:
         """Draw median and quartiles: a row a problem, a mark a solver; none where the median is infinite.
 
         Args:
@@ -50,7 +52,7 @@ class OverStarts:
         finite = self.frame[np.isfinite(self.frame["median"])]
         shown = finite.rename(columns={"median": "x", "problem": "y"})
         rows = list(dict.fromkeys(self.frame["problem"]))
-        figure = dots(shown, styles or solver_styles(self.frame["solver"]), rows)
+        figure = dots(shown, styles or solver_styles(self.frame["solver"], self.order), rows)
         figure.update_layout(title_text="Median and quartiles over starts")
         figure.update_xaxes(title_text=self.cost, type="log", exponentformat="power")
         return figure
@@ -88,7 +90,7 @@ def over_starts(costs: pd.DataFrame, results: HasTables | Evaluations | None = N
             )
         )
     warnings = () if results is None else few_starts(results)
-    return OverStarts(pd.concat(frames, ignore_index=True), warnings, costs.attrs.get("cost", "cost"))
+    return OverStarts(pd.concat(frames, ignore_index=True), warnings, costs.attrs.get("cost", "cost"), order_of(costs))
 
 
 def random_algorithms(results: HasTables | Evaluations) -> list[str]:

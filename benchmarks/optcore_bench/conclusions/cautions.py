@@ -1,0 +1,244 @@
+"""What must not be concluded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pandas as pd
+
+from optcore.errors import InvalidInputError
+from optcore_bench.conclusions.model import Finding
+from optcore_bench.conclusions.words import count, names, quantity, share
+from optcore_bench.costs import JacCost, cost_table, improved, tau_label
+from optcore_bench.evaluations import Evaluations, ReferenceValue, floats
+from optcore_bench.statistics import clusters, few_starts, flips, order_changes
+from optcore_bench.statistics.flips import OrderChanges
+
+__all__ = [
+    "FAILED",
+    "beaten",
+    "cut_off",
+    "degenerate",
+    "environments",
+    "failures",
+    "few_functions",
+    "few_starts_of",
+    "flipping_pairs",
+    "missing",
+    "orders_by_jac_cost",
+    "orders_by_tau",
+    "unsolved",
+]
+
+#: Statuses of runs that went wrong, as opposed to runs that ended before they solved their problem.
+FAILED = ("error", "timeout", "crashed", "interrupted")
+#: Percentile intervals from fewer groups than this are too narrow to be taken at their word.
+FEW_FUNCTIONS = 20
+#: Above this share of runs that the budget ended, a failure says little about the solver.
+MUCH_CUT_OFF = 0.05
+#: A threshold above f_L by this factor, or above this value where f_L = 0, asks for next to nothing.
+LOOSE_FACTOR, LOOSE_VALUE = 2.0, 1e-2
+#: Improvements that are smaller than this, relative to the value, are rounding.
+_ROUNDING = 1e-6
+
+
+def few_functions(costs: pd.DataFrame) -> Iterator[Finding]:
+    """Rows that aren't independent, and intervals from few functions."""
+    group = clusters(costs)
+    number = group.nunique()
+    frame = group.value_counts(sort=False).rename_axis("function").rename("problems").reset_index()
+    if number < FEW_FUNCTIONS:
+        words = (
+            f"There {'is' if number == 1 else 'are'} only {count(number, 'function')}: intervals from so few are too "
+            "narrow, and say nothing about other functions."
+        )
+        yield Finding("few_functions", caution=True, sentence=words, frame=frame)
+    elif number < len(costs):
+        words = (
+            f"The {len(costs)} problems are {number} functions in several sizes and from several starts: they are not "
+            "independent, and what holds for one function counts several times."
+        )
+        yield Finding("few_functions", caution=True, sentence=words, frame=frame)
+
+
+def flipping_pairs(costs: pd.DataFrame) -> Iterator[Finding]:
+    """Orders in the performance profile that depend on who else is compared."""
+    found = flips(costs)
+    if found.frame.empty:
+        return
+    row = found.frame.iloc[found.frame["without"].argmin()]
+    words = (
+        f"The order of {count(len(found.pairs), 'pair')} in the performance profile depends on who else is compared: "
+        f"{row['solver']} is above {row['other']}, and below it once {row['left_out']} is left out. Only the best "
+        "curve may be compared with the others; compare these two by two."
+    )
+    yield Finding("flips", caution=True, sentence=words, frame=found.frame)
+
+
+def orders_by_tau(tables: Mapping[float, pd.DataFrame]) -> Iterator[Finding]:
+    """Pairs whose order depends on tau."""
+    if len(tables) < 2:
+        return
+    found = order_changes({tau_label(tau): table for tau, table in tables.items()})
+    if not found.frame.empty:
+        number = next(iter(tables.values())).shape[1]
+        words = f"Which of two solvers wins more problems depends on tau for {_changes(found, number, 'at')}."
+        yield Finding("tau", caution=True, sentence=words, frame=found.frame)
+
+
+def orders_by_jac_cost(evaluations: Evaluations, costs: pd.DataFrame, f_opt: ReferenceValue) -> Iterator[Finding]:
+    """Pairs whose order depends on what a jacobian costs."""
+    prices: dict[str, JacCost] = {
+        "is free": 0,
+        "costs what was measured": "measured",
+        "costs n evaluations": "n",
+    }
+    tables = {}
+    for words, price in prices.items():
+        try:
+            tables[words] = cost_table(evaluations, costs.attrs["tau"], jac_cost=price, f_opt=f_opt)
+        except InvalidInputError:
+            continue  # no clock, or no known dimension: this price isn't known
+    found = order_changes(tables)
+    if not found.frame.empty:
+        words = _changes(found, costs.shape[1], "where a jacobian")
+        yield Finding(
+            "jac_cost",
+            caution=True,
+            sentence=f"Which of two solvers wins more problems depends on what a jacobian costs for {words}.",
+            frame=found.frame,
+        )
+
+
+def _changes(found: OrderChanges, solvers: int, at: str) -> str:
+    """How many pairs change, and the one that changes the most."""
+    pairs = found.frame.assign(lead=found.frame["wins"] - found.frame["losses"])
+    lead = pairs.groupby(["solver", "other"], sort=False)["lead"]
+    solver, other = (lead.max().clip(lower=0) * -lead.min().clip(upper=0)).idxmax()
+    rows = pairs[(pairs["solver"] == solver) & (pairs["other"] == other)]
+    ends = [rows.loc[rows["lead"].idxmax()], rows.loc[rows["lead"].idxmin()]]
+    examples = ", ".join(f"{row['wins']} to {row['losses']} {at} {row['name']}" for row in ends)
+    return (
+        f"{len(found.pairs)} of {count(solvers * (solvers - 1) // 2, 'pair')}, most of all for {solver} against "
+        f"{other}: {examples}"
+    )
+
+
+def cut_off(evaluations: Evaluations) -> Iterator[Finding]:
+    """Runs that the budget ended."""
+    runs = evaluations.runs[evaluations.applicable]
+    ended = runs["status"].isin(("budget_evaluations", "budget_seconds"))
+    if ended.mean() <= MUCH_CUT_OFF:
+        return
+    frame = ended.groupby(runs["solver"], sort=False).agg(["sum", "size"]).reset_index()
+    frame.columns = ["solver", "cut_off", "runs"]
+    worst = frame.loc[(frame["cut_off"] / frame["runs"]).idxmax()]
+    words = (
+        f"The budget ended {share(int(ended.sum()), len(runs))} of the runs (of {worst['solver']} "
+        f"{worst['cut_off']} of {worst['runs']}): what they did not solve they might have solved with more."
+    )
+    yield Finding("budget", caution=True, sentence=words, frame=frame)
+
+
+def few_starts_of(evaluations: Evaluations) -> Iterator[Finding]:
+    """Something random, and fewer than fifteen starts."""
+    runs = evaluations.runs[evaluations.applicable]
+    frame = runs.groupby("row", sort=False).size().rename("runs").rename_axis("problem").reset_index()
+    for words in few_starts(evaluations):
+        yield Finding("starts", caution=True, sentence=words, frame=frame)
+
+
+def failures(evaluations: Evaluations) -> Iterator[Finding]:
+    """Runs that went wrong."""
+    runs = evaluations.runs[evaluations.applicable]
+    failed = runs[runs["status"].isin(FAILED)]
+    if failed.empty:
+        return
+    kinds = failed["status"].value_counts()
+    parts = ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items()))
+    most = failed["solver"].value_counts(sort=False)
+    worst = str(most.idxmax())
+    words = (
+        f"{count(len(failed), 'run')} failed ({parts}), {most[worst]} of them of {worst}; what they had not solved "
+        "when they ended counts as not solved."
+    )
+    frame = failed[["row", "solver", "status", "message"]].reset_index(drop=True)
+    yield Finding("failures", caution=True, sentence=words, frame=frame)
+
+
+def degenerate(
+    evaluations: Evaluations, tables: Mapping[float, pd.DataFrame], f_opt: ReferenceValue
+) -> Iterator[Finding]:
+    """Rows on which tau asks for next to nothing, since f_start is so far above f_L."""
+    low = evaluations.reference(f_opt)[0]
+    frames = []
+    for tau in tables:
+        threshold = evaluations.targets(tau, f_opt)
+        with np.errstate(invalid="ignore"):
+            loose = np.where(low > 0, threshold > LOOSE_FACTOR * low, (low == 0) & (threshold > LOOSE_VALUE))
+        rows = evaluations.runs.assign(f_L=low, threshold=threshold, tau=tau)[loose & evaluations.applicable]
+        frames.append(rows[["tau", "row", "f_L", "threshold"]].drop_duplicates("row"))
+    frame = pd.concat(frames, ignore_index=True)
+    if frame.empty:
+        return
+    counts = [f"{number} at {tau_label(tau)}" for tau in tables if (number := int((frame["tau"] == tau).sum()))]
+    strict = frame[frame["tau"] == min(frame["tau"])]
+    worst = strict.iloc[0]
+    words = (
+        f"tau asks for little where f_start is huge: the threshold is above {LOOSE_FACTOR:g} f_L, or above "
+        f"{LOOSE_VALUE:g} where f_L = 0, on {', '.join(counts)}, of {len(next(iter(tables.values())))} problems; at "
+        f"{tau_label(float(worst['tau']))} on {names(list(strict['row']))}, such as {quantity(worst['threshold'])} "
+        f"where f_L = {quantity(worst['f_L'])}."
+    )
+    yield Finding("degenerate", caution=True, sentence=words, frame=frame)
+
+
+def unsolved(costs: pd.DataFrame) -> Iterator[Finding]:
+    """Rows that nobody solved."""
+    nobody = costs.index[~np.isfinite(costs.to_numpy(dtype=float)).any(axis=1)]
+    if len(nobody):
+        words = (
+            f"At tau = {tau_label(costs.attrs['tau'])} nobody solves {names(list(nobody), 6)}; "
+            f"{'it stays' if len(nobody) == 1 else 'they stay'} in every denominator and can't tell solvers apart."
+        )
+        yield Finding("unsolved", caution=True, sentence=words, frame=pd.DataFrame({"problem": nobody}))
+
+
+def beaten(evaluations: Evaluations, costs: pd.DataFrame) -> Iterator[Finding]:
+    """Best known values that runs went below, by more than rounding."""
+    found = improved(evaluations, costs.attrs["tau"])
+    known = floats(evaluations.runs.drop_duplicates("row").set_index("row")["f_start"].reindex(found["row"]))
+    with np.errstate(invalid="ignore"):
+        found = found[(found["gain"] > _ROUNDING * np.maximum(np.abs(found["f_opt"]), 1e-300)) & (found["gain"] > 0)]
+    found = found[found["gain"] > np.finfo(float).eps * np.abs(known[found.index])].reset_index(drop=True)
+    if len(found):
+        words = (
+            f"Runs went below the best known value of {names(list(found['row']))}; adopting what they found would "
+            f"change who solves {count(int((found['solved'] != found['solved_if_adopted']).sum()), 'problem')}."
+        )
+        yield Finding("best_known", caution=True, sentence=words, frame=found)
+
+
+def missing(costs: pd.DataFrame) -> Iterator[Finding]:
+    """Pairs without a run, and rows that can't be assessed."""
+    if pairs := costs.attrs.get("not_run"):
+        has = "pair of problem and solver has", "pairs of problem and solver have"
+        words = f"{count(len(pairs), *has)} no run in this store; that counts as not solved."
+        yield Finding("not_run", caution=True, sentence=words, frame=pd.DataFrame(pairs, columns=["problem", "solver"]))
+    if rows := costs.attrs.get("not_assessable"):
+        words = f"The start or f_L of {names(list(rows))} isn't finite, so that nothing can solve it."
+        yield Finding("not_assessable", caution=True, sentence=words, frame=pd.DataFrame({"problem": rows}))
+
+
+def environments(evaluations: Evaluations) -> Iterator[Finding]:
+    """Runs of several environments, whose counts can't be compared exactly."""
+    runs = evaluations.runs[evaluations.applicable]
+    found = runs["environment"].dropna().value_counts(sort=False)
+    frame = found.rename_axis("environment").rename("runs").reset_index()
+    if len(frame) > 1:
+        words = (
+            f"The runs were made in {len(frame)} environments: evaluation counts differ between processors, versions "
+            "and numbers of threads, by some percent and more."
+        )
+        yield Finding("environments", caution=True, sentence=words, frame=frame)

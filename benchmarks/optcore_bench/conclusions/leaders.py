@@ -1,0 +1,174 @@
+"""Who leads: at which accuracy, within which budget, by how many problems, and how sure that is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from optcore_bench.conclusions.model import Finding
+from optcore_bench.conclusions.words import count, interval, names, quantity, share, whole_interval
+from optcore_bench.costs import tau_label
+from optcore_bench.evaluations import Evaluations
+from optcore_bench.statistics import Bootstrap, area_scores, pairwise_table
+
+__all__ = ["BUDGETS", "cheapest", "overall", "scope", "solved"]
+
+#: Simplex gradients, n + 1 evaluations each, within which solvers are compared; and all that was spent.
+BUDGETS = (1.0, 10.0, 100.0, np.inf)
+
+
+def scope(evaluations: Evaluations, tables: Mapping[float, pd.DataFrame], bootstrap: Bootstrap) -> Iterator[Finding]:
+    """How much there is to conclude from."""
+    costs = next(iter(tables.values()))
+    groups = int(bootstrap.groups(costs).max()) + 1
+    runs = int(evaluations.applicable.sum())
+    source = f", which come from {count(groups, 'function')}" if bootstrap.clusters != "rows" else ""
+    yield Finding(
+        "scope",
+        caution=False,
+        sentence=f"{count(costs.shape[1], 'solver')} on {count(len(costs), 'problem')}{source}.",
+        frame=pd.DataFrame(
+            {"solvers": [costs.shape[1]], "problems": [len(costs)], "functions": [groups], "runs": [runs]}
+        ),
+    )
+
+
+def solved(tables: Mapping[float, pd.DataFrame], bootstrap: Bootstrap) -> Iterator[Finding]:
+    """For each tau who solves the most problems with all that was spent ("solved"), and within less ("early")."""
+    for tau, costs in tables.items():
+        leads = [_lead(costs, budget, bootstrap) | {"tau": tau} for budget in _budgets(costs)]
+        everything = leads[-1]
+        start = f"At tau = {tau_label(tau)}"
+        if everything["solved"] == 0:
+            words = f"{start} nobody solves any problem."
+            yield Finding("solved", caution=False, sentence=words, frame=pd.DataFrame([everything]))
+            continue
+        words = f"{start} most problems are solved by {_lead_in_words(everything, costs, bootstrap.level)}."
+        yield Finding("solved", caution=False, sentence=words, frame=pd.DataFrame([everything]))
+        early = [row for row in leads[:-1] if row["solved"] > 0]
+        if early:
+            clauses = [
+                f"within {count(int(row['budget']), 'simplex gradient')} by "
+                f"{_lead_in_words(row, costs, bootstrap.level)}"
+                for row in early
+            ]
+            words = f"{start} most are solved {'; '.join(clauses)}."
+            yield Finding("early", caution=False, sentence=words, frame=pd.DataFrame(early))
+
+
+def _budgets(costs: pd.DataFrame) -> list[float]:
+    """Budgets that change something, where their unit is that of the costs and n is known; the whole one is last."""
+    n = pd.Series(costs.attrs["n"], dtype=float).reindex(costs.index)
+    if costs.attrs.get("model") != "evaluations" or not (n >= 1).all():
+        return [np.inf]
+    everything = _within(costs, np.inf)
+    return [budget for budget in BUDGETS if np.isinf(budget) or (_within(costs, budget) != everything).any()]
+
+
+def _within(costs: pd.DataFrame, budget: float) -> Any:
+    """Whether each row was solved within a budget of simplex gradients, shape of the table."""
+    values = costs.to_numpy(dtype=float)
+    if np.isinf(budget):
+        return np.isfinite(values)
+    n = pd.Series(costs.attrs["n"], dtype=float).reindex(costs.index).to_numpy()
+    return values / (n[:, None] + 1) <= budget
+
+
+def _lead(costs: pd.DataFrame, budget: float, bootstrap: Bootstrap) -> dict[str, Any]:
+    """Who leads within a budget, and by how much."""
+    inside = _within(costs, budget).astype(float)
+    total = inside.sum(axis=0)
+    order = list(map(str, costs.columns))
+    first = [name for name, number in zip(order, total, strict=True) if number == total.max()]
+    rest = [i for i, number in enumerate(total) if number < total.max()]
+    row: dict[str, Any] = {
+        "budget": budget,
+        "leader": first[0],
+        "tied": len(first),
+        "leaders": ", ".join(first),
+        "solved": int(total.max()),
+        "second": "",
+        "ahead_by": 0,
+        "lower": 0.0,
+        "upper": 0.0,
+        "settled": False,
+        "within_band": 0,
+        "others": len(rest),
+    }
+    if not rest or total.max() == 0:
+        return row
+    best = order.index(first[0])
+    ahead = bootstrap.shares(costs, inside[:, [best]] - inside) * len(costs)
+    lower, upper = bootstrap.interval(ahead)
+    second = max(rest, key=lambda i: (total[i], -i))
+    return row | {
+        "second": order[second],
+        "ahead_by": int(total[best] - total[second]),
+        "lower": float(lower[second]),
+        "upper": float(upper[second]),
+        "settled": bool(lower[second] > 0),
+        "within_band": int(sum(lower[i] <= 0 for i in rest)),
+    }
+
+
+def _lead_in_words(row: Mapping[str, Any], costs: pd.DataFrame, level: float) -> str:
+    first = row["leaders"].split(", ")
+    if len(first) == costs.shape[1] > 1:
+        return f"all of them, {row['solved']} of {len(costs)} each"
+    words = f"{names(first)}, {row['solved']} of {len(costs)}{' each' if len(first) > 1 else ''}"
+    if row["second"]:
+        between = whole_interval(row["lower"], row["upper"])
+        words += f" ({row['ahead_by']} more than {row['second']}, {100 * level:g} % interval {between}"
+        if not row["settled"]:
+            words += f": not settled, {row['within_band']} of {count(row['others'], 'other')} within the band"
+        words += ")"
+    return words
+
+
+def overall(tables: Mapping[float, pd.DataFrame], bootstrap: Bootstrap) -> Iterator[Finding]:
+    """Who has the largest area under the data profile, all tau together."""
+    first = next(iter(tables.values()))
+    if first.shape[1] < 2 or first.attrs.get("model") != "evaluations":
+        return
+    pooled = pd.concat([pd.DataFrame(table.to_numpy(), table.index, table.columns) for table in tables.values()])
+    n = pd.Series(first.attrs["n"], dtype=float)
+    if not (n >= 1).all():
+        return
+    scores = area_scores(pooled, "data", n, bootstrap=bootstrap)
+    ranked = scores.frame.sort_values("score", ascending=False, kind="stable").reset_index(drop=True)
+    best = ranked.iloc[0]
+    low, high = scores.limits
+    words = (
+        f"Over all tau, and budgets from {low:g} to {high:g} simplex gradients, {best['solver']} has the largest area "
+        f"under the data profile, {quantity(best['score'])} ({interval(best['lower'], best['upper'])}"
+    )
+    times = f"in {share(round(1000 * best['best_share']), 1000)} of the resampled suites"
+    settled = best["best_share"] >= bootstrap.level
+    words += f"), also {times}; next " if settled else f"), but only {times}: not settled; next "
+    words += f"is {ranked.loc[1, 'solver']} with {quantity(ranked.loc[1, 'score'])}."
+    yield Finding("area", caution=False, sentence=words, frame=ranked)
+
+
+def cheapest(costs: pd.DataFrame, bootstrap: Bootstrap) -> Iterator[Finding]:
+    """The two solvers that win the most rows against each other."""
+    if costs.shape[1] < 2 or not np.isfinite(costs.to_numpy()).any():
+        return
+    pairs = pairwise_table(costs, bootstrap)
+    lead = pairs.frame.assign(lead=pairs.frame["wins"] - pairs.frame["losses"])
+    beaten = lead.groupby("solver", sort=False)["lead"].agg(lambda leads: int((leads > 0).sum()))
+    # The one that beats the most others, and of those the one that comes nearest to it.
+    best = str(beaten.idxmax())
+    against = lead[lead["solver"] == best].sort_values("lead", kind="stable")
+    row = against.iloc[0]
+    factor = 2.0 ** row["median_log2"]
+    clear = row["upper"] < 0 or row["lower"] > 0
+    words = (
+        f"At tau = {tau_label(costs.attrs['tau'])}, {best} is the cheaper one against "
+        f"{beaten[best]} of {count(costs.shape[1] - 1, 'other')}; nearest comes {row['other']}: "
+        f"{row['wins']} wins, {row['ties']} ties, {row['losses']} losses, median cost ratio {quantity(factor)} "
+        f"({interval(2.0 ** row['lower'], 2.0 ** row['upper'])}){'' if clear else ', not settled'}."
+    )
+    yield Finding("cost", caution=False, sentence=words, frame=against.reset_index(drop=True))

@@ -1,0 +1,111 @@
+"""All findings of a store, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from optcore.errors import InvalidInputError
+from optcore_bench.conclusions import cautions, leaders
+from optcore_bench.conclusions.model import Finding, Findings
+from optcore_bench.costs import CostModel, JacCost, cost_table
+from optcore_bench.evaluations import Evaluations, HasTables, ReferenceValue
+from optcore_bench.statistics import Bootstrap
+from optcore_bench.study import TAUS
+
+__all__ = ["findings"]
+
+
+def findings(
+    results: HasTables | Evaluations,
+    taus: Sequence[float] | None = None,
+    cost: CostModel = "evaluations",
+    jac_cost: JacCost = 0,
+    f_opt: ReferenceValue = "best_known",
+    bootstrap: Bootstrap | None = None,
+) -> Findings:
+    """Sentences made from the numbers: who leads, by how much, how sure that is, and what must not be concluded.
+
+    The same results give the same sentences. Intervals are percentiles of a bootstrap over functions; a lead whose
+    interval holds 0 is called not settled.
+
+    Args:
+        results: a store, anything with its tables `runs` and `history()`, or `Evaluations` read from one.
+        taus: accuracies of the convergence test; those of the study by default, or the standard grid.
+        cost: as for `cost_table`.
+        jac_cost: as for `cost_table`.
+        f_opt: as for `cost_table`.
+        bootstrap: how the intervals are made.
+
+    Returns:
+        Findings, each with its numbers in `.frame`; printing them gives a list.
+
+    Example:
+        >>> import optcore as om, optcore_bench as ob, tempfile
+        >>> study = ob.Study("two", problems=["more_wild/rosenbrock", "more_wild/bard"], derivatives="analytic",
+        ...                  algorithms=["scipy_lbfgsb", "scipy_bfgs"], budget=om.Budget(max_gradients=50))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     found = findings(ob.run_study(study, store=folder, n_jobs=1))
+        >>> print(found.of("scope")[0])
+        2 solvers on 2 problems, which come from 2 functions.
+    """
+    evaluations = Evaluations.read(results)
+    taus = tuple(_taus_of(evaluations) if taus is None else taus)
+    if not taus:
+        raise InvalidInputError("taus is empty; give at least one, such as 1e-5")
+    if not evaluations.applicable.any():
+        nothing = Finding("scope", caution=True, sentence=_nothing(evaluations), frame=evaluations.runs.head(0))
+        return Findings((nothing,))
+    tables = {float(tau): cost_table(evaluations, tau, cost, jac_cost, f_opt) for tau in taus}
+    bootstrap = bootstrap or Bootstrap()
+    items = [
+        *leaders.scope(evaluations, tables, bootstrap),
+        *leaders.solved(tables, bootstrap),
+        *leaders.overall(tables, bootstrap),
+        *leaders.cheapest(_middle(tables), bootstrap),
+        *_cautions(evaluations, tables, cost, jac_cost, f_opt),
+    ]
+    return Findings(tuple(items))
+
+
+def _cautions(
+    evaluations: Evaluations,
+    tables: Mapping[float, pd.DataFrame],
+    cost: CostModel,
+    jac_cost: JacCost,
+    f_opt: ReferenceValue,
+) -> Iterator[Finding]:
+    middle = _middle(tables)
+    yield from cautions.few_functions(middle)
+    yield from cautions.flipping_pairs(middle)
+    yield from cautions.orders_by_tau(tables)
+    if cost == "evaluations" and jac_cost == 0:
+        yield from cautions.orders_by_jac_cost(evaluations, middle, f_opt)
+    yield from cautions.cut_off(evaluations)
+    yield from cautions.few_starts_of(evaluations)
+    yield from cautions.failures(evaluations)
+    yield from cautions.degenerate(evaluations, tables, f_opt)
+    yield from cautions.unsolved(middle)
+    yield from cautions.beaten(evaluations, middle)
+    yield from cautions.missing(middle)
+    yield from cautions.environments(evaluations)
+
+
+def _middle(tables: Mapping[float, pd.DataFrame]) -> pd.DataFrame:
+    """The table of the tau nearest to 1e-5, the one that single sentences are about."""
+    return tables[min(tables, key=lambda tau: abs(np.log10(max(tau, 1e-300)) + 5))]
+
+
+def _taus_of(evaluations: Evaluations) -> Sequence[float]:
+    study: Any = getattr(evaluations.source, "study", None)
+    given = study.get("tau") if isinstance(study, Mapping) else None
+    return TAUS if given is None else [given] if isinstance(given, float) else list(given)
+
+
+def _nothing(evaluations: Evaluations) -> str:
+    if evaluations.runs.empty:
+        return "There is no run, so nothing can be concluded."
+    return "No run applies: every pair of solver and derivative is one that can't be."
