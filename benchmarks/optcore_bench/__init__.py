@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from optcore_bench.comparison import compare
     from optcore_bench.conclusions import Findings, findings
     from optcore_bench.convergence import convergence
-    from optcore_bench.costs import VirtualClock, accuracy_table, cost_table, summary_table
+    from optcore_bench.costs import VirtualClock, accuracy_table, break_even, cost_table, hit_counts, summary_table
     from optcore_bench.digits import digits_table
     from optcore_bench.figures import accuracy_profile_plot, data_profile_plot, performance_profile_plot
     from optcore_bench.gallery import all_figures
@@ -31,13 +31,15 @@ _HOMES = {
     "accuracy_profile_plot": "figures",
     "accuracy_table": "costs",
     "advise": "advice",
-    "compare": "comparison",
     "all_figures": "gallery",
+    "break_even": "costs",
+    "compare": "comparison",
     "convergence": "convergence",
     "cost_table": "costs",
     "data_profile_plot": "figures",
     "digits_table": "digits",
     "findings": "conclusions",
+    "hit_counts": "costs",
     "load_study": "study",
     "performance_profile_plot": "figures",
     "reproduce": "reproduction",
@@ -55,12 +57,14 @@ __all__ = [
     "accuracy_table",
     "advise",
     "all_figures",
+    "break_even",
     "compare",
     "convergence",
     "cost_table",
     "data_profile_plot",
     "digits_table",
     "findings",
+    "hit_counts",
     "load_study",
     "performance_profile_plot",
     "reproduce",

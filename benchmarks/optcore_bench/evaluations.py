@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,10 @@ from optcore.errors import InvalidInputError
 from optcore.history import TASKS
 from optcore_bench.store.record import best_column
 
-__all__ = ["Evaluations", "HasTables", "ReferenceValue", "row_labels", "solver_label"]
+if TYPE_CHECKING:
+    from optcore_bench.costs.rounds import Batches
+
+__all__ = ["Evaluations", "HasTables", "ReferenceValue", "applicable", "floats", "row_labels", "solver_label"]
 
 #: Where f_L of the convergence test comes from: the problem's best known value or the best of the compared
 #: runs.
@@ -86,6 +89,11 @@ def row_labels(runs: pd.DataFrame) -> pd.Series:
         kinds.setdefault(label, set()).add(noise)
     labels = [label + (noise if len(kinds[label]) > 1 else "") for label, noise in zip(plain, noises, strict=True)]
     return pd.Series(labels, index=runs.index, dtype=object)
+
+
+def applicable(runs: pd.DataFrame) -> Bools:
+    """False for runs that stand for a pair that can't be, shape (R,)."""
+    return np.asarray(runs["status"] != "not_applicable", dtype=bool)
 
 
 def _is_missing(value: object) -> bool:
@@ -158,7 +166,14 @@ class Evaluations:
     @cached_property
     def applicable(self) -> Bools:
         """False for runs that stand for a pair that can't be, shape (R,)."""
-        return np.asarray(self.runs["status"] != "not_applicable", dtype=bool)
+        return applicable(self.runs)
+
+    @cached_property
+    def batches(self) -> Batches:
+        """The batches of all runs by what they held."""
+        from optcore_bench.costs.rounds import Batches
+
+        return Batches.of(self)
 
     @cached_property
     def problem(self) -> Ints:

@@ -175,7 +175,13 @@ def test_two_runs_in_one_cell_are_an_error_that_names_them():
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"tau": 1.0}, r"tau must be in \[0, 1\), not 1.0"),
+        ({"tau": 1.0}, r"tau must be a number in \[0, 1\), not 1.0"),
+        ({"tau": "1e-5"}, r"tau must be a number in \[0, 1\), not '1e-5'"),
+        ({"tau": None}, r"tau must be a number in \[0, 1\), not None"),
+        ({"tau": [0.1, 0.2]}, r"tau must be a number in \[0, 1\), not \[0.1, 0.2\]"),
+        ({"tau": True}, r"tau must be a number in \[0, 1\), not True"),
+        ({"jac_cost": None}, "not None"),
+        ({"cost": ["evaluations"]}, r"not \['evaluations'\]"),
         ({"tau": NAN}, "tau must be"),
         ({"cost": "time"}, "cost must be 'evaluations'.* not 'time'"),
         ({"jac_cost": "m"}, "jac_cost must be a finite number >= 0, 'n' or 'measured', not 'm'"),

@@ -1,0 +1,33 @@
+"""What it cost each solver to solve each problem: the table that all profiles are made of.
+
+A run has solved its problem at the first evaluation that the solver asked for with
+f(x) <= f_L + tau (f_start - f_L), f the noise-free value (More & Wild 2009, SIAM J. Optim. 20(1), eq. (2.2)).
+"""
+
+from .breakeven import BreakEven, break_even
+from .counting import cost_at
+from .hits import HitCounts, hit_counts
+from .models import CostModel, JacCost, describe_cost, tau_label
+from .summary import improved, summary_table
+from .tables import accuracy_table, cost_table, dimensions, relative_gaps
+from .virtual import VirtualClock, expected_longest
+
+__all__ = [
+    "BreakEven",
+    "CostModel",
+    "HitCounts",
+    "JacCost",
+    "VirtualClock",
+    "accuracy_table",
+    "break_even",
+    "cost_at",
+    "cost_table",
+    "describe_cost",
+    "dimensions",
+    "expected_longest",
+    "hit_counts",
+    "improved",
+    "relative_gaps",
+    "summary_table",
+    "tau_label",
+]

@@ -1,0 +1,148 @@
+"""What it cost each solver to solve each problem: the table that all profiles are made of.
+
+A run has solved its problem at the first evaluation that the solver asked for with
+f(x) <= f_L + tau (f_start - f_L), f the noise-free value (More & Wild 2009, SIAM J. Optim. 20(1), eq. (2.2)).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from optcore.errors import InvalidInputError
+from optcore_bench.evaluations import Evaluations, Floats, HasTables, Ints, ReferenceValue, applicable, floats
+
+from .counting import cost_at
+from .criteria import judge
+from .models import CostModel, JacCost, describe_cost
+
+__all__ = ["accuracy_table", "columns_of", "cost_table", "dimensions", "pivot", "relative_gaps"]
+
+
+def cost_table(
+    results: HasTables | Evaluations,
+    tau: float = 1e-5,
+    cost: CostModel = "evaluations",
+    jac_cost: JacCost = 0,
+    f_opt: ReferenceValue = "best_known",
+) -> pd.DataFrame:
+    """Cost of each solver on each problem until the convergence test first holds; inf where it never does.
+
+    Args:
+        results: a store, anything with its tables `runs` and `history()`, or `Evaluations` read from one.
+        tau: accuracy of the convergence test, 0 <= tau < 1, relative to f_start - f_L.
+        cost: "evaluations" counts all calls of the objective (fun, fun_and_jac and those for numerical
+            derivatives) up to and including the one that solved; "gradients" divides that by n + 1; "batches"
+            counts the groups of calls that could run at the same time; "seconds" is the clock's reading; a
+            `VirtualClock` replays the run.
+        jac_cost: what each call of jac, and the jacobian in fun_and_jac, costs in evaluations: a number, "n",
+            or "measured" (the median time of such calls of the problem over the median time of an evaluation
+            of fun alone; needs a clock that timed some of each). For "evaluations" and "gradients".
+        f_opt: f_L is the best known value (where there is none: the best of the compared runs), or
+            "compared".
+
+    Returns:
+        One row per problem and start (`suite/problem`, `suite/problem#2`), one column per `"algorithm
+        [derivative]"` with any run that applies. `attrs`: `tau`, `cost` (words), `model`, `f_opt` (the
+        option), `f_opt_source` (row -> source), `n` (row -> dimension), `solvers` (all of the study, in its
+        order), `not_run` and `not_assessable` (rows whose start or f_L isn't finite, so that nothing solves
+        them).
+
+    Raises:
+        InvalidInputError: an option isn't one of the above, two runs fall into one cell, or a jacobian has no
+            measured price.
+    """
+    evaluations = Evaluations.read(results)
+    judgement = judge(evaluations, tau, f_opt)
+    costs = np.full(len(evaluations.runs), np.inf)
+    solved = np.flatnonzero(judgement.solved)
+    costs[solved] = cost_at(evaluations, judgement.charged[solved], cost, jac_cost)
+    table = pivot(evaluations.runs, costs)
+    model = cost if isinstance(cost, str) else "virtual"
+    table.attrs |= judgement.attrs | {"cost": describe_cost(cost, jac_cost), "model": model}
+    return table
+
+
+def accuracy_table(
+    results: HasTables | Evaluations,
+    budget: float = math.inf,
+    cost: CostModel = "evaluations",
+    jac_cost: JacCost = 0,
+    f_opt: ReferenceValue = "best_known",
+) -> pd.DataFrame:
+    """What is left of f_start - f_L after a fixed budget: (f_best - f_L) / (f_start - f_L).
+
+    Args:
+        results: as for `cost_table`.
+        budget: what may be spent, in units of `cost`; everything that was spent by default.
+        cost: as for `cost_table`.
+        jac_cost: as for `cost_table`.
+        f_opt: as for `cost_table`.
+
+    Returns:
+        Rows and columns of `cost_table`. 1 is the start (also for runs without a value), 0 is f_L, negative
+        is better than f_L; where f_start <= f_L: 0 if f_L was reached, else inf.
+    """
+    evaluations = Evaluations.read(results)
+    rows = evaluations.improvements
+    rows = rows[cost_at(evaluations, rows, cost, jac_cost) <= budget] if math.isfinite(budget) else rows
+    gaps = np.ones(len(evaluations.runs))
+    # Improvements of a run come in order: the last assignment is the best value within the budget.
+    gaps[evaluations.run[rows]] = relative_gaps(evaluations, rows, f_opt)
+    table = pivot(evaluations.runs, gaps, missing=1.0)
+    table.attrs |= {"budget": float(budget), "cost": describe_cost(cost, jac_cost), "f_opt": f_opt}
+    table.attrs["solvers"] = evaluations.solvers
+    return table
+
+
+def relative_gaps(evaluations: Evaluations, rows: Ints, f_opt: ReferenceValue) -> Floats:
+    """(f_best - f_L) / (f_start - f_L) at some evaluations; 0 or inf where f_start <= f_L; 1 where not defined."""
+    run = evaluations.run[rows]
+    f_low = evaluations.reference(f_opt)[0][run]
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        above, scale = evaluations.best[rows] - f_low, evaluations.f_start()[run] - f_low
+        gaps = np.where(scale > 0, above / scale, np.where(above <= 0, 0.0, np.inf))
+    return np.where(np.isnan(scale) | np.isnan(above), 1.0, gaps)
+
+
+def dimensions(results: HasTables | Evaluations) -> pd.Series:
+    """Number of parameters of each row of `cost_table`; what `data_profile` divides by, plus one."""
+    return _dimensions(Evaluations.read(results).runs)
+
+
+def _dimensions(runs: pd.DataFrame) -> pd.Series:
+    n = floats(runs["n"])
+    frame = runs[["row"]].assign(n=np.where(n >= 1, n, np.nan))[applicable(runs)]
+    return frame.groupby("row", sort=False)["n"].first().rename("n")
+
+
+def columns_of(runs: pd.DataFrame) -> list[str]:
+    """Solvers with any run that applies, in the order of the runs."""
+    return list(dict.fromkeys(runs["solver"][applicable(runs)]))
+
+
+def pivot(runs: pd.DataFrame, values: Floats, missing: float = np.inf) -> pd.DataFrame:
+    """Rows and columns in the order of the runs; a pair that can't be or wasn't run gets `missing`.
+
+    Args:
+        runs: `Evaluations.runs`.
+        values: one for each of them, shape (R,).
+        missing: where there is none.
+    """
+    frame = runs[["row", "solver"]].assign(value=values)[applicable(runs)]
+    twice = frame.duplicated(["row", "solver"])
+    if twice.any():
+        row, solver, _ = frame[twice].iloc[0]
+        raise InvalidInputError(
+            f"{solver!r} has more than one run of {row!r}: the results mix studies, seeds or options; "
+            "filter the runs first, or give the algorithms different names"
+        )
+    rows, columns = list(dict.fromkeys(frame["row"])), columns_of(runs)
+    table = frame.pivot(index="row", columns="solver", values="value").reindex(index=rows, columns=columns)
+    asked = set(zip(runs["row"], runs["solver"], strict=True))
+    table = table.fillna(missing).rename_axis(index="problem", columns="solver").astype(float)
+    table.attrs["not_run"] = [(row, column) for row in rows for column in columns if (row, column) not in asked]
+    table.attrs["n"] = _dimensions(runs).to_dict()
+    return table
