@@ -132,7 +132,7 @@ def _name(entry: Any) -> str:
 
 
 def _is_deterministic(entry: Any) -> bool:
-    from optcore_bench.selection import algorithm_entry
+    from optcore_bench.algorithms import algorithm_entry
 
     try:
         return bool(algorithm_entry(entry).make().is_deterministic)
