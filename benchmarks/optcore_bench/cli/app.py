@@ -127,6 +127,9 @@ def report_command(
         str | None,
         typer.Option(help="Formats of single figures, written to STORE/figures: pdf,svg,png.", show_default=False),
     ] = None,
+    cdn: Annotated[
+        bool, typer.Option("--cdn", help="Leave plotly.js to its server: a small file, whose figures need a network.")
+    ] = False,
     open_report: Annotated[bool, typer.Option("--open", help="Open the report in a browser.")] = False,
     json: Json = False,
 ) -> None:
@@ -134,7 +137,7 @@ def report_command(
     with in_one_sentence():
         from optcore_bench.cli.report import report
 
-        report(store, html, figures, open_report=open_report, as_json=json)
+        report(store, html, figures, cdn=cdn, open_report=open_report, as_json=json)
 
 
 @app.command("advise")

@@ -21,7 +21,7 @@ FORMATS = ("pdf", "svg", "png")
 _TAU = 1e-5
 
 
-def report(store: Path, html: Path | None, figures: str | None, *, open_report: bool, as_json: bool) -> None:
+def report(store: Path, html: Path | None, figures: str | None, *, cdn: bool, open_report: bool, as_json: bool) -> None:
     """Write the report, and single figures if formats are named."""
     formats = _formats(figures)
     results = Results(store)
@@ -31,7 +31,7 @@ def report(store: Path, html: Path | None, figures: str | None, *, open_report: 
     folder = results.path if results.path.is_dir() else results.path.with_suffix("")
     default = folder / "report.html" if folder.is_dir() else folder.with_suffix(".html")
     target = default if html is None else html.expanduser()
-    page = write_report(results, target) if taus is None else write_report(results, target, taus=taus)
+    page = write_report(results, target, cdn=cdn, **({} if taus is None else {"taus": taus}))
     written = _write_figures(results, folder / "figures", formats)
     if as_json:
         typer.echo(json.dumps({"report": str(page), "figures": [str(path) for path in written]}))

@@ -1,130 +1,100 @@
 """The numbers of a report, as plain lists and dicts for the page's script.
 
-The page holds cost tables, not profiles: its script makes the profiles from them, so that they can be drawn
-again for the solvers that the reader picks. A performance profile depends on who is compared (Gould & Scott
-2016).
+The page holds counts at the first hits, not costs or profiles: its script makes these, so that they can be drawn
+again for the solvers that the reader picks and for what a call and a jacobian cost where they will be used.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from optcore.errors import InvalidInputError
-from optcore_bench.convergence import FLOOR, StepCurve, median_curve, step_curves, thin_steps
-from optcore_bench.costs import CostModel, JacCost, cost_table, describe_cost, dimensions, tau_label
-from optcore_bench.evaluations import Evaluations
+from optcore_bench.costs import accuracy_table, cost_table, dimensions, tau_label
+from optcore_bench.evaluations import Evaluations, Ints
 from optcore_bench.figures import base_layout, solver_styles
+from optcore_bench.report.curves import numbers
+from optcore_bench.report.hits import core_counts, hit_data, measured_prices
+from optcore_bench.report.markup import swatch
 
-__all__ = ["available_costs", "page_data"]
-
-#: Keys in the page, what they mean for `cost_table`, and whether division by n + 1 makes sense.
-COSTS: dict[str, tuple[CostModel, JacCost, bool]] = {
-    "jac0": ("evaluations", 0, True),
-    "measured": ("evaluations", "measured", True),
-    "jacn": ("evaluations", "n", True),
-    "batches": ("batches", 0, False),
-}
+__all__ = ["page_data"]
 
 
-def available_costs(evaluations: Evaluations) -> list[str]:
-    """Keys of the cost models that these results allow: a jacobian's measured price needs a clock that timed both."""
-    try:
-        step_curves(evaluations, *COSTS["measured"][:2])
-    except InvalidInputError:
-        return [key for key in COSTS if key != "measured"]
-    return list(COSTS)
-
-
-def page_data(evaluations: Evaluations, taus: Sequence[float], max_points: int = 200) -> dict[str, Any]:
-    """Everything that the page draws.
+def page_data(evaluations: Evaluations, taus: Sequence[float]) -> dict[str, Any]:
+    """Everything that the page computes with.
 
     Args:
         evaluations: of the store, with at least one run that applies.
         taus: accuracies to choose from.
-        max_points: most points of one convergence curve.
 
     Returns:
-        JSON-able: null stands for inf, that is, not solved.
+        JSON-able. `hits` as `report.hits` says; `prices[solver][problem]` of a jacobian as measured, in evaluations,
+        or null; `runs` with the status, the number of evaluations and what is left of f_start - f_L, by solver and
+        problem.
     """
-    keys = available_costs(evaluations)
     first = cost_table(evaluations)
-    styles = solver_styles(first.columns, evaluations.solvers)
+    solvers, problems = list(first.columns), list(first.index)
+    styles = solver_styles(solvers, evaluations.solvers)
     labels = evaluations.runs.drop_duplicates("solver").set_index("solver")
-    n = dimensions(evaluations).reindex(first.index)
+    cells = _cells(evaluations, solvers, problems)
+    cores = core_counts(evaluations)
     return {
         "solvers": [
-            {
-                "label": s,
-                "algorithm": str(labels.at[s, "algorithm"]),
-                "derivative": _text(labels.at[s, "derivative"]),
-            }
+            {"label": s, "algorithm": str(labels.at[s, "algorithm"]), "derivative": _text(labels.at[s, "derivative"])}
             | styles[s]._asdict()
-            for s in first.columns
+            | {"swatch": swatch(styles[s])}
+            for s in solvers
         ],
-        "problems": list(first.index),
-        "n": _numbers(n.to_numpy(dtype=float)),
+        "problems": problems,
+        "n": numbers(dimensions(evaluations).reindex(first.index).to_numpy(dtype=float)),
         "taus": [tau_label(tau) for tau in taus],
-        "costs": [{"key": k, "title": describe_cost(*COSTS[k][:2]), "perGradient": COSTS[k][2]} for k in keys],
-        "tables": {key: {tau_label(tau): _table(evaluations, tau, key) for tau in taus} for key in keys},
-        "convergence": _convergence(evaluations, keys, list(first.index), list(first.columns), max_points),
+        "cores": cores,
+        "hits": hit_data(evaluations, taus, cores, cells, len(problems)),
+        "prices": _prices(evaluations, cells, len(problems)),
+        "runs": _runs(evaluations, cells, len(problems)),
         "layout": base_layout(),
     }
 
 
-def _table(evaluations: Evaluations, tau: float, key: str) -> list[list[float | None]]:
-    cost, jac_cost, _ = COSTS[key]
-    return [_numbers(row) for row in cost_table(evaluations, tau, cost, jac_cost).to_numpy()]
-
-
-def _convergence(
-    evaluations: Evaluations, keys: list[str], problems: list[str], solvers: list[str], max_points: int
-) -> dict[str, Any]:
-    curves = {key: step_curves(evaluations, *COSTS[key][:2]) for key in keys}
-    return {
-        "problems": [
-            [_curve([curves[key].get((problem, solver)) for key in keys], max_points) for solver in solvers]
-            for problem in problems
+def _cells(evaluations: Evaluations, solvers: Sequence[str], problems: Sequence[str]) -> Ints:
+    """`solver * problems + problem` of each run, -1 for pairs that can't be."""
+    solver, problem = ({name: i for i, name in enumerate(names)} for names in (solvers, problems))
+    runs = evaluations.runs
+    return np.array(
+        [
+            solver[s] * len(problems) + problem[p] if applies else -1
+            for s, p, applies in zip(runs["solver"], runs["row"], evaluations.applicable, strict=True)
         ],
-        "all": {
-            key: [
-                _median([c for problem in problems if (c := curves[key].get((problem, solver)))], max_points)
-                for solver in solvers
-            ]
-            for key in keys
-        },
+        dtype=np.int64,
+    )
+
+
+def _prices(evaluations: Evaluations, cells: Ints, size: int) -> list[list[float | None]] | None:
+    prices = measured_prices(evaluations)
+    if prices is None:
+        return None
+    table = _by_cell(prices, cells, size, np.nan)
+    return [[None if np.isnan(v) else v for v in row] for row in table.tolist()]
+
+
+def _runs(evaluations: Evaluations, cells: Ints, size: int) -> dict[str, Any]:
+    status = evaluations.runs["status"].astype(str)
+    words = list(dict.fromkeys(status[evaluations.applicable]))
+    codes = np.array([words.index(s) if s in words else -1 for s in status])
+    return {
+        "words": words,
+        "status": _by_cell(codes, cells, size, -1).tolist(),
+        "evaluations": _by_cell(np.diff(evaluations.offsets), cells, size, 0).tolist(),
+        "gap": [numbers(column, 4) for column in accuracy_table(evaluations).to_numpy().T],
     }
 
 
-def _curve(by_cost: list[StepCurve | None], max_points: int) -> dict[str, Any] | None:
-    """One run's steps: y once, x for each cost. The same points stay for all costs, chosen by y alone."""
-    known = [curve for curve in by_cost if curve is not None]
-    if not known:
-        return None
-    if known[0].x.size == 0:
-        return {"x": [_numbers(np.array([0.0, c.total])) for c in known], "y": [1.0, 1.0]}
-    x = [np.append(c.x, c.total) for c in known]
-    y = np.append(known[0].y, known[0].y[-1])
-    keep = thin_steps(x[0], y, max_points)
-    return {"x": [_numbers(each[keep]) for each in x], "y": _numbers(np.clip(y[keep], FLOOR, 1e300))}
-
-
-def _median(curves: list[StepCurve], max_points: int) -> dict[str, Any] | None:
-    if not curves:
-        return None
-    frame = median_curve(curves, (0.25, 0.75), max_points)
-    return {name: _numbers(np.clip(frame[name].to_numpy(), 0 if name == "x" else FLOOR, 1e300)) for name in frame}
-
-
-def _numbers(values: Any) -> list[float | None]:
-    """Whole numbers as ints, the rest with six digits; inf and NaN as null."""
-    return [
-        None if not math.isfinite(v) else int(v) if v == int(v) and abs(v) < 2**53 else float(f"{v:.6g}")
-        for v in np.asarray(values, dtype=float).tolist()
-    ]
+def _by_cell(values: Any, cells: Ints, size: int, missing: float) -> Any:
+    """One value of each run as a table of solvers x problems."""
+    table = np.full(-(-(int(cells.max()) + 1) // size) * size, missing, dtype=values.dtype)
+    table[cells[cells >= 0]] = values[cells >= 0]
+    return table.reshape(-1, size)
 
 
 def _text(value: Any) -> str:

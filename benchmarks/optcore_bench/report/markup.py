@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import html
+import json
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -10,7 +12,48 @@ import pandas as pd
 
 from optcore.plots.styles import LineStyle
 
-__all__ = ["Cell", "Raw", "element", "number", "scrolling", "sort_heading", "swatch", "table"]
+__all__ = [
+    "Cell",
+    "Raw",
+    "choices",
+    "counted",
+    "element",
+    "facts",
+    "headings",
+    "left",
+    "number",
+    "plain",
+    "scrolling",
+    "sort_heading",
+    "swatch",
+    "table",
+]
+
+
+#: Lengths of the lines and gaps that plotly draws by name, at the width of a swatch.
+DASH_LENGTHS = {
+    "solid": "none",
+    "dash": "7 3",
+    "dot": "2 3",
+    "dashdot": "7 3 2 3",
+    "longdash": "11 3",
+    "longdashdot": "11 3 2 3",
+}
+#: Characters that look like plotly's markers.
+GLYPHS = {
+    "circle": "\N{BLACK CIRCLE}",
+    "square": "\N{BLACK SQUARE}",
+    "diamond": "\N{BLACK DIAMOND}",
+    "triangle-up": "\N{BLACK UP-POINTING TRIANGLE}",
+    "x": "\N{MULTIPLICATION X}",
+    "triangle-down": "\N{BLACK DOWN-POINTING TRIANGLE}",
+    "cross": "\N{HEAVY GREEK CROSS}",
+    "star": "\N{BLACK STAR}",
+    "hexagon": "\N{BLACK HEXAGON}",
+    "bowtie": "\N{BLACK BOWTIE}",
+    "triangle-left": "\N{BLACK LEFT-POINTING TRIANGLE}",
+    "hourglass": "\N{BLACK HOURGLASS}",
+}
 
 
 class Raw(str):
@@ -104,9 +147,53 @@ def scrolling(content: Raw, label: str) -> Raw:
 
 
 def swatch(style: LineStyle) -> Raw:
-    """A bit of a solver's line, as drawn in the figures."""
-    dashes = {"solid": "none", "dash": "7 3", "dot": "2 3", "dashdot": "7 3 2 3", "longdash": "11 3"}
-    dashes |= {"longdashdot": "11 3 2 3"}
-    pattern = dashes.get(style.dash, style.dash.replace("px", "").replace(",", " "))
-    path = element("path", d="M0 4H28", stroke=style.color, stroke_width=2.5, stroke_dasharray=pattern)
-    return element("svg", path, class_="swatch", width=28, height=8, aria_hidden="true")
+    """A bit of a solver's line with its marker, as drawn in the figures."""
+    line = element(
+        "path",
+        d="M0 6H34",
+        stroke=style.color,
+        stroke_width=2.5,
+        stroke_dasharray=DASH_LENGTHS.get(style.dash, style.dash),
+    )
+    marker = element(
+        "text", GLYPHS.get(style.symbol, ""), x=17, y=10, fill=style.color, font_size=11, text_anchor="middle"
+    )
+    return element("svg", line, marker, class_="swatch", width=34, height=12, aria_hidden="true")
+
+
+def headings(*names: str) -> str:
+    """One row of headings that sort."""
+    return element("tr", *(sort_heading(name, class_="left") for name in names))
+
+
+def facts(pairs: Iterable[tuple[str, Any]], kind: str) -> Raw:
+    """Names and what they stand for."""
+    parts = (element("dt", name) + element("dd", plain(value)) for name, value in pairs)
+    return element("dl", Raw("".join(parts)), class_=kind)
+
+
+def choices(options: Iterable[tuple[str, str]], chosen: str) -> str:
+    """The options of a choice: value and text of each."""
+    return "".join(
+        element("option", text, value=value, selected="" if value == chosen else None) for value, text in options
+    )
+
+
+def plain(value: Any) -> str:
+    """A value as text, nothing where there is none.
+
+    >>> plain(float("nan")), plain("a"), plain([1, "b"])
+    ('', 'a', '[1, "b"]')
+    """
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+
+
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """A number with its noun.
+
+    >>> counted(1, "run"), counted(2, "pair has", "pairs have")
+    ('1 run', '2 pairs have')
+    """
+    return f"{count} {one if count == 1 else many or one + 's'}"

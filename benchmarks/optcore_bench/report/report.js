@@ -1,173 +1,210 @@
 "use strict";
+// The page: what is chosen, what is shown, and what is drawn when a section is opened.
 (function () {
   const data = JSON.parse(document.getElementById("data").textContent);
+  const {element, enable, fill} = optcoreTables;
   const byId = (id) => document.getElementById(id);
   const shown = new Set(data.solvers.keys());
-  const wide = () => window.matchMedia("(min-width: 900px)").matches;
-  // Nothing leaves the page: no button that uploads a chart.
-  const config = {
-    displaylogo: false, responsive: true, showSendToCloud: false, plotlyServerURL: "",
-    modeBarButtonsToRemove: ["sendChartToCloud", "select2d", "lasso2d", "autoScale2d"],
-  };
+  const everyone = [...data.solvers.keys()];
+  const three = (value) => String(Number(value.toPrecision(3)));
+  const count = (k, one, many) => k + " " + (k === 1 ? one : many || one + "s");
 
-  // ---------- profiles: the same definitions as optcore_bench.profiles
+  // ---------- what is chosen
 
-  // Right-continuous steps: share of rows with value <= x, at the left end and wherever it grows.
-  function steps(values, left) {
-    const finite = values.filter(Number.isFinite).sort((a, b) => a - b);
-    const x = [left, ...finite.filter((v, i) => v !== left && v !== finite[i - 1])];
-    let k = 0;
-    const y = x.map((v) => {
-      while (k < finite.length && finite[k] <= v) k += 1;
-      return k / values.length;
-    });
-    return {x, y};
+  const drawnSolvers = () => everyone.filter((j) => shown.has(j));
+  const tauIndex = () => data.taus.indexOf(byId("tau").value);
+  const unit = () => byId("jac-unit").value;
+  const core = () => Number(byId("cores").value);
+  const counts = (j) => optcoreCosts.countsOf(data.hits[tauIndex()][j], core());
+
+  // Steps of a tenth of a decade and less, written with three digits: what is shown is what is computed with.
+  function jacPrice() {
+    const step = Number(byId("jac").value);
+    if (step === 0) return 0;
+    return Number((10 ** ((step - (unit() === "n" ? 51 : 26)) / 25)).toPrecision(3));
   }
 
-  const orInf = (cost) => (cost === null ? Infinity : cost);
-
-  function performanceProfile(table, columns, compared) {
-    const best = table.map((row) => Math.min(...compared.map((j) => orInf(row[j]))));
-    return columns.map((j) => steps(table.map((row, i) => (row[j] === null ? Infinity : row[j] / best[i])), 1));
+  // Seconds of an evaluation; null where evaluations are counted.
+  function seconds() {
+    const step = Number(byId("seconds").value);
+    return step === 0 ? null : Number((10 ** ((step - 61) / 10)).toPrecision(3));
   }
 
-  function dataProfile(table, columns, n) {
-    return columns.map((j) => steps(table.map((row, i) => orInf(row[j]) / (n === null ? 1 : n[i] + 1)), 0));
+  // Price of a jacobian of solver j on problem i, in evaluations.
+  function price(j, i) {
+    if (unit() === "measured") return data.prices[j][i];
+    return unit() === "n" ? jacPrice() * data.n[i] : jacPrice();
   }
 
-  // ---------- state
+  const costTable = () => everyone.map((j) => optcoreCosts.costs(counts(j), (i) => price(j, i)));
 
-  const cost = () => data.costs.find((c) => c.key === byId("cost").value);
-  const costIndex = () => data.costs.findIndex((c) => c.key === byId("cost").value);
-  const table = () => data.tables[byId("cost").value][byId("tau").value];
-  const columns = () => [...shown].sort((a, b) => a - b);
+  // ---------- what is chosen, in words
 
-  // ---------- plots
+  function duration(s) {
+    for (const [size, name] of [[3600, "h"], [60, "min"], [1, "s"], [1e-3, "ms"]]) {
+      if (s >= size) return three(s / size) + " " + name;
+    }
+    return three(s / 1e-6) + " µs";
+  }
 
-  function trace(j, curve, extra) {
-    const s = data.solvers[j];
-    const marked = s.symbol !== "none";
-    return {
-      type: "scatter", name: s.label, x: curve.x, y: curve.y,
-      mode: marked ? "lines+markers" : "lines",
-      line: {color: s.color, dash: s.dash, width: 2, shape: "hv"},
-      marker: {symbol: marked ? s.symbol : "circle", size: 6, maxdisplayed: 12},
-      hovertemplate: "%{y:.4g} at %{x:.4g}<extra>" + plain(s.label) + "</extra>",
-      ...extra,
+  function jacText() {
+    if (unit() === "measured") return "as measured";
+    if (jacPrice() === 0) return "nothing";
+    if (unit() === "n") return (jacPrice() === 1 ? "" : jacPrice() + " ") + "n evaluations";
+    return count(jacPrice(), "evaluation");
+  }
+
+  function costText() {
+    const cores = data.cores[core()];
+    const jac = unit() === "measured" ? "counts as measured" : jacPrice() === 0 ? "is free" : "counts as " + jacText();
+    const what = seconds() === null ? (cores === 1 ? "evaluations" : "rounds of evaluations") : "seconds";
+    const many = cores === 1 ? "" : ", " + cores + " cores";
+    const each = seconds() === null ? "" : ", " + duration(seconds()) + " an evaluation";
+    return what + " (a jacobian " + jac + many + each + ")";
+  }
+
+  function writeControls() {
+    const texts = {
+      jac: jacText(), cores: String(data.cores[core()]),
+      seconds: seconds() === null ? "not said: they are counted" : duration(seconds()),
     };
-  }
-
-  const plain = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
-  const clone = (value) => JSON.parse(JSON.stringify(value));
-
-  // Long titles of axes are broken before the bracket, so that they fit a phone.
-  const fold = (text) => plain(wide() ? text : text.replace(/(;) |(?= \(a )/g, "$1\n")).replace(/\n/g, "<br>");
-
-  function layout(title, xTitle, yTitle) {
-    const base = clone(data.layout);
-    base.title = {text: title, x: 0, xref: "paper", xanchor: "left", font: {size: 15}};
-    base.xaxis.title = {text: fold(xTitle), standoff: 12, font: {size: 13}};
-    base.yaxis.title = {text: plain(yTitle), standoff: 12, font: {size: 13}};
-    base.showlegend = wide() && shown.size <= 24;
-    base.legend.tracegroupgap = 0;
-    base.margin = wide() ? {l: 64, r: 12, t: 40, b: 56} : {l: 52, r: 8, t: 36, b: 72};
-    return base;
-  }
-
-  // A share that was reached stays reached: all curves end at the right end of the axis.
-  function extended(curves, factor) {
-    const right = factor * Math.max(...curves.map((c) => c.x[c.x.length - 1]));
-    curves.forEach((c) => { c.x.push(right); c.y.push(c.y[c.y.length - 1]); });
-    return right;
-  }
-
-  // A logarithmic axis starts at the lowest cost; what was before that is left of its edge.
-  function costAxis(axis, curves, right) {
-    if (!byId("log").checked) {
-      Object.assign(axis, {type: "linear", range: [0, right], autorange: false});
-      return;
+    for (const [id, text] of Object.entries(texts)) {
+      byId(id).setAttribute("aria-valuetext", text);
+      byId(id + "-text").textContent = text;
     }
-    let low = right;
-    for (const c of curves) for (const x of c.x) if (x > 0 && x < low) low = x;
-    curves.forEach((c) => { c.x = c.x.map((x) => (x > 0 ? x : low / 2)); });
-    const margin = right > low ? 0.03 * Math.log10(right / low) : 0.1;
-    Object.assign(axis, {
-      type: "log", range: [Math.log10(low) - margin, Math.log10(right)], autorange: false, minor: {ticks: ""},
-      dtick: right / low < 30 ? "D1" : right / low < 1000 && wide() ? "D2" : 1, exponentformat: "none",
-    });
+    byId("jac").disabled = unit() === "measured";
   }
 
-  function drawProfile(id, curves, drawn, settings) {
-    const right = drawn.length ? extended(curves, settings.log2 ? 1.1 : 1.03) : 2;
-    const page = layout(settings.title, settings.x, "share of problems solved, tau = " + byId("tau").value);
-    Object.assign(page.yaxis, {range: [-0.02, 1.02], tickformat: ".0%"});
-    if (settings.log2) {
-      const last = Math.max(1, Math.ceil(Math.log2(right)));
-      const every = Math.ceil(last / (wide() ? 12 : 6));
-      const ticks = [];
-      for (let k = 0; k <= last; k += every) ticks.push(2 ** k);
-      Object.assign(page.xaxis, {type: "log", tickvals: ticks, ticktext: ticks.map(String), range: [-0.005, Math.log10(right)]});
-    } else {
-      costAxis(page.xaxis, curves, right);
+  // ---------- the data profile, and what it says
+
+  const perGradient = () => seconds() === null && data.n.every((n) => n !== null);
+
+  function drawDataProfile(table) {
+    const drawn = drawnSolvers();
+    const curves = optcoreCosts.dataProfile(table, drawn, perGradient() ? data.n : null, seconds() || 1);
+    optcorePlots.dataProfile("data-profile", data.layout, drawn.map((j) => data.solvers[j]), curves, {
+      title: perGradient() ? "Data profile" : "Share solved within a cost",
+      x: (perGradient() ? "simplex gradients: " : "") + costText() + (perGradient() ? " / (n + 1)" : ""),
+      y: "share of problems solved, tau = " + byId("tau").value,
+    }, byId("log").checked);
+  }
+
+  function writeCheapest(table) {
+    const drawn = drawnSolvers();
+    const wins = drawn.map((j) => table[j].filter((cost, i) =>
+      cost < Infinity && drawn.every((k) => table[k][i] >= cost)).length);
+    const most = Math.max(0, ...wins);
+    const first = drawn.filter((_, k) => wins[k] === most).map((j) => data.solvers[j].label);
+    byId("cheapest").textContent = most === 0
+      ? "None of the solvers shown solves a problem."
+      : "Cheapest on the most problems at these costs: " + first.join(" and ") + ", on " + most + " of " +
+        data.problems.length + ".";
+  }
+
+  // ---------- break-even prices
+
+  // Prices of a jacobian, by problem that either solves, from which solver a is cheaper than b.
+  function breakEvens(a, b) {
+    const [of, against] = [counts(a), counts(b)];
+    const inN = unit() === "n";
+    return data.problems.map((_, i) => {
+      const at = optcoreCosts.breakEven(optcoreCosts.lines(of, i), optcoreCosts.lines(against, i));
+      return at === null || !inN ? at : at / data.n[i];
+    }).filter((at) => at !== null);
+  }
+
+  const priceUnit = () => (unit() === "n" ? " n evaluations" : " evaluations");
+
+  function pairSentence(a, b) {
+    const prices = breakEvens(a, b);
+    const [first, second] = [data.solvers[a].label, data.solvers[b].label];
+    if (prices.length === 0) return "Neither " + first + " nor " + second + " solves a problem.";
+    const middle = optcoreCosts.median(prices);
+    const ever = prices.filter((at) => at < Infinity).length;
+    const always = prices.filter((at) => at === 0).length;
+    const start = middle === 0 ? first + " beats " + second + " whatever a jacobian costs"
+      : middle === Infinity ? first + " doesn't beat " + second + " at any price of a jacobian"
+        : first + " beats " + second + " if a jacobian costs more than " + three(middle) + priceUnit();
+    return start + " (median of the " + count(prices.length, "problem") + " that one of them solves). There is such a " +
+      "price on " + ever + " of them; on " + always + " of these it is 0" +
+      (data.cores[core()] > 1 ? ", with " + data.cores[core()] + " cores." : ".");
+  }
+
+  function writePair() {
+    byId("pair-says").textContent = pairSentence(Number(byId("pair-a").value), Number(byId("pair-b").value));
+  }
+
+  const usesJacobians = (j) => data.hits.some((tau) => tau[j][0].q !== 0 || tau[j][0].s !== undefined && tau[j][0].s !== 0);
+
+  // Pairs of one algorithm: without jacobians, with jacobians.
+  function pairs() {
+    const alike = (a, b) => data.solvers[a].algorithm === data.solvers[b].algorithm;
+    const withJac = everyone.filter(usesJacobians);
+    const without = everyone.filter((j) => !usesJacobians(j));
+    return without.flatMap((a) => withJac.filter((b) => alike(a, b)).map((b) => [a, b]));
+  }
+
+  function drawBreakEven() {
+    byId("break-even-note").textContent =
+      "From which price of a jacobian on a solver without jacobians costs less than the same algorithm with them, at tau = " +
+      byId("tau").value + " on " + count(data.cores[core()], "core") + ": 0 where it always does, inf where it never does. " +
+      "In" + priceUnit() + "; the unit is that of the slider.";
+    const rows = pairs().filter(([a, b]) => shown.has(a) && shown.has(b)).map(([a, b]) => {
+      const sorted = breakEvens(a, b).sort((u, v) => u - v);
+      const middle = optcoreCosts.median(sorted);
+      const say = (v) => (v === undefined || v === null ? ["–", Infinity] : v === Infinity ? ["inf", v] : [three(v), v]);
+      return [
+        data.solvers[a].label, data.solvers[b].label, [String(sorted.length), sorted.length],
+        [String(sorted.filter((v) => v < Infinity).length), sorted.filter((v) => v < Infinity).length],
+        say(sorted[0]), say(middle), say(sorted[sorted.length - 1]),
+      ];
+    });
+    fill(byId("break-even-table"),
+      ["solver", "against", "problems", "with a price", "least price", "median price", "greatest price"], rows);
+  }
+
+  // ---------- sections that are drawn when they are opened
+
+  function drawPerformance(table) {
+    const drawn = drawnSolvers();
+    const compared = byId("among").checked && drawn.length ? drawn : everyone;
+    optcorePlots.performanceProfile("performance-plot", data.layout, drawn.map((j) => data.solvers[j]),
+      optcoreCosts.performanceProfile(table, drawn, compared), {
+        title: "Performance profile",
+        x: "times the lowest cost" + (byId("among").checked ? "" : " of all solvers") + "; cost: " + costText(),
+        y: "share of problems solved, tau = " + byId("tau").value,
+      });
+  }
+
+  let curves = null;
+
+  // Curves are stored compressed and read when they are first asked for.
+  async function unpack(id) {
+    const bytes = Uint8Array.from(atob(byId(id).textContent.trim()), (c) => c.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    return JSON.parse(await new Response(stream).text());
+  }
+
+  async function drawConvergence() {
+    if (curves === null) {
+      curves = unpack("curves");
+      const costs = (await curves).costs;
+      costs.forEach((c, k) => byId("convergence-cost").append(element("option", c.title, {value: k})));
     }
-    Plotly.react(id, drawn.map((j, k) => trace(j, curves[k])), page, config);
-  }
-
-  function drawProfiles() {
-    const drawn = columns();
-    const compared = byId("among").checked && drawn.length ? drawn : [...data.solvers.keys()];
-    const what = byId("among").checked ? "" : " of all solvers";
-    drawProfile("performance", performanceProfile(table(), drawn, compared), drawn, {
-      title: "Performance profile", log2: true,
-      x: "times the lowest cost" + what + "; cost: " + cost().title,
-    });
-    const perGradient = cost().perGradient && data.n.every((n) => n !== null);
-    drawProfile("data-profile", dataProfile(table(), drawn, perGradient ? data.n : null), drawn, {
-      title: perGradient ? "Data profile" : "Share solved within a cost", log2: false,
-      x: perGradient ? "simplex gradients: " + cost().title + " / (n + 1)" : cost().title,
-    });
-  }
-
-  function drawConvergence() {
-    const chosen = Number(byId("problem").value);
-    const drawn = columns();
-    const all = chosen < 0;
-    const curves = all ? data.convergence.all[cost().key] : data.convergence.problems[chosen];
-    const there = drawn.filter((j) => curves[j]);
-    const lines = there.map((j) => ({...curves[j], x: all ? curves[j].x : curves[j].x[costIndex()]}));
-    const title = all ? data.problems.length + " problems, median" : data.problems[chosen];
-    const page = layout(plain(title), cost().title, "(f_best - f_L) / (f_start - f_L)");
-    Object.assign(page.yaxis, {type: "log", exponentformat: "power", dtick: 2, autorange: true, tickfont: {size: 11}});
-    costAxis(page.xaxis, lines, Math.max(1, ...lines.map((c) => 1.02 * c.x[c.x.length - 1])));
-    const traces = [];
-    there.forEach((j, k) => {
-      if (all && there.length <= 4) traces.push(shade(j, lines[k]));
-      traces.push(trace(j, lines[k], {legendgroup: data.solvers[j].label}));
-    });
-    Plotly.react("convergence-plot", traces, page, config);
-    byId("convergence-note").textContent = all
+    const {costs, problems, all} = await curves;
+    const k = Number(byId("convergence-cost").value);
+    const i = Number(byId("problem").value);
+    const lines = i < 0 ? all[costs[k].key] : problems[i];
+    const there = drawnSolvers().filter((j) => lines[j]);
+    optcorePlots.convergence("convergence-plot", data.layout, there.map((j) => data.solvers[j]),
+      there.map((j) => (i < 0 ? lines[j] : {x: lines[j].x[k], y: lines[j].y})), {
+        title: i < 0 ? count(data.problems.length, "problem") + ", median" : data.problems[i],
+        x: costs[k].title, y: "(f_best - f_L) / (f_start - f_L)",
+      }, byId("log").checked);
+    byId("convergence-note").textContent = i < 0
       ? "At every cost the median over problems of what is left of f_start - f_L; runs that ended keep their best value. " +
-        (drawn.length <= 4 ? "Shaded: the middle half of the problems." : "With four solvers or fewer, the middle half of the problems is shaded.")
+        "With four solvers or fewer, the middle half of the problems is shaded."
       : "The best value so far among the points that the solver asked for, without noise. Values at 1e-16 are that or less.";
-  }
-
-  function shade(j, c) {
-    const s = data.solvers[j];
-    const rgb = [1, 3, 5].map((i) => parseInt(s.color.slice(i, i + 2), 16)).join(",");
-    return {
-      type: "scatter", x: c.x.concat([...c.x].reverse()), y: c.lower.concat([...c.upper].reverse()), fill: "toself",
-      fillcolor: "rgba(" + rgb + ",0.12)", line: {width: 0}, mode: "lines", hoverinfo: "skip", showlegend: false,
-      legendgroup: s.label, name: s.label,
-    };
-  }
-
-  // ---------- cost table
-
-  function element(tag, text, properties) {
-    const node = document.createElement(tag);
-    if (text !== undefined) node.textContent = text;
-    Object.assign(node, properties);
-    return node;
   }
 
   const written = (v) => (v >= 1e6 ? v.toExponential(2) : Number.isInteger(v) ? String(v) : v.toPrecision(4));
@@ -175,8 +212,8 @@
   function headRows(drawn) {
     const names = element("tr", undefined, {className: "names"});
     const strategies = element("tr", undefined, {className: "strategies"});
-    names.append(element("th", "problem"));
-    strategies.append(element("th", ""));
+    names.append(element("th", "problem", {scope: "col"}));
+    strategies.append(element("td", ""));
     for (let k = 0; k < drawn.length;) {
       const algorithm = data.solvers[drawn[k]].algorithm;
       let end = k;
@@ -188,89 +225,113 @@
     return [names, strategies];
   }
 
-  function cell(value, best, label) {
-    if (value === null) return element("td", "–", {className: "unsolved", title: label + ": not solved"});
-    const td = element("td", written(value), {title: label + ": " + value + ", " + (value / best).toPrecision(3) + " times the lowest"});
-    const strength = Math.max(0, 1 - Math.log2(value / best) / 5);
+  function cell(cost, best, label, size) {
+    if (cost === Infinity) return element("td", "–", {className: "unsolved", title: label + ": not solved"});
+    const td = element("td", written(cost * size));
+    td.title = label + ": " + cost * size + ", " + (cost / best).toPrecision(3) + " times the lowest";
+    const strength = Math.max(0, 1 - Math.log2(cost / best) / 5);
     td.style.background = "rgba(0,114,178," + (0.6 * strength).toFixed(3) + ")";
-    if (value === best) td.className = "best";
+    if (cost === best) td.className = "best";
     return td;
   }
 
-  function drawCosts() {
-    const drawn = columns();
+  function drawCosts(table) {
+    const drawn = drawnSolvers();
     const head = element("thead");
     head.append(...headRows(drawn));
     const body = element("tbody");
-    table().forEach((row, i) => {
-      const best = Math.min(...drawn.map((j) => orInf(row[j])));
+    data.problems.forEach((problem, i) => {
+      const best = Math.min(...drawn.map((j) => table[j][i]));
       const tr = element("tr");
-      tr.append(element("th", data.problems[i], {scope: "row", title: data.n[i] === null ? "" : "n = " + data.n[i]}));
-      for (const j of drawn) tr.append(cell(row[j], best, data.solvers[j].label));
+      tr.append(element("th", problem, {scope: "row", title: data.n[i] === null ? "" : "n = " + data.n[i]}));
+      for (const j of drawn) tr.append(cell(table[j][i], best, data.solvers[j].label, seconds() || 1));
       body.append(tr);
     });
     byId("cost-table").replaceChildren(head, body);
+    enable(byId("cost-table"));
     byId("cost-table").style.setProperty("--head", head.rows[0].offsetHeight + "px");
-    byId("costs-note").textContent = "Cost until solved at tau = " + byId("tau").value + ", in " + cost().title +
+    byId("costs-note").textContent = "Cost until solved at tau = " + byId("tau").value + ", in " + costText() +
       ". Colours compare the solvers shown, row by row; the cheapest is bold.";
+  }
+
+  function drawRuns(table) {
+    const {words, status, evaluations, gap} = data.runs;
+    const rows = drawnSolvers().flatMap((j) => data.problems.map((problem, i) => status[j][i] < 0 ? null : [
+      data.solvers[j].label, problem, words[status[j][i]], [String(evaluations[j][i]), evaluations[j][i]],
+      gap[j][i] === null ? ["inf", Infinity] : [String(gap[j][i]), gap[j][i]],
+      table[j][i] === Infinity ? ["–", Infinity] : [written(table[j][i] * (seconds() || 1)), table[j][i]],
+    ]).filter((row) => row));
+    fill(byId("run-table"), ["solver", "problem", "ended", "evaluations", "(f_best - f_L) / (f_start - f_L)",
+      "cost until solved"], rows);
+  }
+
+  const sections = {
+    performance: drawPerformance, convergence: drawConvergence, costs: drawCosts, "break-even": drawBreakEven,
+    runs: drawRuns,
+  };
+
+  // ---------- drawing
+
+  function refreshSections(only) {
+    const table = costTable();
+    for (const [id, draw] of Object.entries(sections)) {
+      if (byId(id).open && (!only || only.includes(id))) draw(table);
+    }
+  }
+
+  function refreshProfile() {
+    const table = costTable();
+    writeControls();
+    drawDataProfile(table);
+    writeCheapest(table);
+    writePair();
+  }
+
+  function refresh() {
+    refreshProfile();
+    refreshSections();
+  }
+
+  // At most one drawing a frame while a slider moves.
+  let waiting = false;
+  function soon() {
+    writeControls();
+    if (waiting) return;
+    waiting = true;
+    requestAnimationFrame(() => { waiting = false; refresh(); });
   }
 
   // ---------- controls
 
-  const dashes = {solid: "", dash: "7 3", dot: "2 3", dashdot: "7 3 2 3", longdash: "11 3", longdashdot: "11 3 2 3"};
-
-  function swatch(solver) {
-    const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-    const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
-    const set = (node, values) => Object.entries(values).forEach(([k, v]) => node.setAttribute(k, v));
-    set(svg, {class: "swatch", width: 24, height: 8, "aria-hidden": "true"});
-    const dash = solver.dash in dashes ? dashes[solver.dash] : solver.dash.replace(/px/g, "").replace(/,/g, " ");
-    set(path, {d: "M0 4H24", stroke: solver.color, "stroke-width": 2.5, "stroke-dasharray": dash});
-    svg.append(path);
-    return svg;
-  }
-
-  const boxes = [];  // {input, solvers}: checked when all of its solvers are shown
-
-  function box(text, solvers, picture) {
-    const label = element("label");
-    const input = element("input", undefined, {type: "checkbox", checked: true});
-    input.addEventListener("change", () => {
-      solvers.forEach((j) => (input.checked ? shown.add(j) : shown.delete(j)));
+  function bindPrices() {
+    const units = data.n.every((n) => n !== null) ? [["n", "n evaluations"]] : [];
+    units.push(["evaluations", "evaluations"]);
+    if (data.prices) units.push(["measured", "as measured"]);
+    units.forEach(([value, text]) => byId("jac-unit").append(element("option", text, {value})));
+    byId("cores").max = data.cores.length - 1;
+    for (const id of ["jac", "cores", "seconds"]) byId(id).addEventListener("input", soon);
+    byId("jac-unit").addEventListener("change", refresh);
+    byId("reset").addEventListener("click", () => {
+      for (const id of ["jac", "cores", "seconds"]) byId(id).value = 0;
+      byId("jac-unit").selectedIndex = 0;
       refresh();
     });
-    boxes.push({input, solvers});
-    label.append(input, ...(picture ? [picture] : []), element("span", text));
-    return label;
   }
 
-  function unique(name) {
-    return [...new Set(data.solvers.map((s) => s[name]))];
-  }
-
-  function which(test) {
-    return [...data.solvers.keys()].filter((j) => test(data.solvers[j]));
-  }
-
-  function buildPanel() {
-    for (const derivative of unique("derivative").filter((d) => d)) {
-      byId("derivatives").append(box(derivative, which((s) => s.derivative === derivative)));
+  function bindPair() {
+    // First the pair of the algorithm that solves the most, with forward differences if it has been run with them.
+    const solved = (j) => data.hits[tauIndex()][j][0].p.filter((p) => p >= 0).length;
+    const rank = ([a, b]) => 2 * solved(b) + (data.solvers[a].derivative === "forward" ? 1 : 0);
+    const known = pairs();
+    const [a, b] = known.length
+      ? known.reduce((best, pair) => (rank(pair) > rank(best) ? pair : best)) : [0, data.solvers.length - 1];
+    for (const [id, chosen] of [["pair-a", a], ["pair-b", b]]) {
+      everyone.forEach((j) => byId(id).append(element("option", data.solvers[j].label, {value: j, selected: j === chosen})));
+      byId(id).addEventListener("change", writePair);
     }
-    for (const algorithm of unique("algorithm")) {
-      const members = which((s) => s.algorithm === algorithm);
-      const group = element("div", undefined, {className: "group"});
-      const list = element("div");
-      group.append(box(algorithm, members));
-      members.forEach((j) => list.append(box(data.solvers[j].derivative || "-", [j], swatch(data.solvers[j]))));
-      group.append(list);
-      byId("solvers").append(group);
-    }
-    byId("all").addEventListener("click", () => { data.solvers.forEach((_, j) => shown.add(j)); refresh(); });
-    byId("none").addEventListener("click", () => { shown.clear(); refresh(); });
-    if (!wide()) byId("panel").open = false;
   }
 
-  function buildProblems() {
+  function bindProblems() {
     const select = byId("problem");
     select.append(element("option", "all problems (median)", {value: -1}));
     data.problems.forEach((name, i) => select.append(element("option", name, {value: i})));
@@ -278,78 +339,34 @@
       select.selectedIndex = (select.selectedIndex + by + select.length) % select.length;
       drawConvergence();
     };
-    select.addEventListener("change", drawConvergence);
+    for (const id of ["problem", "convergence-cost"]) byId(id).addEventListener("change", drawConvergence);
     byId("previous").addEventListener("click", () => move(-1));
     byId("next").addEventListener("click", () => move(1));
   }
 
-  function refresh() {
-    for (const {input, solvers} of boxes) {
-      const count = solvers.filter((j) => shown.has(j)).length;
-      input.checked = count === solvers.length;
-      input.indeterminate = count > 0 && count < solvers.length;
-    }
-    draw();
+  // A link to a section that is closed opens it.
+  function openLinked() {
+    const target = location.hash ? byId(decodeURIComponent(location.hash.slice(1))) : null;
+    if (target && target.tagName === "DETAILS") target.open = true;
   }
 
-  function draw() {
-    drawProfiles();
-    drawConvergence();
-    drawCosts();
+  function bind() {
+    optcoreLegend.build(data.solvers, shown, refresh);
+    bindPrices();
+    bindPair();
+    bindProblems();
+    byId("tau").addEventListener("change", refresh);
+    byId("among").addEventListener("change", () => refreshSections(["performance"]));
+    byId("log").addEventListener("change", refresh);
+    for (const id of Object.keys(sections)) byId(id).addEventListener("toggle", () => refreshSections([id]));
+    window.addEventListener("hashchange", openLinked);
+    window.addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((d) => { d.open = true; }));
+    window.matchMedia("(min-width: 900px)").addEventListener("change", refresh);
+    document.querySelectorAll("table.sortable").forEach((table) => { if (table.tHead) enable(table); });
   }
 
-  // ---------- sortable tables
-
-  // Position of a cell in its row's grid, for headings that span several columns or rows.
-  function columnOf(th) {
-    const grid = [];
-    for (const [r, row] of [...th.closest("thead").rows].entries()) {
-      let c = 0;
-      for (const head of row.cells) {
-        while (grid[r] && grid[r][c]) c += 1;
-        if (head === th) return c;
-        for (let dr = 0; dr < head.rowSpan; dr += 1) {
-          grid[r + dr] = grid[r + dr] || [];
-          for (let dc = 0; dc < head.colSpan; dc += 1) grid[r + dr][c + dc] = true;
-        }
-      }
-    }
-    return -1;
-  }
-
-  function sortable(tableNode) {
-    tableNode.querySelectorAll(".sort").forEach((button) => {
-      const th = button.closest("th");
-      const column = columnOf(th);
-      button.addEventListener("click", () => {
-        const descending = th.getAttribute("aria-sort") === "ascending";
-        tableNode.querySelectorAll("[aria-sort]").forEach((other) => other.removeAttribute("aria-sort"));
-        th.setAttribute("aria-sort", descending ? "descending" : "ascending");
-        const body = tableNode.tBodies[0];
-        const key = (row) => {
-          const td = row.cells[column];
-          const text = td.dataset.value === undefined ? td.textContent.trim() : td.dataset.value;
-          return text === "inf" ? Infinity : text !== "" && !Number.isNaN(Number(text)) ? Number(text) : text;
-        };
-        const compare = (a, b) => {
-          const [u, v] = [key(a), key(b)];
-          if (typeof u === "number" && typeof v === "number") return u < v ? -1 : u > v ? 1 : 0;
-          return String(u).localeCompare(String(v));
-        };
-        const rows = [...body.rows].sort(compare);
-        body.append(...(descending ? rows.reverse() : rows));
-      });
-    });
-  }
-
-  buildPanel();
-  buildProblems();
-  document.querySelectorAll("table.sortable").forEach(sortable);
-  byId("tau").addEventListener("change", () => { drawProfiles(); drawCosts(); });
-  byId("cost").addEventListener("change", draw);
-  byId("among").addEventListener("change", drawProfiles);
-  byId("log").addEventListener("change", () => { drawProfiles(); drawConvergence(); });
-  window.matchMedia("(min-width: 900px)").addEventListener("change", draw);
+  bind();
   refresh();
-  window.optcoreReport = {data, performanceProfile, dataProfile, shown, refresh};
+  openLinked();
+  window.optcoreReport = {data, costTable, breakEvens, shown, refresh};
 })();

@@ -1,0 +1,92 @@
+"""Convergence curves for the page: one of each run, and the median over problems of each solver."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from optcore.errors import InvalidInputError
+from optcore_bench.convergence import FLOOR, StepCurve, median_curve, step_curves, thin_steps
+from optcore_bench.costs import CostModel, JacCost, describe_cost
+from optcore_bench.evaluations import Evaluations
+
+__all__ = ["curve_data", "numbers"]
+
+#: Keys in the page, and what they mean for `cost_table`.
+COSTS: dict[str, tuple[CostModel, JacCost]] = {
+    "jac0": ("evaluations", 0),
+    "measured": ("evaluations", "measured"),
+    "jacn": ("evaluations", "n"),
+    "batches": ("batches", 0),
+}
+#: All curves together have at most about so many points, so that the page opens quickly.
+MOST_POINTS = 400_000
+
+
+def curve_data(
+    evaluations: Evaluations, problems: Sequence[str], solvers: Sequence[str], max_points: int = 200
+) -> dict[str, Any]:
+    """All convergence curves.
+
+    Args:
+        evaluations: of the store.
+        problems: rows of the cost table.
+        solvers: its columns.
+        max_points: most points of one curve; fewer where there are many curves.
+
+    Returns:
+        JSON-able: `costs` (key and title of each x), `problems[i][j]` with `x` for each cost and `y`, `all[key][j]`
+        with `x, y, lower, upper`; null where there is no run.
+    """
+    curves = {}
+    for key, model in COSTS.items():
+        try:
+            curves[key] = step_curves(evaluations, *model)
+        except InvalidInputError:
+            continue  # no clock, or no n: the page offers what there is
+    points = max(12, min(max_points, MOST_POINTS // max(1, len(problems) * len(solvers))))
+    return {
+        "costs": [{"key": key, "title": describe_cost(*COSTS[key])} for key in curves],
+        "problems": [
+            [_curve([by[p, s] for by in curves.values() if (p, s) in by], points) for s in solvers] for p in problems
+        ],
+        "all": {
+            key: [_median([c for p in problems if (c := by.get((p, s)))], max_points) for s in solvers]
+            for key, by in curves.items()
+        },
+    }
+
+
+def _curve(by_cost: list[StepCurve], max_points: int) -> dict[str, Any] | None:
+    """One run's steps: y once, x for each cost. The same points stay for all costs, chosen by y alone."""
+    if not by_cost:
+        return None
+    if by_cost[0].x.size == 0:
+        return {"x": [numbers([0.0, c.total]) for c in by_cost], "y": [1, 1]}
+    x = [np.append(c.x, c.total) for c in by_cost]
+    y = np.append(by_cost[0].y, by_cost[0].y[-1])
+    keep = thin_steps(x[0], y, max_points)
+    return {"x": [numbers(each[keep]) for each in x], "y": numbers(np.clip(y[keep], FLOOR, 1e300), 4)}
+
+
+def _median(curves: list[StepCurve], max_points: int) -> dict[str, Any] | None:
+    if not curves:
+        return None
+    frame = median_curve(curves, (0.25, 0.75), max_points)
+    x = {"x": numbers(frame["x"])}
+    return x | {name: numbers(np.clip(frame[name], FLOOR, 1e300), 4) for name in ("y", "lower", "upper")}
+
+
+def numbers(values: ArrayLike, digits: int = 6) -> list[float | int | None]:
+    """Whole numbers as ints, the rest with some digits; inf and NaN as null.
+
+    >>> numbers([1.0, 0.123456789, float("inf")], 4)
+    [1, 0.1235, None]
+    """
+    return [
+        None if not np.isfinite(v) else int(v) if v == int(v) and abs(v) < 2**53 else float(f"{v:.{digits}g}")
+        for v in np.asarray(values, dtype=float).tolist()
+    ]

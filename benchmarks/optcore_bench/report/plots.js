@@ -1,0 +1,107 @@
+"use strict";
+// How a figure looks: traces, axes, layouts. Plotly is only asked for here.
+const optcorePlots = (function () {
+  const wide = () => window.matchMedia("(min-width: 900px)").matches;
+  const clone = (value) => JSON.parse(JSON.stringify(value));
+  const plain = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+  // Long titles of axes are broken before the bracket, so that they fit a phone.
+  const fold = (text) => plain(wide() ? text : text.replace(/([;,]) |(?= \()/g, "$1\n")).replace(/\n/g, "<br>");
+
+  // Nothing leaves the page: no button that uploads a chart.
+  const config = () => ({
+    displaylogo: false, responsive: true, showSendToCloud: false, plotlyServerURL: "", displayModeBar: wide(),
+    modeBarButtonsToRemove: ["sendChartToCloud", "select2d", "lasso2d", "autoScale2d"],
+  });
+
+  function trace(solver, curve, extra) {
+    return {
+      type: "scatter", name: solver.label, x: curve.x, y: curve.y,
+      mode: "lines+markers",
+      line: {color: solver.color, dash: solver.dash, width: 2, shape: "hv"},
+      marker: {symbol: solver.symbol, size: 7, maxdisplayed: 8},
+      hovertemplate: "%{y:.4~g} at %{x:.4~g}<extra>" + plain(solver.label) + "</extra>",
+      ...extra,
+    };
+  }
+
+  function shade(solver, c) {
+    const rgb = [1, 3, 5].map((i) => parseInt(solver.color.slice(i, i + 2), 16)).join(",");
+    return {
+      type: "scatter", x: c.x.concat([...c.x].reverse()), y: c.lower.concat([...c.upper].reverse()), fill: "toself",
+      fillcolor: "rgba(" + rgb + ",0.12)", line: {width: 0}, mode: "lines", hoverinfo: "skip", showlegend: false,
+      legendgroup: solver.label, name: solver.label,
+    };
+  }
+
+  function layout(base, title, xTitle, yTitle, count) {
+    const page = clone(base);
+    page.title = {text: plain(title), x: 0, xref: "paper", xanchor: "left", font: {size: 15}};
+    page.xaxis.title = {text: fold(xTitle), standoff: 12, font: {size: 13}};
+    page.yaxis.title = {text: plain(yTitle), standoff: 12, font: {size: 13}};
+    page.showlegend = wide() && count <= 12;
+    page.margin = wide() ? {l: 64, r: 12, t: 40, b: 56} : {l: 52, r: 8, t: 36, b: 72};
+    if (!wide()) page.dragmode = false;  // a finger scrolls the page
+    return page;
+  }
+
+  // A share that was reached stays reached: all curves end at the right end of the axis.
+  function extended(curves, factor) {
+    const right = factor * Math.max(...curves.map((c) => c.x[c.x.length - 1]));
+    return [curves.map((c) => ({...c, x: [...c.x, right], y: [...c.y, c.y[c.y.length - 1]]})), right];
+  }
+
+  // A logarithmic axis starts at the lowest cost; what was before that is left of its edge.
+  function costAxis(axis, curves, right, log) {
+    if (!log) {
+      Object.assign(axis, {type: "linear", range: [0, right], autorange: false});
+      return curves;
+    }
+    let low = right;
+    for (const c of curves) for (const x of c.x) if (x > 0 && x < low) low = x;
+    const margin = right > low ? 0.03 * Math.log10(right / low) : 0.1;
+    Object.assign(axis, {
+      type: "log", range: [Math.log10(low) - margin, Math.log10(right)], autorange: false, minor: {ticks: ""},
+      dtick: right / low < 30 ? "D1" : right / low < 1000 && wide() ? "D2" : 1,
+      exponentformat: right > 1e7 || low < 1e-3 ? "power" : "none",
+    });
+    return curves.map((c) => ({...c, x: c.x.map((x) => (x > 0 ? x : low / 2))}));
+  }
+
+  const shareAxis = (axis) => Object.assign(axis, {range: [-0.02, 1.02], tickformat: ".0%"});
+
+  function dataProfile(id, base, solvers, curves, text, log) {
+    const [long, right] = curves.length ? extended(curves, 1.03) : [[], 2];
+    const page = layout(base, text.title, text.x, text.y, curves.length);
+    shareAxis(page.yaxis);
+    const drawn = costAxis(page.xaxis, long, right, log);
+    Plotly.react(id, drawn.map((c, k) => trace(solvers[k], c)), page, config());
+  }
+
+  function performanceProfile(id, base, solvers, curves, text) {
+    const [long, right] = curves.length ? extended(curves, 1.1) : [[], 2];
+    const page = layout(base, text.title, text.x, text.y, curves.length);
+    shareAxis(page.yaxis);
+    const last = Math.max(1, Math.ceil(Math.log2(right)));
+    const every = Math.ceil(last / (wide() ? 12 : 6));
+    const ticks = [];
+    for (let k = 0; k <= last; k += every) ticks.push(2 ** k);
+    Object.assign(page.xaxis, {
+      type: "log", tickvals: ticks, ticktext: ticks.map(String), range: [-0.005, Math.log10(right)],
+    });
+    Plotly.react(id, long.map((c, k) => trace(solvers[k], c)), page, config());
+  }
+
+  function convergence(id, base, solvers, curves, text, log) {
+    const page = layout(base, text.title, text.x, text.y, curves.length);
+    Object.assign(page.yaxis, {type: "log", exponentformat: "power", dtick: 2, autorange: true, tickfont: {size: 11}});
+    const right = Math.max(1, ...curves.map((c) => 1.02 * c.x[c.x.length - 1]));
+    const drawn = costAxis(page.xaxis, curves, right, log);
+    const traces = drawn.flatMap((c, k) => {
+      const line = trace(solvers[k], c, {legendgroup: solvers[k].label});
+      return c.lower && drawn.length <= 4 ? [shade(solvers[k], c), line] : [line];
+    });
+    Plotly.react(id, traces, page, config());
+  }
+
+  return {wide, dataProfile, performanceProfile, convergence};
+})();
