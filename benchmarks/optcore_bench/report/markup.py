@@ -39,20 +39,20 @@ DASH_LENGTHS = {
     "longdash": "11 3",
     "longdashdot": "11 3 2 3",
 }
-#: Characters that look like plotly's markers.
-GLYPHS = {
-    "circle": "\N{BLACK CIRCLE}",
-    "square": "\N{BLACK SQUARE}",
-    "diamond": "\N{BLACK DIAMOND}",
-    "triangle-up": "\N{BLACK UP-POINTING TRIANGLE}",
-    "x": "\N{MULTIPLICATION X}",
-    "triangle-down": "\N{BLACK DOWN-POINTING TRIANGLE}",
-    "cross": "\N{HEAVY GREEK CROSS}",
-    "star": "\N{BLACK STAR}",
-    "hexagon": "\N{BLACK HEXAGON}",
-    "bowtie": "\N{BLACK BOWTIE}",
-    "triangle-left": "\N{BLACK LEFT-POINTING TRIANGLE}",
-    "hourglass": "\N{BLACK HOURGLASS}",
+#: Outlines of plotly's markers around (14, 6).
+MARKERS = {
+    "circle": "M14 2.5a3.5 3.5 0 1 0 .01 0z",
+    "square": "M11 3h6v6h-6z",
+    "diamond": "M14 2l4 4-4 4-4-4z",
+    "triangle-up": "M14 2l4 7h-8z",
+    "x": "M11 3l6 6M17 3l-6 6",
+    "triangle-down": "M14 10l4-7h-8z",
+    "cross": "M14 2v8M10 6h8",
+    "star": "M14 1.5l1.2 3h3.3l-2.6 2 1 3.3-2.9-2-2.9 2 1-3.3-2.6-2h3.3z",
+    "hexagon": "M14 2l3.5 2v4l-3.5 2-3.5-2V4z",
+    "bowtie": "M10 3l8 6V3l-8 6z",
+    "triangle-left": "M10 6l7-4v8z",
+    "hourglass": "M11 2h6l-6 8h6z",
 }
 
 
@@ -148,17 +148,11 @@ def scrolling(content: Raw, label: str) -> Raw:
 
 def swatch(style: LineStyle) -> Raw:
     """A bit of a solver's line with its marker, as drawn in the figures."""
-    line = element(
-        "path",
-        d="M0 6H34",
-        stroke=style.color,
-        stroke_width=2.5,
-        stroke_dasharray=DASH_LENGTHS.get(style.dash, style.dash),
-    )
-    marker = element(
-        "text", GLYPHS.get(style.symbol, ""), x=17, y=10, fill=style.color, font_size=11, text_anchor="middle"
-    )
-    return element("svg", line, marker, class_="swatch", width=34, height=12, aria_hidden="true")
+    dashes = DASH_LENGTHS.get(style.dash, style.dash.replace("px", ""))
+    line = element("path", d="M0 6H28", stroke=style.color, stroke_width=2.5, stroke_dasharray=dashes)
+    outline = MARKERS.get(style.symbol, "")
+    marker = element("path", d=outline, stroke=style.color, stroke_width=1.5, fill=style.color)
+    return element("svg", line, marker, class_="swatch", width=28, height=12, aria_hidden="true")
 
 
 def headings(*names: str) -> str:

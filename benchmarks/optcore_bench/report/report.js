@@ -114,6 +114,7 @@
   }
 
   const priceUnit = () => (unit() === "n" ? " n evaluations" : " evaluations");
+  const priceText = (at) => (three(at) === "1" ? (unit() === "n" ? "n evaluations" : "1 evaluation") : three(at) + priceUnit());
 
   function pairSentence(a, b) {
     const prices = breakEvens(a, b);
@@ -124,7 +125,7 @@
     const always = prices.filter((at) => at === 0).length;
     const start = middle === 0 ? first + " beats " + second + " whatever a jacobian costs"
       : middle === Infinity ? first + " doesn't beat " + second + " at any price of a jacobian"
-        : first + " beats " + second + " if a jacobian costs more than " + three(middle) + priceUnit();
+        : first + " beats " + second + " if a jacobian costs more than " + priceText(middle);
     return start + " (median of the " + count(prices.length, "problem") + " that one of them solves). There is such a " +
       "price on " + ever + " of them; on " + always + " of these it is 0" +
       (data.cores[core()] > 1 ? ", with " + data.cores[core()] + " cores." : ".");
