@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_info  # type: ignore[import-untyped,unused-ignore]
 
-__all__ = ["blas", "blas_threads", "cpu", "environment", "library_version", "output_of", "simd"]
+__all__ = ["blas", "blas_details", "blas_threads", "cpu", "environment", "library_version", "output_of", "simd"]
 
 _PATIENCE = 10  # seconds for a program that is asked something
 
@@ -69,6 +69,26 @@ def _inside(path: str, packages: tuple[str, ...]) -> bool:
     folders = {name for package in packages for name in (package, f"{package}.libs")}
     parts = Path(path).parts
     return any(parts[i] == "site-packages" and parts[i + 1] in folders for i in range(len(parts) - 1))
+
+
+def blas_details() -> list[dict[str, str | int | None]]:
+    """Each BLAS that numpy and scipy use, as far as it can be asked.
+
+    Returns:
+        Keys `library` (file name), `name`, `version`, `kernel`, `threads`, `threading`; None where unknown.
+    """
+    details: list[dict[str, str | int | None]] = [
+        {
+            "library": Path(entry["filepath"]).name,
+            "name": entry.get("internal_api"),
+            "version": entry.get("version"),
+            "kernel": entry.get("architecture"),
+            "threads": entry.get("num_threads"),
+            "threading": entry.get("threading_layer"),
+        }
+        for entry in _blas_libraries()
+    ]
+    return sorted(details, key=lambda entry: str(entry["library"]))
 
 
 def simd() -> str:

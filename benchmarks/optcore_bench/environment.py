@@ -15,15 +15,16 @@ import os
 import platform
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import scipy
 
 import optcore
-from optcore.environment import blas, cpu, library_version, output_of, simd
+from optcore.environment import blas, blas_details, cpu, library_version, output_of, simd
 
-__all__ = ["environment_hash", "fingerprint", "library_version", "provenance"]
+__all__ = ["environment_hash", "fingerprint", "library_version", "provenance", "repository_of"]
 
 _HASH_DIGITS = 12
 
@@ -78,6 +79,29 @@ def environment_hash(fingerprint: Mapping[str, str]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:_HASH_DIGITS]
 
 
+#: Beginnings of names of environment variables that change what is computed, or how fast.
+VARIABLES = (
+    "OPENBLAS_",
+    "GOTO_",
+    "OMP_",
+    "KMP_",
+    "MKL_",
+    "BLIS_",
+    "VECLIB_",
+    "NUMEXPR_",
+    "NPY_",
+    "SCIPY_",
+    "JAX_",
+    "XLA_",
+    "CUDA_VISIBLE_DEVICES",
+    "PYTHONHASHSEED",
+    "PYTHONOPTIMIZE",
+    "GLIBC_TUNABLES",
+    "LD_PRELOAD",
+    "MALLOC_",
+)
+
+
 def provenance(command: str | None) -> dict[str, Any]:
     """Where and from what a store was made, for its manifest.
 
@@ -85,10 +109,15 @@ def provenance(command: str | None) -> dict[str, Any]:
         command: the command line, or None.
 
     Returns:
-        JSON values: `created` (UTC), `command`, `host`, `platform`, `cpu`, `cpu_count`, `memory_bytes`,
-        `python`, `packages` (versions of the installed distributions), `git` (`commit` and `dirty` of the
-        checkout that the current folder is in, or None). The user's name is not in it.
+        JSON values: `created` (UTC), `command`, `host`, `platform`, `cpu`, `cpu_count`, `cpus_usable`, `memory_bytes`,
+        `memory_limit` (bytes that the system lets this process use, or None), `blas` (libraries with their kernels and
+        threads, in the process that runs the study), `simd`, `variables` (environment variables that are set and can
+        matter, see `VARIABLES`), `python`, `packages` (versions of the installed distributions), `git` (`commit` and
+        `dirty` of the checkout that the current folder is in, or None) and `optcore_git`, the same of optcore's own
+        code where that is a checkout. The user's name is not in it.
     """
+    from optcore_bench.cores import available_cores
+
     return {
         "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "command": command,
@@ -96,10 +125,16 @@ def provenance(command: str | None) -> dict[str, Any]:
         "platform": platform.platform(),
         "cpu": _fingerprint()["cpu"],
         "cpu_count": os.cpu_count(),
+        "cpus_usable": available_cores(),
         "memory_bytes": _memory_bytes(),
+        "memory_limit": _memory_limit(),
+        "blas": blas_details(),
+        "simd": simd(),
+        "variables": {name: os.environ[name] for name in sorted(os.environ) if name.startswith(VARIABLES)},
         "python": platform.python_version(),
         "packages": _packages(),
         "git": _git(),
+        "optcore_git": _own_git(),
     }
 
 
@@ -115,8 +150,59 @@ def _git() -> dict[str, Any] | None:
     return {"commit": commit, "dirty": bool(output_of("git", "status", "--porcelain"))}
 
 
+def _own_git() -> dict[str, Any] | None:
+    """Of a checkout of optcore; an installation that happens to lie below some checkout is none."""
+    found = repository_of(Path(optcore.__file__))
+    return {key: found[key] for key in ("commit", "dirty")} if found and found["tracked"] else None
+
+
+def repository_of(file: Path) -> dict[str, Any] | None:
+    """The git repository that a file lies in.
+
+    Args:
+        file: a file that is there.
+
+    Returns:
+        `file` (relative to the root), `commit`, `dirty` (whether anything in the repository differs from the commit),
+        `tracked` (whether the file is under version control) and `changed` (whether it differs from the commit, or is
+        not in it); None where there is no repository, or no git.
+    """
+    folder = str(file.parent)
+    root = output_of("git", "-C", folder, "rev-parse", "--show-toplevel")
+    commit = output_of("git", "-C", folder, "rev-parse", "HEAD")
+    if not root or not commit:
+        return None
+    tracked = output_of("git", "-C", folder, "ls-files", "--", file.name) not in (None, "")
+    changed = output_of("git", "-C", folder, "status", "--porcelain", "--", file.name)
+    resolved, top = file.resolve(), Path(root).resolve()
+    return {
+        "file": resolved.relative_to(top).as_posix() if resolved.is_relative_to(top) else file.name,
+        "commit": commit,
+        "dirty": bool(output_of("git", "-C", folder, "status", "--porcelain")),
+        "tracked": tracked,
+        "changed": bool(changed) or not tracked,
+    }
+
+
 def _memory_bytes() -> int | None:
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):
         return None
+
+
+def _memory_limit() -> int | None:
+    """The least of what the process and its cgroup may use."""
+    limits: list[int] = []
+    try:
+        import resource
+
+        limits.append(resource.getrlimit(resource.RLIMIT_AS)[0])
+    except (ImportError, OSError, ValueError):
+        pass
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            limits.append(int(Path(path).read_text(encoding="utf-8")))
+        except (OSError, ValueError):  # none, or "max"
+            continue
+    return min((limit for limit in limits if 0 < limit < 2**62), default=None)

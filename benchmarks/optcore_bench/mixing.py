@@ -8,6 +8,7 @@ from typing import Any
 
 from optcore_bench.environment import environment_hash, fingerprint, provenance
 from optcore_bench.plan import Plan, Stored, read_stored
+from optcore_bench.provenance import origin
 from optcore_bench.runs import Run
 from optcore_bench.store import Results, RunRecord, StoreNotFoundError
 from optcore_bench.store.mixing import RULES, MixedEnvironmentError, MixedStudyError, differences
@@ -75,13 +76,13 @@ def check_environment(record: RunRecord, *, allow_mixed: bool) -> None:
         )
 
 
-def manifest_entries(path: Path, command: str | None, plan: Plan) -> dict[str, Any]:
+def manifest_entries(path: Path, command: str | None, study: Study, plan: Plan) -> dict[str, Any]:
     """Where and from what the store is made; what stored the first run stays, what went on is added."""
-    if not plan.stored:
-        return {"environment": fingerprint(), "provenance": provenance(command)}
-    if not plan.pending:
+    if plan.stored and not plan.pending:
         return {}
+    now = {**provenance(command), **origin(study, plan.runs)}
+    if not plan.stored:
+        return {"environment": fingerprint(), "provenance": now}
     known = Results(path).manifest
-    now = provenance(command)
-    resumed = {key: now[key] for key in ("created", "command", "host", "git") if key in now}
+    resumed = {key: now[key] for key in ("created", "command", "host", "git", "study", "solvers", "problems")}
     return {"resumed": [*known.get("resumed", []), resumed]}

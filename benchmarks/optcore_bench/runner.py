@@ -186,7 +186,7 @@ def carry_out(
     plan = make_plan(runs, look_into(path, study, runs, allow_mixed=allow_mixed), statuses, part)
     with contextlib.ExitStack() as stack:
         workers = stack.enter_context(open_backend(backend, n_jobs, scheduler))
-        manifest = manifest_entries(path, command, plan)
+        manifest = manifest_entries(path, command, study, plan)
         writer = stack.enter_context(StoreWriter(path, study=study.to_toml(), manifest=manifest))
         claims = stack.enter_context(Claims(path, _work(plan.runs)))
         if _signature(path) != before:  # somebody stored something meanwhile

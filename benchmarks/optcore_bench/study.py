@@ -119,6 +119,11 @@ class Study:
                     raise InvalidInputError(f"two different problems are called {problem.full_name!r}; rename one")
         return entries
 
+    @property
+    def source(self) -> Path | None:
+        """The file that it was read from; None for a study that was made in Python, and for one that ships."""
+        return self.__dict__.get("_source")
+
     def resolve_problems(self) -> list[Any]:
         """The Problems it selects, in order, each once."""
         return list({(p.full_name, p.noise): p for entry in self.problems for p in entry.members()}.values())
@@ -271,7 +276,9 @@ def load_study(study: str | Path) -> Study:
         raise UnknownNameError(
             f"{unknown_name('study', str(study), shipped)}; a study of your own is given by its path, NAME.toml"
         )
-    return _parse(path.read_text(encoding="utf-8"), str(path), path.stem, path.resolve().parent)
+    read = _parse(path.read_text(encoding="utf-8"), str(path), path.stem, path.resolve().parent)
+    object.__setattr__(read, "_source", path.resolve())
+    return read
 
 
 def _parse(text: str, source: str, name: str, folder: Path | None = None) -> Study:

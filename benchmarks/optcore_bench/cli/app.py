@@ -200,13 +200,17 @@ def show_command(
     algorithm: Annotated[
         str | None, typer.Option("--algorithm", "-a", help="Only runs of this algorithm.", show_default=False)
     ] = None,
+    provenance: Annotated[bool, typer.Option("--provenance", help="From what, where and how it was made.")] = False,
     json: Json = False,
 ) -> None:
     """Show what is in a store: a summary, or single runs where a problem or an algorithm is named."""
     with in_one_sentence():
-        from optcore_bench.cli.show import show
+        from optcore_bench.cli.show import show, show_provenance
 
-        show(store, problem, algorithm, as_json=json)
+        if provenance:
+            show_provenance(store, problem, algorithm, as_json=json)
+        else:
+            show(store, problem, algorithm, as_json=json)
 
 
 @app.command("compare")

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import typer
 
-from optcore.errors import unknown_name
+from optcore.errors import InvalidInputError, unknown_name
 from optcore_bench.cli.tables import print_table
 from optcore_bench.store import Results
 
-__all__ = ["show"]
+__all__ = ["show", "show_provenance"]
 
 _TAUS = (1e-1, 1e-5, 1e-10)
 _RUN_COLUMNS = (
@@ -44,6 +45,44 @@ def show(store: Path, problem: str | None, algorithm: str | None, *, as_json: bo
         state = "finished" if results.finished else "not finished; the same `optcore run` resumes it"
         typer.echo(f"{store}: {len(results.runs)} runs, {state}, digest {manifest.get('digest') or 'none yet'}")
     print_table(rows)
+
+
+def show_provenance(store: Path, problem: str | None, algorithm: str | None, *, as_json: bool) -> None:
+    """Print from what, where and how a store, a bundle or a published folder was made: a line for each fact.
+
+    Raises:
+        InvalidInputError: a problem or an algorithm was named, or the manifest says nothing.
+    """
+    if problem is not None or algorithm is not None:
+        raise InvalidInputError("--provenance is of the whole store; leave out --problem and --algorithm")
+    manifest = Results(store).manifest
+    names = ("created", "finished", "digest", "environment", "provenance", "resumed", "merged")
+    facts = {name: manifest[name] for name in names if manifest.get(name)}
+    if "provenance" not in facts:
+        raise InvalidInputError(f"the manifest of '{store}' doesn't say from what the store was made")
+    if as_json:
+        typer.echo(json.dumps(facts))
+        return
+    lines = list(_facts("", facts))
+    width = max(len(name) for name, _ in lines)
+    for name, value in lines:
+        typer.echo(f"{name:{width}}  {value}")
+
+
+def _facts(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Lines of nested values: `provenance.git.commit` and what it is."""
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            yield from _facts(f"{name}.{key}".lstrip("."), inner)
+    elif isinstance(value, list) and any(isinstance(entry, dict) for entry in value):
+        for number, entry in enumerate(value, 1):
+            yield from _facts(f"{name}[{number}]", entry)
+    elif isinstance(value, bool):
+        yield name, "yes" if value else "no"
+    elif value in (None, {}, []):
+        yield name, "none"
+    else:
+        yield name, ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _summary(results: Results) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ from optcore_bench.supervise.handle import Child, wait_readable
 from optcore_bench.supervise.outcome import SupervisionError
 from optcore_bench.supervise.words import how_it_ended, last_words
 
-__all__ = ["Death", "Guard", "Mode", "default_mode"]
+__all__ = ["PINNED", "Death", "Guard", "Mode", "default_mode"]
 
 Mode = Literal["zygote", "plain"]
 
@@ -32,7 +32,8 @@ _ANSWER_SECONDS = 60.0
 #: How long the news of a death may take after the child's socket has closed.
 _GRACE_SECONDS = 5.0
 
-_ONE_THREAD = dict.fromkeys(
+#: What is set in every supervised process, whatever is set in this one.
+PINNED = dict.fromkeys(
     (
         "OMP_NUM_THREADS",
         "OPENBLAS_NUM_THREADS",
@@ -42,7 +43,7 @@ _ONE_THREAD = dict.fromkeys(
         "NUMEXPR_NUM_THREADS",
     ),
     "1",
-)
+) | {"PYTHONHASHSEED": "0"}
 
 
 def default_mode() -> Mode:
@@ -115,7 +116,7 @@ class Guard:
         try:
             return subprocess.Popen(
                 guard_process.command(settings),
-                env={**os.environ, **_ONE_THREAD, "PYTHONHASHSEED": "0", **environment},
+                env={**os.environ, **PINNED, **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
