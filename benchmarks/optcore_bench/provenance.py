@@ -36,11 +36,12 @@ def origin(study: Study, runs: Iterable[Run]) -> dict[str, Any]:
         runs: its runs.
 
     Returns:
-        JSON values: `study` (`name`, `text_sha256` of its text in the store, and of the file that it was read from `file`,
-        `sha256` and `git`, as of solvers), `seeds`, `limits` of a run, `variables_of_runs` (environment variables that are set in the processes of runs whatever
-        they are outside), `libraries` (versions, see `library_versions`), `solvers` and `problems` of the user's own:
-        `name`, `python` (module and name), `file`, `sha256`, `version` (of the distribution that installed it) and
-        `git`: `commit`, `dirty`, `tracked`, `changed` of the repository that the file lies in.
+        JSON values: `study` (`name`, `text_sha256` of its text in the store, and of the file that it was read from
+        `file`, `sha256` and `git`, as of solvers), `seeds`, `limits` of a run, `variables_of_runs` (environment
+        variables that are set in the processes of runs whatever they are outside), `libraries` (versions, see
+        `library_versions`), `solvers` and `problems` of the user's own: `name`, `python` (module and name), `file`,
+        `sha256`, `version` (of the distribution that installed it) and `git`: `commit`, `dirty`, `tracked`, `changed`
+        of the repository that the file lies in.
     """
     listed = list(runs)
     named = {"name": study.name, "text_sha256": hashlib.sha256(study.to_toml().encode()).hexdigest()}
