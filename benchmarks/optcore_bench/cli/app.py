@@ -216,7 +216,7 @@ def show_command(
 @app.command("compare")
 def compare_command(
     old: Annotated[
-        str | None, typer.Argument(help="A store, a bundle or a published folder.", show_default=False)
+        str | None, typer.Argument(help="A store, a bundle, a published folder or a baseline.", show_default=False)
     ] = None,
     new: Annotated[str | None, typer.Argument(help="The same, to be judged.", show_default=False)] = None,
     *,

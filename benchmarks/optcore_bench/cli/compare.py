@@ -35,7 +35,7 @@ def run_compare(options: CompareOptions) -> None:
         typer.Exit: 1 worse, 2 invalid, 3 not comparable.
     """
     if options.old is None or options.new is None:
-        raise InvalidInputError("two results are compared: give OLD and NEW, such as two stores")
+        raise InvalidInputError("two results are compared: give OLD and NEW, stores or baselines")
     found = compare(options.old, options.new, robust=options.robust)
     if options.markdown is not None:
         with replacing(options.markdown) as beside:

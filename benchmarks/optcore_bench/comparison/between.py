@@ -40,7 +40,7 @@ def compare(
     environments are not comparable row by row; `robust=True` compares medians over starts instead.
 
     Args:
-        old: path of a store, of a bundle or of a published folder, or results.
+        old: path of a store, of a bundle, of a published folder or of a baseline, or results.
         new: the same.
         gate: limits, see `Gate`; by default those of the new side's study, or the old one's, or `Gate()`.
         robust: compare medians over the starts of each problem (at least 5, better 20), whatever the environments.

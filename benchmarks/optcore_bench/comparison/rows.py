@@ -90,6 +90,8 @@ class Side:
         tau: accuracy that the costs are for.
         source: results to draw curves from, or None.
         known_medians: what `medians` gives where it is known already, as from a baseline.
+        lowest: f_L of problems without a known optimum, by `suite/problem`, where a baseline froze it.
+        starts: of a baseline: over how many starts its medians are.
     """
 
     name: str
@@ -101,6 +103,8 @@ class Side:
     tau: float = 1e-5
     source: Any = None
     known_medians: Mapping[Key, Row] | None = None
+    lowest: Mapping[str, float] = field(default_factory=dict)
+    starts: int = 0
 
 
 def medians(side: Side) -> Side:

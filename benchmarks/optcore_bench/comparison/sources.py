@@ -1,4 +1,4 @@
-"""Reading what is compared: stores, bundles, published folders, results in memory."""
+"""Reading what is compared: stores, bundles, published folders, baselines, results in memory."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from optcore.errors import InvalidInputError
+from optcore_bench.comparison.baseline import read_baseline, read_label
 from optcore_bench.comparison.rows import Key, Row, Side
 from optcore_bench.costs import cost_at
 from optcore_bench.environment import environment_hash
@@ -37,7 +38,7 @@ class Opened:
     """What was given as one side, opened but not judged yet: its costs depend on the gate and on the other side.
 
     Args:
-        given: path of a store, a bundle, a published folder, or results.
+        given: path of a store, a bundle, a published folder or a baseline, or results.
         name: what messages call it; the path by default.
     """
 
@@ -50,6 +51,9 @@ class Opened:
             return
         if isinstance(given, (str, os.PathLike)):
             path = Path(given).expanduser()
+            if path.is_file() and path.suffix.lower() == ".toml":
+                self.side = replace(read_baseline(path), name=self.name)
+                return
             if (path / "costs.csv").is_file() and not (path / "runs").is_dir():
                 self.side = _published(path, self.name)
                 return
@@ -81,6 +85,7 @@ def common_floor(*sides: Opened) -> Floor:
     """f_L of every problem: what the first side knows, else the lowest value that any of them found."""
     floor: Floor = {}
     found: Floor = {}
+    lowest = {name: value for side in sides if side.side is not None for name, value in side.side.lowest.items()}
     for side in sides:
         if side.evaluations is None:
             continue
@@ -89,6 +94,8 @@ def common_floor(*sides: Opened) -> Floor:
         for key, f_opt, best in zip(_problem_keys(runs), known, side.evaluations.run_best, strict=True):
             if np.isfinite(f_opt):
                 floor.setdefault(key, float(f_opt))
+            elif (value := lowest.get(f"{key[0]}/{key[1]}")) is not None:
+                floor.setdefault(key, value)
             found[key] = float(np.fmin(found.get(key, np.nan), best))
     return {**found, **floor}
 
@@ -196,7 +203,7 @@ def _published(path: Path, name: str) -> Side:
     environment = _json(path / "manifest.json").get("environment") or {}
     rows: dict[Key, Row] = {}
     for label, *cells in lines:
-        problem, start = _read_label(label)
+        problem, start = read_label(label)
         for solver, cell in zip(header[1:], cells, strict=True):
             if cell:
                 row = Row(problem, start, solver, cost=float(cell), environment=environment_hash(environment))
@@ -210,17 +217,6 @@ def _published(path: Path, name: str) -> Side:
         gate=study.get("gate") or {},
         tau=_PUBLISHED_TAU,
     )
-
-
-def _read_label(label: str) -> tuple[str, int]:
-    """Problem (with its noise) and start of a row of a cost table.
-
-    >>> _read_label("more_wild/bard#2 ~ wild 0.001")
-    ('more_wild/bard ~ wild 0.001', 2)
-    """
-    plain, tilde, noise = label.partition(" ~ ")
-    problem, _, start = plain.partition("#")
-    return f"{problem}{tilde}{noise}", int(start or 1)
 
 
 def _json(path: Path) -> dict[str, Any]:
