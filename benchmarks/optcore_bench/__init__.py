@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from optcore_bench.digits import digits_table
     from optcore_bench.figures import accuracy_profile_plot, data_profile_plot, performance_profile_plot
     from optcore_bench.gallery import all_figures
+    from optcore_bench.publish import publish_figures, worth_table
     from optcore_bench.report import write_report
     from optcore_bench.reproduction import reproduce
     from optcore_bench.runner import run_study
@@ -43,8 +44,10 @@ _HOMES = {
     "load_study": "study",
     "performance_profile_plot": "figures",
     "reproduce": "reproduction",
+    "publish_figures": "publish",
     "run_study": "runner",
     "summary_table": "costs",
+    "worth_table": "publish",
     "write_report": "report",
 }
 
@@ -68,8 +71,10 @@ __all__ = [
     "load_study",
     "performance_profile_plot",
     "reproduce",
+    "publish_figures",
     "run_study",
     "summary_table",
+    "worth_table",
     "write_report",
 ]
 

@@ -19,6 +19,7 @@ from optcore.files import replacing
 from optcore.plots.figure import image_bytes
 from optcore.plots.styles import LineStyle, family_styles
 
+from .costs import tau_label
 from .profiles import accuracy_profile, data_profile, performance_profile
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "line_figure",
     "performance_profile_plot",
     "solver_styles",
+    "split_label",
     "write_figure",
 ]
 
@@ -47,10 +49,11 @@ def solver_styles(solvers: Iterable[str], order: Iterable[str] = ()) -> dict[str
     >>> solver_styles(["b [jax]"], order)["b [jax]"] == solver_styles(order)["b [jax]"]
     True
     """
-    return family_styles({solver: _split(solver) for solver in solvers}, [_split(solver) for solver in order])
+    return family_styles({solver: split_label(solver) for solver in solvers}, [split_label(solver) for solver in order])
 
 
-def _split(solver: str) -> tuple[str, str]:
+def split_label(solver: str) -> tuple[str, str]:
+    """Algorithm and derivative strategy of a label; "" where there is none."""
     algorithm, bracket, derivative = solver.rpartition(" [")
     return (algorithm, derivative.rstrip("]")) if bracket else (solver, "")
 
@@ -157,7 +160,7 @@ def _order(table: pd.DataFrame) -> tuple[str, ...]:
 
 def _share_title(costs: pd.DataFrame) -> str:
     tau = costs.attrs.get("tau")
-    return "share of problems solved" if tau is None else f"share of problems solved, tau = {tau:g}"
+    return "share of problems solved" if tau is None else f"share of problems solved, tau = {tau_label(tau)}"
 
 
 def line_figure(curves: pd.DataFrame, styles: Mapping[str, LineStyle], unit: str = "x") -> go.Figure:

@@ -76,7 +76,7 @@ def test_performance_figure_draws_the_profile_on_powers_of_two(costs):
     assert figure.layout.xaxis.type == "log"
     assert list(figure.layout.xaxis.tickvals[:2]) == [1, 2]
     assert "a jacobian counts as n" in figure.layout.xaxis.title.text
-    assert "tau = 0.001" in figure.layout.yaxis.title.text
+    assert "tau = 1e-3" in figure.layout.yaxis.title.text
     first = plot.curves[plot.curves["solver"] == costs.columns[0]]
     np.testing.assert_array_equal(figure.data[0].x[:-1], first["x"])
     np.testing.assert_array_equal(figure.data[0].y[:-1], first["y"])

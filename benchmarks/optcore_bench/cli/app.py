@@ -125,7 +125,15 @@ def report_command(
     ] = None,
     figures: Annotated[
         str | None,
-        typer.Option(help="Formats of single figures, written to STORE/figures: pdf,svg,png.", show_default=False),
+        typer.Option(help="For print: figures in these formats, tables, numbers: pdf,svg,png.", show_default=False),
+    ] = None,
+    width: Annotated[str, typer.Option(help="Of figures: single (8.4 cm), double (17.4 cm), or cm.")] = "single",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of figures. [default: STORE/figures]", show_default=False)
+    ] = None,
+    solvers: Annotated[
+        str | None,
+        typer.Option(help="Of figures: which, as in 'scipy_*,[forward]'. [default: all]", show_default=False),
     ] = None,
     cdn: Annotated[
         bool, typer.Option("--cdn", help="Leave plotly.js to its server: a small file, whose figures need a network.")
@@ -133,11 +141,16 @@ def report_command(
     open_report: Annotated[bool, typer.Option("--open", help="Open the report in a browser.")] = False,
     json: Json = False,
 ) -> None:
-    """Write the report of a store: one HTML file with profiles, convergence plots and tables."""
-    with in_one_sentence():
-        from optcore_bench.cli.report import report
+    """Write the report of a store: one HTML file with profiles, convergence plots and tables.
 
-        report(store, html, figures, cdn=cdn, open_report=open_report, as_json=json)
+    With --figures a folder for a paper too: figures in the width of a column, CSV of every curve, tables for LaTeX and
+    Markdown, and an index with captions and sha256 sums.
+    """
+    with in_one_sentence():
+        from optcore_bench.cli.report import FigureOptions, report
+
+        options = FigureOptions(out, width, solvers)
+        report(store, html, figures, options, cdn=cdn, open_report=open_report, as_json=json)
 
 
 @app.command("advise")
