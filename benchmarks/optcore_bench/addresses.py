@@ -24,7 +24,7 @@ from optcore_bench.supervise.words import describe_error
 from optcore_problems import Problem, Suite, get_problem, list_suites
 from optcore_problems.transform import Transformation, apply
 
-__all__ = ["Address", "address_of", "find", "is_place", "is_registered", "load_suite", "place_from"]
+__all__ = ["Address", "address_of", "check_file", "find", "is_place", "is_registered", "load_suite", "place_from"]
 
 #: What errors give as examples of places.
 _SUITES = "'my_suite.py:suite' or 'my_package.module:suite'"
@@ -186,14 +186,20 @@ def _module(name: str, examples: str) -> ModuleType:
         raise InvalidInputError(f"the module {name!r} can't be imported: {describe_error(error)}") from error
 
 
+def check_file(path: Path) -> None:
+    """Refuse a place whose file isn't there.
+
+    Raises:
+        InvalidInputError: says which, and where paths start.
+    """
+    if not path.is_file():
+        raise InvalidInputError(f"there is no file {str(path)!r}; paths in a study start at the folder of its file")
+
+
 def _file(text: str) -> tuple[ModuleType, Any]:
     path = Path(text)
-    try:
-        status = path.stat()
-    except OSError:
-        status = None
-    if status is None or not path.is_file():
-        raise InvalidInputError(f"there is no file {str(path)!r}; paths in a study start at the folder of its file")
+    check_file(path)
+    status = path.stat()
     state = (status.st_mtime_ns, status.st_size)
     known = _FILES.get(path)
     if known is not None and known[1] == state:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -10,6 +12,9 @@ from typing import Any, TypeGuard
 from optcore.errors import InvalidInputError, UnknownNameError, unknown_name
 from optcore.solvers import Algorithm, CallableAlgorithm, get_algorithm
 from optcore_bench.codehash import code_hash, is_ours, qualified_name
+from optcore_bench.external.base import External
+from optcore_bench.external.dialogue import RemoteAlgorithm
+from optcore_bench.external.interpreter import Interpreter
 from optcore_bench.external.place import Place, place_in
 
 __all__ = ["AlgorithmEntry", "algorithm_entry", "anchored_algorithms", "refuse_python", "resolved_options"]
@@ -21,13 +26,14 @@ class AlgorithmEntry:
 
     Attributes:
         name: what rows call it.
-        algorithm: the name of a registered algorithm; a class or function of the user's own, or where one is.
+        algorithm: the name of a registered algorithm; a class or function of the user's own, or where one is; or
+            one that runs outside of the process of the harness.
         options: the user's options.
         version: stands for the code of a solver whose source can't be hashed.
     """
 
     name: str
-    algorithm: str | Place | type[Algorithm] | Callable[..., Any]
+    algorithm: str | Place | External | type[Algorithm] | Callable[..., Any]
     options: Mapping[str, Any] = field(default_factory=dict)
     version: str = ""
 
@@ -45,6 +51,11 @@ class AlgorithmEntry:
     def is_own(self) -> bool:
         """Whether the code is the user's, not optcore's."""
         return isinstance(self.algorithm, Place) or not is_ours(self.implementation)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What its rows say of where it runs, beside the fingerprint of the harness."""
+        return self.algorithm.environment(self.options) if isinstance(self.algorithm, External) else {}
 
     def code_hash(self) -> str:
         """A hash of code of the user's own.
@@ -65,6 +76,8 @@ class AlgorithmEntry:
         Raises:
             UnknownNameError, InvalidInputError: an option that it doesn't have, or a value that can't be.
         """
+        if isinstance(self.algorithm, External):
+            return self.algorithm.make(self.options, tight=tight, seed=seed)
         implementation = self.implementation
         if not is_algorithm_class(implementation):
             chosen = {name.replace(".", "_"): value for name, value in self.options.items()}
@@ -82,10 +95,8 @@ class AlgorithmEntry:
             if self.name == self.algorithm and not self.options and not self.version:
                 return self.name
             plain: dict[str, Any] = {"name": self.name, "algorithm": self.algorithm}
-        elif isinstance(self.algorithm, Place):
-            plain = {"name": self.name, "path": str(self.algorithm)}
-            if self.algorithm.is_file:
-                plain["sha256"] = self.algorithm.sha256
+        elif isinstance(self.algorithm, (Place, External)):
+            plain = {"name": self.name, **self.algorithm.to_plain()}
         else:
             plain = {"name": self.name, "python": qualified_name(self.algorithm)}
         if self.options:
@@ -102,7 +113,7 @@ def is_algorithm_class(thing: Any) -> TypeGuard[type[Algorithm]]:
 
 def resolved_options(algorithm: Algorithm) -> dict[str, Any]:
     """All options of an instance by name; of a plain callable those that it was given."""
-    if isinstance(algorithm, CallableAlgorithm):
+    if isinstance(algorithm, (CallableAlgorithm, RemoteAlgorithm)):
         return dict(algorithm.options)
     return {option.name: getattr(algorithm, option.name) for option in fields(algorithm)}
 
@@ -131,11 +142,12 @@ def algorithm_entry(given: Any) -> AlgorithmEntry:
     return entry
 
 
-_KEYS = ("name", "algorithm", "path", "options", "version", "sha256")
+_KEYS = ("name", "algorithm", "path", "python", "options", "version", "sha256")
 
 
 def _from_table(given: Mapping[str, Any]) -> AlgorithmEntry:
-    refuse_python(given)
+    if not {"algorithm", "path"} & set(given) and ":" in str(given.get("python", "")):
+        refuse_python(given)
     for key in given:
         if key not in _KEYS:
             raise unknown_name("key of a table of an algorithm", key, _KEYS)
@@ -153,6 +165,8 @@ def _from_table(given: Mapping[str, Any]) -> AlgorithmEntry:
         raise InvalidInputError(f"the name of an algorithm must be text, but is {name!r}")
     if "sha256" in given:
         _check_unchanged(algorithm, given["sha256"])
+    if "python" in given:
+        algorithm = _in_python(algorithm, given["python"])
     return AlgorithmEntry(name, algorithm, dict(options), str(given.get("version", "")))
 
 
@@ -170,11 +184,35 @@ def _algorithm_of(given: Mapping[str, Any]) -> Any:
     return _by_name(algorithm)
 
 
+def _in_python(algorithm: Any, python: Any) -> Interpreter:
+    """An algorithm that runs in a Python of its own."""
+    if not isinstance(python, str) or not python:
+        raise InvalidInputError(
+            f"python must be the path of an interpreter, such as 'venv/bin/python', but is {python!r}"
+        )
+    if not isinstance(algorithm, (str, Place)):
+        raise InvalidInputError(
+            f"python goes with the name of an algorithm or the place of a solver, but the algorithm is {algorithm!r}, "
+            "which only this Python has"
+        )
+    return Interpreter(_program(python, Path()), algorithm)
+
+
+def _program(text: str, folder: Path) -> str:
+    """A program by its path, relative to a folder, or by its name on PATH, as an absolute path.
+
+    Links are not followed: the interpreter of a virtual environment is one.
+    """
+    path = Path(text).expanduser()
+    if len(path.parts) == 1 and not (folder / path).is_file() and (found := shutil.which(text)):
+        return os.path.abspath(found)
+    return os.path.abspath(folder / path)
+
+
 def _check_unchanged(algorithm: Any, sha256: Any) -> None:
     """A stored study says which file it was, so that another one doesn't pass for it."""
     if not isinstance(algorithm, Place) or not algorithm.is_file:
         raise InvalidInputError("sha256 is of the file of a solver; it goes with the key 'path'")
-    algorithm.find()  # a file that is missing is told in its words
     if algorithm.sha256 != sha256:
         raise InvalidInputError(
             f"the file {algorithm.where!r} has changed since the study was stored (sha256 {str(sha256)[:12]}... then, "
@@ -195,6 +233,8 @@ def anchored_algorithms(algorithms: Any, folder: Path) -> Any:
         text = anchored.get(key)
         if isinstance(text, str) and (key == "path" or place_in(text)):
             anchored[key] = str(Place.read(text, folder))
+    if isinstance(anchored.get("python"), str) and anchored["python"]:
+        anchored["python"] = _program(anchored["python"], folder)
     return anchored
 
 

@@ -24,9 +24,11 @@ import scipy
 import optcore
 from optcore.environment import blas, blas_details, cpu, library_version, output_of, simd
 
-__all__ = ["environment_hash", "fingerprint", "library_version", "provenance", "repository_of"]
+__all__ = ["SOLVER_PREFIX", "environment_hash", "fingerprint", "library_version", "provenance", "repository_of"]
 
 _HASH_DIGITS = 12
+#: Begins the keys of what a solver in a Python of its own adds to the fingerprint of its rows.
+SOLVER_PREFIX = "solver_"
 
 
 def fingerprint() -> dict[str, str]:

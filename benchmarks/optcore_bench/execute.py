@@ -18,6 +18,7 @@ from optcore.marks import Kind
 from optcore.solvers import Algorithm
 from optcore_bench.addresses import Address
 from optcore_bench.external.place import Source
+from optcore_bench.external.process import ExternalError
 from optcore_bench.strategies import NotApplicableError, Strategy, derivative_error, objective
 from optcore_bench.supervise.words import describe_error
 from optcore_problems import Problem
@@ -34,7 +35,8 @@ class Task:
     Attributes:
         problem: where the problem is found, or the problem itself.
         x0: the start, shape (n,).
-        algorithm: a class, a function of the user's own, or the source of one of them.
+        algorithm: a class, a function of the user's own, or the source of one of them; an instance where another
+            process runs it.
         options: its resolved options.
         kind: what it works on.
         strategy: where derivatives come from.
@@ -44,7 +46,7 @@ class Task:
 
     problem: Address | Problem
     x0: NDArray[np.float64]
-    algorithm: type[Algorithm] | Callable[..., Any] | Source
+    algorithm: type[Algorithm] | Algorithm | Callable[..., Any] | Source
     options: Mapping[str, Any]
     kind: Kind
     strategy: Strategy
@@ -86,6 +88,8 @@ def execute(memory: Memory | None, task: Task) -> Answer:
             return _minimize(memory, task, problem)
         except NotApplicableError as error:
             return {"status": "not_applicable", "message": str(error)}
+        except ExternalError as error:
+            return {"status": error.status, "message": str(error)}
         except om.OptcoreError as error:
             return {"status": "error", "message": describe_error(error)}
 

@@ -10,6 +10,7 @@ from optcore.solvers import CallableAlgorithm
 from optcore_bench.addresses import address_of
 from optcore_bench.algorithms import resolved_options
 from optcore_bench.execute import Task, compare_derivative, execute
+from optcore_bench.external.dialogue import RemoteAlgorithm
 from optcore_bench.external.place import Place
 from optcore_bench.runs import Run
 from optcore_bench.strategies import Analytic, NoDerivative
@@ -48,7 +49,7 @@ def make_task(run: Run) -> Task:
         problem=address_of(run.problem) or run.problem,
         x0=run.x0,
         algorithm=_code_of(run),
-        options=resolved_options(run.algorithm),
+        options={} if isinstance(run.algorithm, RemoteAlgorithm) else resolved_options(run.algorithm),
         kind=run.algorithm.kind,
         strategy=run.derivative,
         seed=run.seed,
@@ -61,6 +62,8 @@ def _code_of(run: Run) -> Any:
     """What its process makes the algorithm of."""
     if isinstance(run.entry.algorithm, Place):
         return run.entry.algorithm.for_workers()
+    if isinstance(run.algorithm, RemoteAlgorithm):
+        return run.algorithm
     return run.algorithm.function if isinstance(run.algorithm, CallableAlgorithm) else type(run.algorithm)
 
 
@@ -87,6 +90,7 @@ def make_job(study: Study, run: Run, until: float | None = None) -> Job:
         keep_x=study.keep_x,
         problem=_pickled(task.problem, run) if run.problem.noise else None,
         until=until,
+        environment=run.entry.environment,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from optcore_bench.environment import environment_hash, fingerprint, provenance
+from optcore_bench.environment import SOLVER_PREFIX, environment_hash, fingerprint, provenance
 from optcore_bench.plan import Plan, Stored, read_stored
 from optcore_bench.provenance import origin
 from optcore_bench.runs import Run
@@ -67,7 +67,7 @@ def _same_environment(path: Path, known: Mapping[str, str]) -> None:
 
 def check_environment(record: RunRecord, *, allow_mixed: bool) -> None:
     """A worker on another machine may have another environment than the one that began the study."""
-    there = record.run["environment"]
+    there = {key: value for key, value in record.run["environment"].items() if not key.startswith(SOLVER_PREFIX)}
     if not allow_mixed and environment_hash(there) != environment_hash(fingerprint()):
         host = record.timings.get("host")
         raise MixedEnvironmentError(

@@ -21,6 +21,7 @@ from optcore_bench.addresses import is_registered
 from optcore_bench.algorithms import AlgorithmEntry, resolved_options
 from optcore_bench.codehash import code_hash, is_ours
 from optcore_bench.environment import library_version
+from optcore_bench.external.base import External
 from optcore_bench.strategies import Jax, NoDerivative, Strategy
 from optcore_bench.study import Study
 from optcore_problems import Problem
@@ -220,6 +221,8 @@ def _code(function: Any, problem: Problem) -> str:
 def _code_of_algorithm(entry: AlgorithmEntry, algorithm: Algorithm) -> dict[str, Any]:
     """Which code is run: versions for what is installed, a hash for what the user wrote."""
     code: dict[str, Any] = {"version": entry.version}
+    if isinstance(entry.algorithm, External):
+        return code | entry.algorithm.code(entry.options, entry.version)
     if not isinstance(algorithm, CallableAlgorithm):
         libraries = (algorithm.library, *algorithm.built_on)
         versions = [text for library in libraries for text in (library, library_version(library))]

@@ -14,7 +14,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -67,6 +67,7 @@ class Job:
         keep_x: whether points are stored.
         problem: the problem, where values without noise are needed after the run; None where there is no noise.
         until: when all must have ended, in seconds since the epoch, or None; what hasn't ended then is not a row.
+        environment: what a solver that runs elsewhere adds to the fingerprint.
     """
 
     row: Mapping[str, Any]
@@ -78,6 +79,7 @@ class Job:
     keep_x: bool
     problem: bytes | None = None
     until: float | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -261,7 +263,7 @@ def _record(
         "f_final": answer.get("f_final"),
         "derivative_error": derivative_error,
         "n_iterations": iterations,
-        "environment": fingerprint(),
+        "environment": {**fingerprint(), **job.environment},
         **counts(rows),
     }
     timings = {

@@ -28,4 +28,23 @@ The id of a run hashes the source of the file and of what it imports from beside
 edited are run again, and the run says so. The study.toml of a store keeps the file's path and its SHA-256: reading it
 again is refused once the file has changed. Each run gets the file anew, so that nothing in the globals of its module
 depends on the runs before.
+
+**In a Python of its own.** With the key `python`, the solver runs in another interpreter, with its numpy, its scipy and
+its libraries, so that two versions of a library stand in one study:
+
+    algorithms = [
+        {name = "lbfgsb-1.17", algorithm = "scipy_lbfgsb"},
+        {name = "lbfgsb-1.15", algorithm = "scipy_lbfgsb", python = "old/bin/python"},
+        {name = "mine", path = "my_solver.py:solve", python = "old/bin/python"},
+    ]
+
+A function needs nothing there but Python 3.8 and numpy. The name of an algorithm, or a subclass of `om.Algorithm`,
+needs Python 3.11, numpy, scipy and the library of the algorithm: optcore itself is taken from the source of the
+harness and need not be installed, and neither need its dependency optree. PYTHONPATH and PYTHONHOME don't reach it.
+
+The interpreter is started once for each run. What the solver asks is answered through pipes by the process of the
+harness, so that the budget is exact, and counts, history and noise are those of any other solver. The rows of its runs
+carry its versions in their `environment` (`solver_python`, `solver_numpy`, `solver_scipy`, `solver_blas`), and so do
+the ids of the runs; the path of the interpreter doesn't matter. What is installed there is looked at once in a process.
+`max_memory` is a limit on the process of the harness, not on this one; a limit by time includes its start.
 """

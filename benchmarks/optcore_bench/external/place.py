@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import sys
-import types
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +12,9 @@ from typing import Any
 from optcore.errors import InvalidInputError
 from optcore.solvers import Algorithm
 from optcore.solvers.shipped import FAMILIES
-from optcore_bench.addresses import find, is_place, place_from
+from optcore_bench.addresses import check_file, find, is_place, place_from
 from optcore_bench.codehash import code_hash
+from optcore_bench.external.host import load_source
 
 __all__ = ["Place", "Source", "place_in", "sources_of"]
 
@@ -75,10 +74,17 @@ class Place:
             )
         return found
 
+    def to_plain(self) -> dict[str, Any]:
+        """Its keys in the table of an algorithm, as TOML has them."""
+        return {"path": str(self), "sha256": self.sha256} if self.is_file else {"algorithm": str(self)}
+
     @property
     def sha256(self) -> str:
         """Of the file's bytes, as sha256sum gives it; "" for a module."""
-        return hashlib.sha256(Path(self.where).read_bytes()).hexdigest() if self.is_file else ""
+        if not self.is_file:
+            return ""
+        check_file(Path(self.where))
+        return hashlib.sha256(Path(self.where).read_bytes()).hexdigest()
 
     def code_hash(self, what: str) -> str:
         """Hash of its name, its source, and the source of what its file imports from beside it."""
@@ -115,24 +121,19 @@ class Source:
 
     @classmethod
     def read(cls, place: Place) -> Source:
-        """The file at a place as it is now."""
+        """The file at a place as it is now.
+
+        Raises:
+            InvalidInputError: there is none.
+        """
         path = Path(place.where)
+        check_file(path)
         helpers = tuple(sorted({_module_name(name) for name in sources_of(path) if name != path.name}))
         return cls(place.where, place.name, path.read_bytes(), helpers)
 
     def load(self) -> Any:
         """Run the file and take the function or class out of it."""
-        folder = str(Path(self.path).parent)
-        for name in self.helpers:
-            if str(getattr(sys.modules.get(name), "__file__", "")).startswith(folder):
-                del sys.modules[name]
-        if folder not in sys.path:
-            sys.path.append(folder)
-        module = types.ModuleType(f"file_{Path(self.path).stem}")
-        module.__file__ = self.path
-        sys.modules[module.__name__] = module  # where dataclasses look up their annotations
-        exec(compile(self.text, self.path, "exec"), vars(module))
-        return getattr(module, self.name)
+        return load_source(self.path, self.text, self.name, self.helpers)
 
 
 def place_in(text: str) -> bool:

@@ -1,0 +1,50 @@
+"""What a solver is to a study whose code doesn't run in the process of the harness."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+from optcore.solvers import Algorithm
+
+__all__ = ["External"]
+
+
+class External(ABC):
+    """Stands where an entry of a study names an algorithm."""
+
+    @property
+    @abstractmethod
+    def default_name(self) -> str:
+        """What rows call it where the study doesn't say."""
+
+    @abstractmethod
+    def make(self, options: Mapping[str, Any], *, tight: bool, seed: int) -> Algorithm:
+        """An algorithm of this process that hands on what is asked.
+
+        Args:
+            options: the user's.
+            tight: whether tolerances that the user doesn't give are the strictest ones.
+            seed: where one is taken.
+
+        Raises:
+            InvalidInputError: it can't be used.
+        """
+
+    @abstractmethod
+    def to_plain(self) -> dict[str, Any]:
+        """Its keys in the table of an algorithm, as TOML has them."""
+
+    @abstractmethod
+    def code(self, options: Mapping[str, Any], version: str) -> dict[str, Any]:
+        """What decides its numbers beside options: plain values for the ids of runs.
+
+        Args:
+            options: the user's.
+            version: the user's, which stands for a hash of the code; "" for none.
+        """
+
+    @abstractmethod
+    def environment(self, options: Mapping[str, Any]) -> dict[str, str]:
+        """What its rows say of where it runs, beside the fingerprint of the harness."""

@@ -1,0 +1,210 @@
+"""A process that asks for evaluations through its pipes."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Self
+
+from optcore.errors import OptcoreError
+from optcore_bench.supervise.words import last_words
+
+__all__ = ["Ended", "ExternalError", "Process"]
+
+_CHUNK = 1 << 16
+_PRINTED_KEPT = 1 << 14
+#: How long a process that has closed its pipe may take to end, before it is killed.
+_PATIENCE = 2.0
+
+
+class ExternalError(OptcoreError):
+    """A solver outside of this process failed; the message is all that there is to say.
+
+    Attributes:
+        status: of the row: "error", or "crashed" where its process ended.
+    """
+
+    def __init__(self, message: str, status: str = "error") -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Ended(Exception):  # noqa: N818  no error where the process may end
+    """The process has closed its end of a pipe."""
+
+
+class Process:
+    """A started program, its stdin, stdout and stderr being pipes to this process.
+
+    It leads a process group of its own on Linux, where the guard of supervised processes ends whatever they leave
+    behind; elsewhere it stays in the group of this process, which is killed as a whole.
+
+    Args:
+        command: the program and its arguments.
+        environment: all of its environment variables; those of this process by default.
+
+    Raises:
+        ExternalError: it can't be started.
+    """
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+        self._printed = bytearray()
+        self._read = bytearray()
+        self._own_group = sys.platform == "linux"
+        try:
+            self._process = subprocess.Popen(
+                list(command),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                env=None if environment is None else dict(environment),
+                process_group=0 if self._own_group else None,
+            )
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            raise ExternalError(f"the program {command[0]!r} can't be started: {why}") from error
+        pipes = (self._process.stdin, self._process.stdout, self._process.stderr)
+        self._in, self._out, self._errors = (pipe.fileno() for pipe in pipes if pipe is not None)
+        for descriptor in (self._in, self._out, self._errors):
+            os.set_blocking(descriptor, False)
+        self._poll = select.poll()
+        self._poll.register(self._errors, select.POLLIN)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        return self._process.pid
+
+    def write(self, data: bytes) -> None:
+        """Write all of it; what the process prints on stderr meanwhile is taken.
+
+        Raises:
+            Ended: it has closed its stdin, or is gone.
+        """
+        view = memoryview(data)
+        while view:
+            try:
+                view = view[os.write(self._in, view) :]
+            except BlockingIOError:
+                self._wait(self._in, select.POLLOUT)
+            except OSError as error:
+                raise Ended from error
+
+    def read(self, size: int) -> bytes:
+        """So many bytes of its stdout.
+
+        Raises:
+            Ended: it has closed its stdout before.
+        """
+        while len(self._read) < size:
+            self._more()
+        data = bytes(self._read[:size])
+        del self._read[:size]
+        return data
+
+    def read_line(self, longest: int) -> bytes | None:
+        """A line of its stdout without its end; None if it is longer than it may be.
+
+        Raises:
+            Ended: it has closed its stdout before the end of a line; what it wrote of it stays in `rest`.
+        """
+        searched = 0
+        while (end := self._read.find(b"\n", searched)) < 0:
+            searched = len(self._read)
+            if searched > longest:
+                return None
+            self._more()
+        line = bytes(self._read[:end])
+        del self._read[: end + 1]
+        return line if end <= longest else None
+
+    @property
+    def rest(self) -> bytes:
+        """What it wrote on stdout and nobody has read."""
+        return bytes(self._read)
+
+    def _more(self) -> None:
+        while True:
+            try:
+                data = os.read(self._out, _CHUNK)
+            except BlockingIOError:
+                self._wait(self._out, select.POLLIN)
+                continue
+            if not data:
+                raise Ended
+            self._read += data
+            return
+
+    def _wait(self, descriptor: int, event: int) -> None:
+        """Until it can be read or written; a time limit is the supervisor's business."""
+        self._poll.register(descriptor, event)
+        try:
+            ready = dict(self._poll.poll())
+        finally:
+            self._poll.unregister(descriptor)
+        if self._errors in ready and not self._drain():
+            self._poll.unregister(self._errors)
+            self._errors = -1
+
+    def _drain(self) -> bool:
+        """Take what it printed on stderr, of which the end is kept; False once nothing more can come."""
+        try:
+            data = os.read(self._errors, _CHUNK)
+        except BlockingIOError:
+            return True
+        self._printed += data
+        del self._printed[:-_PRINTED_KEPT]
+        return bool(data)
+
+    # --- its end -----------------------------------------------------------------------------------------------------
+
+    def wait(self) -> str:
+        """Give it a moment to end, end it if it doesn't; how it ended, in words, and what it printed last."""
+        try:
+            code = self._process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            how = "closed its output without ending"
+        else:
+            how = f"ended with exit code {code}" if code >= 0 else f"was killed by {_signal_name(-code)}"
+        said = self.last_words
+        return how + (f"; it printed last: {said}" if said else "")
+
+    @property
+    def last_words(self) -> str:
+        """The last lines that it printed on stderr."""
+        for _ in range(_PRINTED_KEPT):
+            before = len(self._printed)
+            if self._errors < 0 or not self._drain() or len(self._printed) == before:
+                break
+        return last_words(self._printed.decode(errors="replace"))
+
+    def end(self) -> None:
+        """Kill it and its group, and let go of it. Ending twice does no harm."""
+        if self._own_group:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                with suppress(OSError):
+                    pipe.close()
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
