@@ -13,7 +13,15 @@ if TYPE_CHECKING:
     from optcore_bench.comparison import compare
     from optcore_bench.conclusions import Findings, findings
     from optcore_bench.convergence import convergence
-    from optcore_bench.costs import VirtualClock, accuracy_table, break_even, cost_table, hit_counts, summary_table
+    from optcore_bench.costs import (
+        VirtualClock,
+        accuracy_table,
+        break_even,
+        cost_table,
+        hit_counts,
+        summary_table,
+        virtual_grid,
+    )
     from optcore_bench.digits import digits_table
     from optcore_bench.figures import accuracy_profile_plot, data_profile_plot, performance_profile_plot
     from optcore_bench.gallery import all_figures
@@ -43,10 +51,11 @@ _HOMES = {
     "hit_counts": "costs",
     "load_study": "study",
     "performance_profile_plot": "figures",
-    "reproduce": "reproduction",
     "publish_figures": "publish",
+    "reproduce": "reproduction",
     "run_study": "runner",
     "summary_table": "costs",
+    "virtual_grid": "costs",
     "worth_table": "publish",
     "write_report": "report",
 }
@@ -74,6 +83,7 @@ __all__ = [
     "reproduce",
     "run_study",
     "summary_table",
+    "virtual_grid",
     "worth_table",
     "write_report",
 ]

@@ -6,6 +6,7 @@ f(x) <= f_L + tau (f_start - f_L), f the noise-free value (More & Wild 2009, SIA
 
 from .breakeven import BreakEven, break_even
 from .counting import cost_at
+from .grid import VirtualGrid, virtual_grid
 from .hits import HitCounts, hit_counts
 from .models import CostModel, JacCost, describe_cost, tau_label
 from .summary import improved, summary_table
@@ -18,6 +19,7 @@ __all__ = [
     "HitCounts",
     "JacCost",
     "VirtualClock",
+    "VirtualGrid",
     "accuracy_table",
     "break_even",
     "cost_at",
@@ -30,4 +32,5 @@ __all__ = [
     "relative_gaps",
     "summary_table",
     "tau_label",
+    "virtual_grid",
 ]

@@ -16,7 +16,7 @@ from .models import CostModel, JacCost, check_cost, check_jac_cost, check_no_jac
 from .rounds import rounds_up_to
 from .virtual import VirtualClock
 
-__all__ = ["Calls", "cost_at", "measured_prices", "priced"]
+__all__ = ["Calls", "check_timed", "cost_at", "measured_overhead", "measured_prices", "overhead_of", "priced"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +51,11 @@ def cost_at(evaluations: Evaluations, rows: Ints, cost: CostModel, jac_cost: Jac
     if isinstance(cost, VirtualClock):
         check_no_jac_cost(jac_cost, "a VirtualClock has jac_seconds instead")
         rounds = rounds_up_to(evaluations, rows, int(cost.cores), sizes=cost.spread > 0)
-        return rounds.seconds(cost) + evaluations.count(evaluations.first_of_batch, rows) * cost.overhead_seconds
+        overhead = (
+            measured_overhead(evaluations)[evaluations.run[rows]] if cost.overhead_seconds == "measured" else None
+        )
+        batches = evaluations.count(evaluations.first_of_batch, rows)
+        return rounds.seconds(cost) + batches * overhead_of(cost, evaluations.runs, evaluations.run[rows], overhead)
     if check_cost(cost) in ("evaluations", "gradients"):
         check_jac_cost(jac_cost)
         run = evaluations.run[rows]
@@ -62,6 +66,35 @@ def cost_at(evaluations: Evaluations, rows: Ints, cost: CostModel, jac_cost: Jac
     if cost == "batches":
         return evaluations.count(evaluations.first_of_batch, rows).astype(float)
     return check_timed(evaluations.runs.iloc[evaluations.run[rows]], evaluations.clock()[1][rows])
+
+
+def measured_overhead(evaluations: Evaluations) -> Floats:
+    """Seconds a batch that each run spent outside of calls: solver, sending out, collecting; shape (R,).
+
+    It is the end of the last call, less the time from the first start to the last stop of each batch, over the
+    number of batches. NaN where no clock ran.
+    """
+    start, stop = evaluations.clock()
+    first = np.flatnonzero(evaluations.first_of_batch)
+    if first.size == 0:
+        return np.full(len(evaluations.runs), np.nan)
+    busy = np.maximum.reduceat(stop, first) - np.minimum.reduceat(start, first)
+    run = evaluations.run[first]
+    batches = np.bincount(run, minlength=len(evaluations.runs))
+    spent = np.bincount(run, weights=busy, minlength=len(evaluations.runs))
+    end = np.full(len(evaluations.runs), np.nan)
+    some = np.diff(evaluations.offsets) > 0
+    end[some] = np.maximum.reduceat(stop, evaluations.offsets[:-1][some])
+    return np.maximum(end - spent, 0.0) / np.maximum(batches, 1)
+
+
+def overhead_of(clock: VirtualClock, runs: pd.DataFrame, chosen: Ints, measured: Floats | None) -> float | Floats:
+    """Overhead a batch of a clock: a number, or that of each of the chosen runs."""
+    if not isinstance(clock.overhead_seconds, str):
+        return clock.overhead_seconds
+    if measured is None:
+        raise InvalidInputError("these counts were made without the clock; use hit_counts(..., clock=True)")
+    return check_timed(runs.iloc[chosen], measured)
 
 
 def check_timed(runs: pd.DataFrame, seconds: Floats) -> Floats:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ from optcore.errors import InvalidInputError
 from optcore.history import FUN, FUN_AND_JAC, JAC, NUMDIFF
 from optcore_bench.evaluations import Bools, Evaluations, Floats, HasTables, Ints, ReferenceValue, applicable
 
-from .counting import Calls, check_timed, measured_prices, priced
+from .counting import Calls, check_timed, measured_overhead, measured_prices, overhead_of, priced
 from .criteria import judge
 from .models import CostModel, JacCost, check_cost, check_jac_cost, check_no_jac_cost, describe_cost
 from .rounds import BatchCounts, RoundCounts, batch_counts, charge, longest_calls
@@ -44,14 +44,16 @@ class HitCounts:
             might have with a larger one), and the counts `evaluations` (of the objective: fun, numdiff and
             fun_and_jac), `jacobians` (jac and fun_and_jac), `fun`, `numdiff`, `jac`, `fun_and_jac`, `batches`.
         attrs: of the cost table: `tau`, `f_opt`, `f_opt_source`, `not_assessable`, ...
+        runs: all runs, as in `Evaluations.runs`.
     """
 
     frame: pd.DataFrame
     attrs: dict[str, Any]
-    _runs: pd.DataFrame = field(repr=False)
+    runs: pd.DataFrame = field(repr=False)
     _batches: BatchCounts = field(repr=False)
     _prices: tuple[Floats, Floats] | None = field(repr=False)
     _seconds: Floats | None = field(repr=False)
+    _overhead: Floats | None = field(repr=False)
 
     def costs(
         self,
@@ -61,7 +63,7 @@ class HitCounts:
         cores: int | None = None,
         fun_seconds: float | None = None,
         jac_seconds: float = 0.0,
-        overhead_seconds: float = 0.0,
+        overhead_seconds: float | Literal["measured"] = 0.0,
         spread: float = 0.0,
     ) -> pd.DataFrame:
         """The table that `cost_table` makes with the same options, to the last bit and with the same attrs.
@@ -83,13 +85,19 @@ class HitCounts:
                 raise InvalidInputError(f"give cost={cost!r} or fun_seconds and cores, not both")
             fun_seconds, cores = 1.0 if fun_seconds is None else fun_seconds, 1 if cores is None else cores
             cost = VirtualClock(fun_seconds, jac_seconds, cores, overhead_seconds, spread)
-        solved = np.flatnonzero(self.frame["solved"])
-        costs = np.full(len(self._runs), np.inf)
-        costs[applicable(self._runs).nonzero()[0][solved]] = self._spent(solved, cost, jac_cost)
-        table = pivot(self._runs, costs)
+        costs = np.full(len(self.runs), np.inf)
+        costs[applicable(self.runs)] = self.solved_costs(cost, jac_cost)
+        table = pivot(self.runs, costs)
         model = cost if isinstance(cost, str) else "virtual"
         table.attrs |= self.attrs | {"cost": describe_cost(cost, jac_cost), "model": model}
         return table
+
+    def solved_costs(self, cost: CostModel = "evaluations", jac_cost: JacCost = 0) -> Floats:
+        """Cost of each run of `frame`, inf where it didn't solve, shape (r,): the cells of the cost table."""
+        solved = np.flatnonzero(self.frame["solved"])
+        costs = np.full(len(self.frame), np.inf)
+        costs[solved] = self._spent(solved, cost, jac_cost)
+        return costs
 
     def spent(self, cost: CostModel = "evaluations", jac_cost: JacCost = 0) -> Floats:
         """What each run of `frame` had spent when it solved, or in the end where it didn't, shape (r,)."""
@@ -99,7 +107,8 @@ class HitCounts:
         frame = self.frame.iloc[chosen]
         if isinstance(cost, VirtualClock):
             check_no_jac_cost(jac_cost, "a VirtualClock has jac_seconds instead")
-            overhead = frame["batches"].to_numpy() * cost.overhead_seconds
+            measured = None if self._overhead is None else self._overhead[chosen]
+            overhead = frame["batches"].to_numpy() * overhead_of(cost, self.frame, chosen, measured)
             return np.asarray(self.round_counts(int(cost.cores)).seconds(cost)[chosen] + overhead)
         if check_cost(cost) in ("evaluations", "gradients"):
             check_jac_cost(jac_cost)
@@ -161,7 +170,7 @@ def hit_counts(
         results: as for `cost_table`.
         tau: as for `cost_table`.
         f_opt: as for `cost_table`.
-        clock: read the clock too, for `cost="seconds"` and `jac_cost="measured"`.
+        clock: read the clock too, for `cost="seconds"`, `jac_cost="measured"` and a measured overhead.
 
     Returns:
         The counts; `.costs(...)` equals `cost_table(results, tau, ...)`.
@@ -186,8 +195,9 @@ def hit_counts(
     charged = judgement.charged[use]
     rows = np.where(charged >= 0, charged, evaluations.offsets[use + 1] - 1)
     begun = rows >= evaluations.offsets[use]
-    prices = seconds = None
+    prices = seconds = overhead = None
     if clock:
+        overhead = measured_overhead(evaluations)[use]
         jac, both = measured_prices(evaluations)
         prices = jac[use], both[use]
         seconds = _spread(evaluations.clock()[1][rows[begun]], begun, 0.0)
@@ -198,6 +208,7 @@ def hit_counts(
         batch_counts(evaluations.batches, rows, use, begun),
         prices,
         seconds,
+        overhead,
     )
 
 

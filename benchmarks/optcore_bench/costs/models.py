@@ -46,11 +46,11 @@ def describe_cost(cost: CostModel, jac_cost: JacCost = 0) -> str:
     'seconds at 0.1 s an evaluation, 0.2 s a jacobian, 8 cores'
     """
     if isinstance(cost, VirtualClock):
-        overhead = f", {cost.overhead_seconds:g} s overhead a batch" if cost.overhead_seconds else ""
+        overhead = cost.overhead_seconds and f", {_words(cost.overhead_seconds)} overhead a batch"
         spread = f", times spread by {100 * cost.spread:g} %" if cost.spread else ""
         cores = "1 core" if cost.cores == 1 else f"{cost.cores} cores"
         calls = f"{cost.fun_seconds:g} s an evaluation, {cost.jac_seconds:g} s a jacobian"
-        return f"seconds at {calls}, {cores}{overhead}{spread}"
+        return f"seconds at {calls}, {cores}{overhead or ''}{spread}"
     jacobian = {"n": "counts as n", "measured": "counts as measured", 0: "is free"}
     suffix = f" (a jacobian {jacobian.get(jac_cost, f'counts as {jac_cost}')})"
     words = {
@@ -60,6 +60,10 @@ def describe_cost(cost: CostModel, jac_cost: JacCost = 0) -> str:
         "seconds": "seconds by the clock",
     }
     return words[check_cost(cost)]
+
+
+def _words(overhead: float | str) -> str:
+    return "the measured" if isinstance(overhead, str) else f"{overhead:g} s"
 
 
 def check_tau(tau: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 from scipy.special import ndtr
@@ -34,21 +35,25 @@ class VirtualClock:
         fun_seconds: how long one evaluation of the objective takes.
         jac_seconds: how long one call of the jacobian takes; a call for both takes the sum.
         cores: how many calls run at the same time.
-        overhead_seconds: what sending out a batch and collecting its answers takes.
+        overhead_seconds: what sending out a batch, collecting its answers and deciding on the next one takes; or
+            "measured": what it took each run, see `measured_overhead`, where a clock ran.
         spread: standard deviation of the time of a call over its mean.
     """
 
     fun_seconds: float
     jac_seconds: float
     cores: int
-    overhead_seconds: float = 0.0
+    overhead_seconds: float | Literal["measured"] = 0.0
     spread: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("fun_seconds", "jac_seconds", "overhead_seconds", "spread"):
             value = getattr(self, name)
+            if name == "overhead_seconds" and isinstance(value, str) and value == "measured":
+                continue
             if not is_number(value) or not (math.isfinite(value) and value >= 0):
-                raise InvalidInputError(f"{name} must be a finite number >= 0, not {value!r}")
+                also = " or 'measured'" if name == "overhead_seconds" else ""
+                raise InvalidInputError(f"{name} must be a finite number >= 0{also}, not {value!r}")
         if (
             not is_number(self.cores)
             or not math.isfinite(self.cores)
