@@ -196,10 +196,9 @@ def step_curves(
     some = np.flatnonzero(np.diff(evaluations.offsets) > 0)
     total[some] = cost_at(evaluations, evaluations.offsets[some + 1] - 1, cost, jac_cost)
     cuts = np.searchsorted(evaluations.run[rows], np.arange(len(runs) + 1))
+    names = list(zip(runs["row"], runs["solver"], strict=True))
     return {
-        (runs.at[i, "row"], runs.at[i, "solver"]): StepCurve(
-            x[cuts[i] : cuts[i + 1]], y[cuts[i] : cuts[i + 1]], float(total[i])
-        )
+        names[i]: StepCurve(x[cuts[i] : cuts[i + 1]], y[cuts[i] : cuts[i + 1]], float(total[i]))
         for i in np.flatnonzero(evaluations.applicable)
     }
 

@@ -13,12 +13,14 @@ import numpy as np
 import pytest
 from plotly.offline import get_plotlyjs
 
+from optcore_bench.conclusions import findings
 from optcore_bench.convergence import convergence
-from optcore_bench.costs import VirtualClock, cost_table, summary_table
+from optcore_bench.costs import VirtualClock, break_even, cost_table, hit_counts, summary_table
 from optcore_bench.evaluations import Evaluations
 from optcore_bench.report import write_report
 from optcore_bench.report.curves import MOST_POINTS, curve_data
 from optcore_bench.report.data import page_data
+from optcore_bench.report.says import pair_to_compare
 from optcore_bench.report.write import script_json
 from tests.bench.fake_results import make_results, run, study_results
 
@@ -75,11 +77,24 @@ def test_the_summary_has_the_exact_numbers_of_the_summary_table(results, page):
         solved = " ".join(str(row[f"solved_{t}"]) for t in ("1e-1", "1e-3", "1e-5", "1e-7", "1e-10"))
         assert f"{row['algorithm']} {row['derivative']} {solved}" in text
     runs = results.runs[results.runs["status"] != "not_applicable"]
-    failed = runs["status"].isin(["error", "crashed", "timeout"]).sum()
     assert f"6 algorithms with 5 derivative strategies on 12 problems: {len(runs)} runs." in text
-    assert f"{failed} runs failed" in text.split("What these runs say")[1].split("Summary")[0]
-    solved = int(np.isfinite(cost_table(results)).to_numpy().sum())
-    assert f"At tau = 1e-5, {solved} of {12 * 21} pairs of problem and solver are solved" in text
+    said = text.split("What these runs say")[1].split("Summary")[0]
+    for finding in findings(results):
+        assert finding.sentence in said
+    assert said.index("At other accuracies") < said.index("What must not be concluded")
+    hits = hit_counts(results)
+    pair = pair_to_compare(Evaluations.read(results), 1e-5)
+    assert break_even(hits, *pair).sentence() in said
+    assert [data_of(page)["solvers"][j]["label"] for j in data_of(page)["pair"]] == list(pair)
+
+
+def test_the_pair_that_is_compared_first_is_forward_against_the_best_with_jacobians():
+    closed = {"tasks": ["fun", "jac", "fun"], "values": [5, np.nan, 0]}
+    both = [run("a jax", "p", **closed), run("a central", "p", [5, 0]), run("a forward", "p", [5, 4, 0])]
+    other = [run("b jax", "p", **closed), run("b jax", "q", **closed), run("b none", "p", [5, 4])]
+    assert pair_to_compare(Evaluations.read(make_results(*both)), 1e-5) == ("a [forward]", "a [jax]")
+    assert pair_to_compare(Evaluations.read(make_results(*both, *other)), 1e-5) == ("b [none]", "b [jax]")
+    assert pair_to_compare(Evaluations.read(make_results(both[0], other[2])), 1e-5) is None
 
 
 def test_failures_pairs_that_cannot_be_and_improvements_are_listed_with_reasons(results, page):
@@ -139,10 +154,7 @@ def test_runs_are_listed_with_status_evaluations_and_what_is_left(results, page)
     solver, problem = "scipy_bfgs [central]", 3
     j = [s["label"] for s in data["solvers"]].index(solver)
     mine = results.runs[(results.runs["algorithm"] == "scipy_bfgs") & (results.runs["derivative"] == "central")]
-    row = mine[
-        ("s/" + mine["problem"]).eq(data["problems"][problem])
-        | ("more_wild/" + mine["problem"]).eq(data["problems"][problem])
-    ].iloc[0]
+    row = mine[mine["problem"] == data["problems"][problem].split("/")[1]].iloc[0]
     assert runs["words"][runs["status"][j][problem]] == row["status"]
     assert runs["evaluations"][j][problem] == (results.rows["run_id"] == row["run_id"]).sum()
     left = (row["f_best"] - row["f_opt"]) / (row["f_start"] - row["f_opt"])

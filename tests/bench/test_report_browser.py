@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from optcore_bench.costs import VirtualClock, cost_table, dimensions
+from optcore_bench.costs import VirtualClock, break_even, cost_table, dimensions, hit_counts
 from optcore_bench.profiles import data_profile, ecdf, performance_profile
 from optcore_bench.report import write_report
 from tests.bench.browser import CHROMIUM, Browser, browser
@@ -128,37 +129,72 @@ def test_the_profiles_are_those_of_python_at_every_setting_of_the_sliders(page, 
     same(drawn(page, "data-profile"), data_profile(cost_table(results, 1e-3), n))
 
 
-@pytest.mark.parametrize("cores", [1, 4])
-def test_break_even_prices_are_where_the_costs_of_two_solvers_cross(page, results, cores):
-    use(page, jac_unit="evaluations", cores=page.run(f"optcoreReport.data.cores.indexOf({cores})"))
+PAIRS = [
+    ("scipy_lbfgsb [forward]", "scipy_lbfgsb [analytic]"),
+    ("scipy_ls_lm [central]", "scipy_ls_lm [jax]"),
+    ("scipy_lbfgsb [analytic]", "scipy_lbfgsb [forward]"),
+    ("scipy_lbfgsb [forward]", "nlopt_neldermead [none]"),
+]
+
+
+def numbers(page: Browser, *pair: str) -> tuple[int, ...]:
     labels = [s["label"] for s in page.run("optcoreReport.data.solvers")]
-    without, with_jac = "scipy_lbfgsb [forward]", "scipy_lbfgsb [analytic]"
-    a, b = labels.index(without), labels.index(with_jac)
-    prices = page.run(f"optcoreReport.breakEvens({a}, {b}).map((v) => (v === Infinity ? 'inf' : v))")
+    return tuple(labels.index(name) for name in pair)
+
+
+@pytest.mark.parametrize("unit", ["n", "evaluations"])
+def test_the_break_even_sentence_is_that_of_python(page, results, unit):
+    hits = hit_counts(results)
+    use(page, jac_unit=unit)
+    for pair in PAIRS:
+        a, b = numbers(page, *pair)
+        use(page, pair_a=a, pair_b=b)
+        expected = break_even(hits, *pair)
+        assert text(page, "pair-says").startswith(expected.sentence(unit))
+        prices = page.run(f"optcoreReport.pairOf({a}, {b}).each.map((one) => one.price ?? null)")
+        known = expected.table[~expected.table["verdict"].isin(["only a", "only b", "neither"])]
+        column = known["price_n" if unit == "n" else "price"]
+        np.testing.assert_allclose(np.array(prices, dtype=float), column, rtol=1e-14)
+    price = 1.1
+    use(page, pair_a=numbers(page, PAIRS[0][0])[0], pair_b=numbers(page, PAIRS[0][1])[0], jac=52 if unit == "n" else 27)
+    assert text(page, "jac-text").split()[0] == str(price)
+    wins = break_even(hits, *PAIRS[0]).cheaper(price, unit)
+    assert f"at the price set above, on {wins}." in text(page, "pair-says")
+
+
+def test_on_several_cores_break_even_prices_are_where_the_costs_of_two_solvers_cross(page, results):
+    use(page, jac_unit="evaluations", cores=2)
+    cores = page.run("optcoreReport.data.cores[2]")
+    pair = list(PAIRS[0])
+    found = page.run("optcoreReport.pairOf({}, {})".format(*numbers(page, *pair)))
 
     def costs(price: float) -> pd.DataFrame:
-        found = cost_table(results, 1e-5, VirtualClock(1.0, price, cores))[[without, with_jac]]
-        return found[np.isfinite(found).any(axis=1)]
+        table = cost_table(results, 1e-5, VirtualClock(1.0, price, cores))[pair]
+        return table[np.isfinite(table).all(axis=1)]
 
-    assert len(prices) == len(costs(0.0))
-    for i, price in enumerate(map(float, prices)):
-        if price > 0:  # up to the price it isn't cheaper, beyond it is
-            below = costs(min(price * (1 - 1e-9), 1e12)).iloc[i]
-            assert below[without] >= below[with_jac]
-        if price < np.inf:
-            above = costs(price * (1 + 1e-9) + 1e-12).iloc[i]
-            assert above[without] < above[with_jac]
-    use(page, pair_a=a, pair_b=b)
-    median = np.quantile(list(map(float, prices)), 0.5, method="inverted_cdf")
-    if len(prices) % 2:
-        assert f"{without} beats {with_jac} if a jacobian costs more than {median:.3g} evaluations" in text(
-            page, "pair-says"
-        )
-    finite = np.isfinite(list(map(float, prices))).sum()
-    assert (
-        f"(median of the {len(prices)} problems that one of them solves). There is such a price on {finite} of them"
-        in (text(page, "pair-says"))
-    )
+    assert cores == 4
+    assert found["both"] == len(costs(0.0)) > 3
+    assert found["verdict"] == "above"
+    below, above = (costs(found["price"] * factor).sum() for factor in (1 - 1e-9, 1 + 1e-9))
+    assert below.iloc[0] >= below.iloc[1]
+    assert above.iloc[0] < above.iloc[1]
+    for i, one in enumerate(found["each"]):
+        if one["verdict"] == "above" and one["price"] > 0:
+            below, above = (costs(one["price"] * factor).iloc[i] for factor in (1 - 1e-9, 1 + 1e-9))
+            assert below.iloc[0] >= below.iloc[1]
+            assert above.iloc[0] < above.iloc[1]
+
+
+def test_mixed_rounds_bend_the_costs_where_a_jacobian_takes_as_long_as_an_evaluation(page):
+    # a: 4 rounds of evaluations and 1 of both kinds; b: 3 of jacobians, one of both kinds. They cross at 4/3.
+    a, b = {"p": 5, "q": 0, "r": 4, "s": 1}, {"p": 1, "q": 3, "r": 0, "s": 4}
+    cost = {w: (max(1, w) + 4, max(1, w) + 3 * w) for w in (4 / 3,)}
+    assert cost[4 / 3][0] == pytest.approx(cost[4 / 3][1])
+    found = page.run(f"optcoreCosts.breakEven([[{json.dumps(a)}, {json.dumps(b)}, 1]])")
+    assert found["price"] == pytest.approx(4 / 3)
+    assert found["verdict"] == "above"
+    found = page.run(f"optcoreCosts.breakEven([[{json.dumps(a)}, {json.dumps(b)}, 10]])")
+    assert found["price"] == pytest.approx(4 / 30)
 
 
 def test_solvers_are_picked_by_algorithm_and_strategy(page, results):

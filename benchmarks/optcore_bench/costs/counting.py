@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pandas as pd
@@ -157,8 +158,18 @@ def measured_prices(evaluations: Evaluations) -> tuple[Floats, Floats]:
     """Median time of jacobians over median time of evaluations, by problem and strategy, shapes (R,).
 
     An evaluation's time is pooled over all runs of the problem, a jacobian's over the runs with the same
-    strategy. NaN where either wasn't timed.
+    strategy. NaN where either wasn't timed. Of the same evaluations they are counted once.
     """
+    if evaluations not in _PRICES:
+        _PRICES[evaluations] = _median_prices(evaluations)
+    return _PRICES[evaluations]
+
+
+#: Prices that were counted already, for as long as their evaluations are in use: the clock takes long to read.
+_PRICES: WeakKeyDictionary[Evaluations, tuple[Floats, Floats]] = WeakKeyDictionary()
+
+
+def _median_prices(evaluations: Evaluations) -> tuple[Floats, Floats]:
     start, stop = evaluations.clock()
     problem = evaluations.problem
     pairs = evaluations.runs.assign(problem=problem).groupby(["problem", "derivative"], dropna=False)

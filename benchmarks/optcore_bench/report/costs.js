@@ -67,16 +67,57 @@ const optcoreCosts = (function () {
     return (sorted[middle - 1] + sorted[middle]) / 2;
   }
 
-  // ---------- break-even points
+  // ---------- break-even prices: the definitions of optcore_bench.costs.break_even, on any number of cores
 
-  // Price of a jacobian from which `a` is cheaper than `b`: 0 where it always is (or alone solves the problem),
-  // Infinity where it never is, null where neither solves it. As in optcore_bench, a must not use more jacobians.
-  function breakEven(a, b) {
-    if (a === null || b === null) return a === null && b === null ? null : a === null ? Infinity : 0;
-    if (a.p < b.p) return 0;
-    const [at1, rise] = [a.p + a.q - b.p - b.q, b.q - a.q];
-    if (at1 < 0 || (at1 === 0 && rise > 0)) return (a.p - b.p) / rise;
-    return b.s > a.s ? (a.r - b.r) / (b.s - a.s) : Infinity;
+  // For which prices w >= 0 of a jacobian the first is cheaper, if it costs `behind` - w `steeper` more than the second.
+  function crossing(behind, steeper) {
+    if (steeper > 0) return behind >= 0 ? {verdict: "above", price: behind / steeper} : {verdict: "always"};
+    if (steeper < 0) return behind < 0 ? {verdict: "below", price: behind / steeper} : {verdict: "never"};
+    return {verdict: behind === 0 ? "tied" : behind < 0 ? "always" : "never"};
+  }
+
+  // The price from which on the first is cheaper: 0 for always, Infinity for never, null if there is none.
+  function threshold({verdict, price}) {
+    if (verdict === "above") return price;
+    return verdict === "always" ? 0 : verdict === "never" ? Infinity : null;
+  }
+
+  // `behind` and `steeper` of sums over `pairs`, [line of a, line of b, scale]: a jacobian costs w times scale, and w is
+  // a bit above `from`.
+  function gap(pairs, from) {
+    let [behind, steeper] = [0, 0];
+    for (const [a, b, scale] of pairs) {
+      const dear = from * scale >= 1;
+      behind += dear ? a.r - b.r : a.p - b.p;
+      steeper += scale * (dear ? b.s - a.s : b.q - a.q);
+    }
+    return [behind, steeper];
+  }
+
+  // Where the sums cross. They are linear in the price; but where rounds hold both kinds of calls, only between the
+  // prices at which a jacobian of some problem takes as long as an evaluation. The first change of sign decides.
+  function crossingOfSums(pairs) {
+    if (pairs.every(([a, b]) => a.q === a.s && b.q === b.s)) return crossing(...gap(pairs, 0));
+    const edges = [0, ...new Set(pairs.map((pair) => 1 / pair[2]))].sort((u, v) => u - v);
+    const begin = gap(pairs, 0)[0];
+    for (const [k, edge] of edges.entries()) {
+      const found = crossing(...gap(pairs, edge));
+      const inside = found.price >= edge && found.price <= (edges[k + 1] ?? Infinity);
+      if (inside && (found.verdict === "above") === (begin >= 0)) return found;
+    }
+    return {verdict: begin < 0 ? "always" : "never"};
+  }
+
+  // Two solvers, from [line of a or null, line of b or null, scale of the price] of each problem.
+  function breakEven(pairs) {
+    const both = pairs.filter(([a, b]) => a !== null && b !== null);
+    const each = both.map((pair) => crossingOfSums([pair])).map((one) => ({...one, threshold: threshold(one)}));
+    const total = both.length ? crossingOfSums(both) : {verdict: null};
+    return {
+      ...total, threshold: threshold(total), each, both: both.length, rows: pairs.length,
+      onlyA: pairs.filter(([a, b]) => a !== null && b === null).length,
+      onlyB: pairs.filter(([a, b]) => a === null && b !== null).length,
+    };
   }
 
   return {countsOf, lines, costs, performanceProfile, dataProfile, median, breakEven};

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -66,10 +67,10 @@ def _curve(by_cost: list[StepCurve], max_points: int) -> dict[str, Any] | None:
         return None
     if by_cost[0].x.size == 0:
         return {"x": [numbers([0.0, c.total]) for c in by_cost], "y": [1, 1]}
-    x = [np.append(c.x, c.total) for c in by_cost]
     y = np.append(by_cost[0].y, by_cost[0].y[-1])
-    keep = thin_steps(x[0], y, max_points)
-    return {"x": [numbers(each[keep]) for each in x], "y": numbers(np.clip(y[keep], FLOOR, 1e300), 4)}
+    keep = thin_steps(np.append(by_cost[0].x, by_cost[0].total), y, max_points)
+    x = [numbers(np.append(c.x, c.total)[keep]) for c in by_cost]
+    return {"x": x, "y": numbers(np.minimum(np.maximum(y[keep], FLOOR), 1e300), 4)}
 
 
 def _median(curves: list[StepCurve], max_points: int) -> dict[str, Any] | None:
@@ -77,7 +78,8 @@ def _median(curves: list[StepCurve], max_points: int) -> dict[str, Any] | None:
         return None
     frame = median_curve(curves, (0.25, 0.75), max_points)
     x = {"x": numbers(frame["x"])}
-    return x | {name: numbers(np.clip(frame[name], FLOOR, 1e300), 4) for name in ("y", "lower", "upper")}
+    gaps = {name: frame[name].to_numpy() for name in ("y", "lower", "upper")}
+    return x | {name: numbers(np.minimum(np.maximum(gap, FLOOR), 1e300), 4) for name, gap in gaps.items()}
 
 
 def numbers(values: ArrayLike, digits: int = 6) -> list[float | int | None]:
@@ -86,7 +88,11 @@ def numbers(values: ArrayLike, digits: int = 6) -> list[float | int | None]:
     >>> numbers([1.0, 0.123456789, float("inf")], 4)
     [1, 0.1235, None]
     """
+    given = np.asarray(values, dtype=float)
+    whole = np.isfinite(given) & (given == np.floor(given)) & (np.abs(given) < 2**53)
+    if whole.all():
+        return given.astype(np.int64).tolist()  # type: ignore[no-any-return]
     return [
-        None if not np.isfinite(v) else int(v) if v == int(v) and abs(v) < 2**53 else float(f"{v:.{digits}g}")
-        for v in np.asarray(values, dtype=float).tolist()
+        int(v) if is_whole else float(f"{v:.{digits}g}") if math.isfinite(v) else None
+        for v, is_whole in zip(given.tolist(), whole.tolist(), strict=True)
     ]

@@ -21,12 +21,13 @@ from optcore_bench.report.markup import swatch
 __all__ = ["page_data"]
 
 
-def page_data(evaluations: Evaluations, taus: Sequence[float]) -> dict[str, Any]:
+def page_data(evaluations: Evaluations, taus: Sequence[float], pair: tuple[str, str] | None = None) -> dict[str, Any]:
     """Everything that the page computes with.
 
     Args:
         evaluations: of the store, with at least one run that applies.
         taus: accuracies to choose from.
+        pair: two solvers that are compared at first; the first and the last by default.
 
     Returns:
         JSON-able. `hits` as `report.hits` says; `prices[solver][problem]` of a jacobian as measured, in evaluations,
@@ -49,8 +50,9 @@ def page_data(evaluations: Evaluations, taus: Sequence[float]) -> dict[str, Any]
         "problems": problems,
         "n": numbers(dimensions(evaluations).reindex(first.index).to_numpy(dtype=float)),
         "taus": [tau_label(tau) for tau in taus],
+        "pair": [solvers.index(name) for name in pair] if pair else [0, len(solvers) - 1],
         "cores": cores,
-        "hits": hit_data(evaluations, taus, cores, cells, len(problems)),
+        "hits": hit_data(evaluations, taus, cores, solvers, problems),
         "prices": _prices(evaluations, cells, len(problems)),
         "runs": _runs(evaluations, cells, len(problems)),
         "layout": base_layout(),

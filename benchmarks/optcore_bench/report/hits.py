@@ -9,12 +9,12 @@ cores.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from optcore.errors import InvalidInputError
-from optcore_bench.costs import VirtualClock, cost_at
+from optcore_bench.costs import cost_at, hit_counts
 from optcore_bench.evaluations import Evaluations, Floats, Ints
 
 __all__ = ["core_counts", "hit_data", "measured_prices"]
@@ -39,37 +39,44 @@ def core_counts(evaluations: Evaluations) -> list[int]:
     return cores
 
 
-def hit_data(evaluations: Evaluations, taus: Sequence[float], cores: Sequence[int], cells: Ints, size: int) -> Any:
+def hit_data(
+    evaluations: Evaluations,
+    taus: Sequence[float],
+    cores: Sequence[int],
+    solvers: Sequence[str],
+    problems: Sequence[str],
+) -> list[list[list[dict[str, Counts | int] | None]]]:
     """Counts at the first hit for each tau, solver and number of cores.
 
     Args:
         evaluations: of the store.
         taus: accuracies.
         cores: numbers of cores, ascending.
-        cells: `solver * problems + problem` of each run, -1 for runs that don't apply, shape (R,).
-        size: how many problems there are.
+        solvers: columns of the cost table.
+        problems: its rows.
 
     Returns:
         `[tau][solver][cores]` as `{"p": [...], "q": [...], "s": [...]}` by problem, p = -1 where not solved. 0
         stands for a list of zeros; without "s" it is q; null is the same as with fewer cores.
     """
-    hits = [evaluations.first_hits(evaluations.targets(tau, "best_known")) for tau in taus]
-    rows = np.concatenate([hit[(hit >= 0) & (cells >= 0)] for hit in hits])
-    where = np.concatenate([t * (cells.max() + 1) + cells[(h >= 0) & (cells >= 0)] for t, h in enumerate(hits)])
-    shape = (len(taus), -(-(int(cells.max()) + 1) // size), size)
-    tables = [_counts(evaluations, rows, where, shape, count) for count in cores]
-    return [[_shortened([table[t, s] for table in tables]) for s in range(shape[1])] for t in range(shape[0])]
+    found = []
+    for tau in taus:
+        hits = hit_counts(evaluations, tau)
+        solved = hits.frame[hits.frame["solved"]]
+        cell = pd.Index(solvers).get_indexer(solved["solver"]), pd.Index(problems).get_indexer(solved["row"])
+        rounds = hits.rounds(cores).loc[solved.index]
+        by_cores = [_counts(rounds[count], cell, (len(solvers), len(problems))) for count in cores]
+        found.append([_shortened([table[s] for table in by_cores]) for s in range(len(solvers))])
+    return found
 
 
-def _counts(evaluations: Evaluations, rows: Ints, where: Ints, shape: tuple[int, ...], cores: int) -> Ints:
-    """p, q and s, shape (taus, solvers, 3, problems)."""
-    p, s, both = (
-        cost_at(evaluations, rows, VirtualClock(fun, jac, cores)).astype(np.int64)
-        for fun, jac in ((1.0, 0.0), (0.0, 1.0), (1.0, 1.0))
-    )
-    out = np.full((3, int(np.prod(shape))), [[-1], [0], [0]], dtype=np.int64)
-    out[:, where] = p, both - p, s
-    return np.moveaxis(out.reshape(3, *shape), 0, 2)
+def _counts(rounds: pd.DataFrame, cell: tuple[Ints, Ints], shape: tuple[int, int]) -> Ints:
+    """p, q and s, shape (solvers, 3, problems)."""
+    fun, jac, longer, both = (rounds[kind].to_numpy() for kind in ("fun", "jac", "longer", "sum"))
+    out = np.tile(np.array([-1, 0, 0])[None, :, None], (shape[0], 1, shape[1]))
+    for k, values in enumerate((fun + longer + both, jac + both, jac + longer + both)):
+        out[cell[0], k, cell[1]] = values
+    return out
 
 
 def _shortened(by_cores: list[Ints]) -> list[dict[str, Counts | int] | None]:

@@ -103,32 +103,42 @@
 
   // ---------- break-even prices
 
-  // Prices of a jacobian, by problem that either solves, from which solver a is cheaper than b.
-  function breakEvens(a, b) {
+  const priceUnit = () => (unit() === "n" ? "n evaluations" : "evaluations");
+
+  function pairOf(a, b) {
     const [of, against] = [counts(a), counts(b)];
-    const inN = unit() === "n";
-    return data.problems.map((_, i) => {
-      const at = optcoreCosts.breakEven(optcoreCosts.lines(of, i), optcoreCosts.lines(against, i));
-      return at === null || !inN ? at : at / data.n[i];
-    }).filter((at) => at !== null);
+    const scale = (i) => (unit() === "n" ? data.n[i] : 1);
+    const ran = [...data.problems.keys()].filter((i) => data.runs.status[a][i] >= 0 || data.runs.status[b][i] >= 0);
+    return optcoreCosts.breakEven(ran.map((i) => [optcoreCosts.lines(of, i), optcoreCosts.lines(against, i), scale(i)]));
   }
 
-  const priceUnit = () => (unit() === "n" ? " n evaluations" : " evaluations");
-  const priceText = (at) => (three(at) === "1" ? (unit() === "n" ? "n evaluations" : "1 evaluation") : three(at) + priceUnit());
-
+  // The sentence of optcore_bench.costs.BreakEven, and what holds problem by problem.
   function pairSentence(a, b) {
-    const prices = breakEvens(a, b);
+    const found = pairOf(a, b);
     const [first, second] = [data.solvers[a].label, data.solvers[b].label];
-    if (prices.length === 0) return "Neither " + first + " nor " + second + " solves a problem.";
-    const middle = optcoreCosts.median(prices);
-    const ever = prices.filter((at) => at < Infinity).length;
-    const always = prices.filter((at) => at === 0).length;
-    const start = middle === 0 ? first + " beats " + second + " whatever a jacobian costs"
-      : middle === Infinity ? first + " doesn't beat " + second + " at any price of a jacobian"
-        : first + " beats " + second + " if a jacobian costs more than " + priceText(middle);
-    return start + " (median of the " + count(prices.length, "problem") + " that one of them solves). There is such a " +
-      "price on " + ever + " of them; on " + always + " of these it is 0" +
-      (data.cores[core()] > 1 ? ", with " + data.cores[core()] + " cores." : ".");
+    const only = [[found.onlyA, first], [found.onlyB, second]].filter(([k]) => k > 0)
+      .map(([k, name]) => k + (found.both ? " more" : "") + " by " + name + " only");
+    const apart = (found.both
+      ? "in total over the " + found.both + " of " + found.rows + " problems that both solve"
+      : "no problem is solved by both") + (only.length ? " (" + only.join(", ") + ")" : "");
+    if (found.both === 0) return "No price of a jacobian decides between " + first + " and " + second + ": " + apart + ".";
+    const at = found.price === undefined ? "" : three(found.price) + " " + priceUnit();
+    const claims = {
+      always: first + " beats " + second + " whatever a jacobian costs",
+      never: first + " doesn't beat " + second + " at any price of a jacobian",
+      tied: first + " and " + second + " cost the same whatever a jacobian costs",
+      above: first + " beats " + second + " if a jacobian costs more than " + at,
+      below: first + " beats " + second + " if a jacobian costs less than " + at,
+    };
+    const kinds = [["above", "above some price"], ["below", "below some price"], ["always", "at every price"], ["never", "at none"]]
+      .map(([verdict, words]) => [found.each.filter((one) => one.verdict === verdict).length, words])
+      .filter(([k]) => k > 0).map(([k, words]) => words + " on " + k);
+    const costsOf = (j) => optcoreCosts.costs(counts(j), (i) => price(j, i));
+    const [mine, theirs] = [costsOf(a), costsOf(b)];
+    const cheaper = mine.filter((cost, i) => theirs[i] < Infinity && cost < theirs[i]).length;
+    return claims[found.verdict] + "; " + apart + ". " +
+      "Problem by problem it is cheaper " + kinds.join(", ") + "; at the price set above, on " + cheaper + "." +
+      (data.cores[core()] > 1 ? " All this on " + data.cores[core()] + " cores." : "");
   }
 
   function writePair() {
@@ -147,21 +157,23 @@
 
   function drawBreakEven() {
     byId("break-even-note").textContent =
-      "From which price of a jacobian on a solver without jacobians costs less than the same algorithm with them, at tau = " +
-      byId("tau").value + " on " + count(data.cores[core()], "core") + ": 0 where it always does, inf where it never does. " +
-      "In" + priceUnit() + "; the unit is that of the slider.";
+      "Solvers without jacobians against the same algorithm with them, at tau = " + byId("tau").value + " on " +
+      count(data.cores[core()], "core") + ". Prices of a jacobian in " + priceUnit() + ", the unit of the slider: the one " +
+      "from which on the first costs less in total over the problems that both solve, and those of single problems, " +
+      "where 0 stands for always and inf for never.";
+    const say = (v) => (v === undefined || v === null ? ["–", Infinity] : v === Infinity ? ["inf", v] : [three(v), v]);
     const rows = pairs().filter(([a, b]) => shown.has(a) && shown.has(b)).map(([a, b]) => {
-      const sorted = breakEvens(a, b).sort((u, v) => u - v);
-      const middle = optcoreCosts.median(sorted);
-      const say = (v) => (v === undefined || v === null ? ["–", Infinity] : v === Infinity ? ["inf", v] : [three(v), v]);
+      const found = pairOf(a, b);
+      const each = found.each.map((one) => one.threshold).filter((v) => v !== null).sort((u, v) => u - v);
       return [
-        data.solvers[a].label, data.solvers[b].label, [String(sorted.length), sorted.length],
-        [String(sorted.filter((v) => v < Infinity).length), sorted.filter((v) => v < Infinity).length],
-        say(sorted[0]), say(middle), say(sorted[sorted.length - 1]),
+        data.solvers[a].label, data.solvers[b].label, [String(found.both), found.both],
+        [String(found.onlyA), found.onlyA], [String(found.onlyB), found.onlyB],
+        found.verdict === null || found.verdict === "below" ? ["–", Infinity] : say(found.threshold),
+        say(each[0]), say(optcoreCosts.median(each)), say(each[each.length - 1]),
       ];
     });
-    fill(byId("break-even-table"),
-      ["solver", "against", "problems", "with a price", "least price", "median price", "greatest price"], rows);
+    fill(byId("break-even-table"), ["solver", "against", "both solve", "only the first", "only the second",
+      "price in total", "least price", "median price", "greatest price"], rows);
   }
 
   // ---------- sections that are drawn when they are opened
@@ -320,12 +332,7 @@
   }
 
   function bindPair() {
-    // First the pair of the algorithm that solves the most, with forward differences if it has been run with them.
-    const solved = (j) => data.hits[tauIndex()][j][0].p.filter((p) => p >= 0).length;
-    const rank = ([a, b]) => 2 * solved(b) + (data.solvers[a].derivative === "forward" ? 1 : 0);
-    const known = pairs();
-    const [a, b] = known.length
-      ? known.reduce((best, pair) => (rank(pair) > rank(best) ? pair : best)) : [0, data.solvers.length - 1];
+    const [a, b] = data.pair;
     for (const [id, chosen] of [["pair-a", a], ["pair-b", b]]) {
       everyone.forEach((j) => byId(id).append(element("option", data.solvers[j].label, {value: j, selected: j === chosen})));
       byId(id).addEventListener("change", writePair);
@@ -369,5 +376,5 @@
   bind();
   refresh();
   openLinked();
-  window.optcoreReport = {data, costTable, breakEvens, shown, refresh};
+  window.optcoreReport = {data, costTable, pairOf, shown, refresh};
 })();

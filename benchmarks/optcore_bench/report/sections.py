@@ -14,7 +14,6 @@ from optcore_bench.digits import median_digits
 from optcore_bench.evaluations import Evaluations
 from optcore_bench.figures import solver_styles
 from optcore_bench.report import details
-from optcore_bench.report.findings import FAILED, findings
 from optcore_bench.report.markup import (
     Cell,
     Raw,
@@ -30,9 +29,12 @@ from optcore_bench.report.markup import (
     swatch,
     table,
 )
+from optcore_bench.report.says import said
 
-__all__ = ["filled", "nothing_to_show", "study_name"]
+__all__ = ["filled", "main_tau", "nothing_to_show", "study_name"]
 
+#: Statuses of runs that went wrong, as opposed to runs that ended before they solved their problem.
+FAILED = ("error", "timeout", "crashed", "interrupted")
 #: What a jacobian may cost: least, as it was here, most.
 BRACKET: tuple[JacCost, ...] = (0, "measured", "n")
 #: More rows than this are counted, not shown.
@@ -55,15 +57,14 @@ def filled(results: Any, evaluations: Evaluations, taus: Sequence[float], *, mea
         taus: accuracies to show.
         measured: whether jacobians have a measured price.
     """
-    default = min(taus, key=lambda tau: abs(np.log10(max(tau, 1e-300)) + 5))
+    default = main_tau(taus)
     costs = cost_table(evaluations, default)
     prices = _prices(evaluations, default, measured=measured)
-    said = findings(evaluations, taus, default, prices)
     return {
         "title": element("h1", study_name(results, evaluations)),
         "lead": _lead(results, evaluations, len(costs)),
         "facts": _facts(evaluations, costs),
-        "findings": element("ul", *(element("li", sentence) for sentence in said), class_="findings"),
+        "findings": said(evaluations, taus, default),
         "tau_options": choices([(tau_label(t), tau_label(t)) for t in taus], tau_label(default)),
         "caveats": _caveats(costs),
         "summary": _summary(evaluations, taus, default, prices, median_digits(results)),
@@ -85,6 +86,15 @@ def _prices(evaluations: Evaluations, tau: float, *, measured: bool) -> list[Jac
     except InvalidInputError:
         return prices
     return [*prices, "n"]
+
+
+def main_tau(taus: Sequence[float]) -> float:
+    """The accuracy that single sentences and numbers are about: the one nearest to 1e-5.
+
+    >>> main_tau([1e-1, 1e-4, 1e-9])
+    0.0001
+    """
+    return min(taus, key=lambda tau: abs(np.log10(max(tau, 1e-300)) + 5))
 
 
 def nothing_to_show(results: Any, evaluations: Evaluations) -> str:

@@ -22,6 +22,7 @@ from optcore_bench.report import sections
 from optcore_bench.report.curves import curve_data
 from optcore_bench.report.data import page_data
 from optcore_bench.report.markup import Raw, element
+from optcore_bench.report.says import pair_to_compare
 from optcore_bench.study import TAUS
 
 __all__ = ["write_report"]
@@ -63,7 +64,7 @@ def _page(results: Any, evaluations: Evaluations, taus: tuple[float, ...], *, cd
         body = sections.nothing_to_show(results, evaluations)
         parts |= {"body": body, "data": "null", "curves": "", "plotly": "", "scripts": ""}
         return _fill("page.html", parts)
-    data = page_data(evaluations, taus)
+    data = page_data(evaluations, taus, pair_to_compare(evaluations, sections.main_tau(taus)))
     curves = curve_data(evaluations, data["problems"], [solver["label"] for solver in data["solvers"]])
     filled = sections.filled(results, evaluations, taus, measured=data["prices"] is not None)
     return _fill(
