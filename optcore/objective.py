@@ -5,9 +5,10 @@ Nothing is computed twice at one x: the last few points are remembered.
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NoReturn
@@ -22,6 +23,7 @@ from optcore.errors import InvalidFunctionError
 from optcore.evaluator import Evaluator, Status, StopSolver
 from optcore.functions import FlatFun, FlatFunAndJac, FlatJac, gradient_of, scalar_of
 from optcore.history import FUN, FUN_AND_JAC
+from optcore.ledger import BATCH_SHIFT
 from optcore.marks import Kind
 from optcore.penalty import Penalty
 from optcore.tree import Converter
@@ -267,6 +269,24 @@ class Objective:
             return self.gradient(x) if x.tobytes() in self._points else self.value_and_gradient(x)[1]
 
         return value, gradient
+
+    @contextlib.contextmanager
+    def one_batch(self) -> Iterator[None]:
+        """Values and residuals that are asked for within could be had at the same time: their rows share one batch.
+
+        Numerical derivatives that come with them keep batches of their own.
+        """
+        evaluator = self.evaluator
+        group = evaluator.new_batch() << BATCH_SHIFT
+        before = self._call_fun, self._call_fun_and_jac
+        self._call_fun, self._call_fun_and_jac = (
+            None if function is None else evaluator.caller(function, code=function.task | group)
+            for function in (self._fun, self._fun_and_jac)
+        )
+        try:
+            yield
+        finally:
+            self._call_fun, self._call_fun_and_jac = before
 
     def forget(self) -> None:
         """Forget all points, for solvers that average several evaluations of a noisy function at one x."""

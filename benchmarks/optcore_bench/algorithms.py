@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -16,6 +14,7 @@ from optcore_bench.external.base import External
 from optcore_bench.external.dialogue import RemoteAlgorithm
 from optcore_bench.external.interpreter import Interpreter
 from optcore_bench.external.place import Place, place_in
+from optcore_bench.external.program import Program, ProgramAlgorithm, absolute_command, absolute_program
 
 __all__ = ["AlgorithmEntry", "algorithm_entry", "anchored_algorithms", "refuse_python", "resolved_options"]
 
@@ -113,7 +112,7 @@ def is_algorithm_class(thing: Any) -> TypeGuard[type[Algorithm]]:
 
 def resolved_options(algorithm: Algorithm) -> dict[str, Any]:
     """All options of an instance by name; of a plain callable those that it was given."""
-    if isinstance(algorithm, (CallableAlgorithm, RemoteAlgorithm)):
+    if isinstance(algorithm, (CallableAlgorithm, RemoteAlgorithm, ProgramAlgorithm)):
         return dict(algorithm.options)
     return {option.name: getattr(algorithm, option.name) for option in fields(algorithm)}
 
@@ -142,7 +141,7 @@ def algorithm_entry(given: Any) -> AlgorithmEntry:
     return entry
 
 
-_KEYS = ("name", "algorithm", "path", "python", "options", "version", "sha256")
+_KEYS = ("name", "algorithm", "path", "python", "command", "asks", "options", "version", "sha256")
 
 
 def _from_table(given: Mapping[str, Any]) -> AlgorithmEntry:
@@ -151,8 +150,13 @@ def _from_table(given: Mapping[str, Any]) -> AlgorithmEntry:
     for key in given:
         if key not in _KEYS:
             raise unknown_name("key of a table of an algorithm", key, _KEYS)
-    if "algorithm" in given and "path" in given:
-        raise InvalidInputError(f"a table of an algorithm has 'algorithm' or 'path', not both, but is {dict(given)!r}")
+    for one, other in (("algorithm", "path"), ("algorithm", "command"), ("path", "command"), ("python", "command")):
+        if one in given and other in given:
+            raise InvalidInputError(
+                f"a table of an algorithm has {one!r} or {other!r}, not both, but is {dict(given)!r}"
+            )
+    if "asks" in given and "command" not in given:
+        raise InvalidInputError(f"asks goes with the key 'command', but the table is {dict(given)!r}")
     options = given.get("options", {})
     if not isinstance(options, Mapping):
         raise InvalidInputError(f"options must be a table, but is {options!r}")
@@ -172,13 +176,17 @@ def _from_table(given: Mapping[str, Any]) -> AlgorithmEntry:
 
 def _algorithm_of(given: Mapping[str, Any]) -> Any:
     """What a table says of where its algorithm is: a name, a place, a class, an instance or a function."""
+    if "command" in given:
+        return Program.read(given["command"], given.get("asks"))
     if "path" in given:
         if not isinstance(given["path"], str):
             raise InvalidInputError(f"path must be text such as 'my_solver.py:solve', but is {given['path']!r}")
         return Place.read(given["path"])
     algorithm = given.get("algorithm", given.get("name"))
     if algorithm is None:
-        raise InvalidInputError(f"a table of an algorithm needs the key 'algorithm' or 'path', but is {dict(given)!r}")
+        raise InvalidInputError(
+            f"a table of an algorithm needs the key 'algorithm', 'path' or 'command', but is {dict(given)!r}"
+        )
     if not isinstance(algorithm, (str, Place, Algorithm)) and not callable(algorithm):
         raise InvalidInputError(f"algorithm must be a name or a function, but is {algorithm!r}")
     return _by_name(algorithm)
@@ -195,27 +203,16 @@ def _in_python(algorithm: Any, python: Any) -> Interpreter:
             f"python goes with the name of an algorithm or the place of a solver, but the algorithm is {algorithm!r}, "
             "which only this Python has"
         )
-    return Interpreter(_program(python, Path()), algorithm)
-
-
-def _program(text: str, folder: Path) -> str:
-    """A program by its path, relative to a folder, or by its name on PATH, as an absolute path.
-
-    Links are not followed: the interpreter of a virtual environment is one.
-    """
-    path = Path(text).expanduser()
-    if len(path.parts) == 1 and not (folder / path).is_file() and (found := shutil.which(text)):
-        return os.path.abspath(found)
-    return os.path.abspath(folder / path)
+    return Interpreter(absolute_program(python, Path()), algorithm)
 
 
 def _check_unchanged(algorithm: Any, sha256: Any) -> None:
     """A stored study says which file it was, so that another one doesn't pass for it."""
-    if not isinstance(algorithm, Place) or not algorithm.is_file:
-        raise InvalidInputError("sha256 is of the file of a solver; it goes with the key 'path'")
+    if not isinstance(algorithm, Program) and not (isinstance(algorithm, Place) and algorithm.is_file):
+        raise InvalidInputError("sha256 is of the file of a solver; it goes with the keys 'path' and 'command'")
     if algorithm.sha256 != sha256:
         raise InvalidInputError(
-            f"the file {algorithm.where!r} has changed since the study was stored (sha256 {str(sha256)[:12]}... then, "
+            f"the file {algorithm.file!r} has changed since the study was stored (sha256 {str(sha256)[:12]}... then, "
             f"{algorithm.sha256[:12]}... now); restore it, or run the study's own file, which takes it as it is"
         )
 
@@ -233,8 +230,10 @@ def anchored_algorithms(algorithms: Any, folder: Path) -> Any:
         text = anchored.get(key)
         if isinstance(text, str) and (key == "path" or place_in(text)):
             anchored[key] = str(Place.read(text, folder))
+    if "command" in anchored:
+        anchored["command"] = absolute_command(anchored["command"], folder)
     if isinstance(anchored.get("python"), str) and anchored["python"]:
-        anchored["python"] = _program(anchored["python"], folder)
+        anchored["python"] = absolute_program(anchored["python"], folder)
     return anchored
 
 
@@ -268,6 +267,8 @@ def _default_name(algorithm: Any) -> str:
         return algorithm
     if isinstance(algorithm, Place):
         return algorithm.name
+    if isinstance(algorithm, External):
+        return algorithm.default_name
     name = getattr(algorithm, "name", None) or getattr(algorithm, "__name__", None)
     if not isinstance(name, str) or name == "<lambda>":
         raise InvalidInputError(f'{algorithm!r} has no name; give it one: {{"name": ..., "algorithm": ...}}')

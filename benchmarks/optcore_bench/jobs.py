@@ -12,6 +12,7 @@ from optcore_bench.algorithms import resolved_options
 from optcore_bench.execute import Task, compare_derivative, execute
 from optcore_bench.external.dialogue import RemoteAlgorithm
 from optcore_bench.external.place import Place
+from optcore_bench.external.program import ProgramAlgorithm
 from optcore_bench.runs import Run
 from optcore_bench.strategies import Analytic, NoDerivative
 from optcore_bench.study import Study
@@ -49,7 +50,9 @@ def make_task(run: Run) -> Task:
         problem=address_of(run.problem) or run.problem,
         x0=run.x0,
         algorithm=_code_of(run),
-        options={} if isinstance(run.algorithm, RemoteAlgorithm) else resolved_options(run.algorithm),
+        options={}
+        if isinstance(run.algorithm, (RemoteAlgorithm, ProgramAlgorithm))
+        else resolved_options(run.algorithm),
         kind=run.algorithm.kind,
         strategy=run.derivative,
         seed=run.seed,
@@ -62,7 +65,7 @@ def _code_of(run: Run) -> Any:
     """What its process makes the algorithm of."""
     if isinstance(run.entry.algorithm, Place):
         return run.entry.algorithm.for_workers()
-    if isinstance(run.algorithm, RemoteAlgorithm):
+    if isinstance(run.algorithm, (RemoteAlgorithm, ProgramAlgorithm)):
         return run.algorithm
     return run.algorithm.function if isinstance(run.algorithm, CallableAlgorithm) else type(run.algorithm)
 

@@ -16,6 +16,7 @@ from typing import Any
 from optcore_bench.addresses import Address, address_of, is_registered
 from optcore_bench.codehash import is_ours, qualified_name
 from optcore_bench.environment import library_version, repository_of
+from optcore_bench.external.base import External
 from optcore_bench.external.place import Place
 from optcore_bench.runs import Run
 from optcore_bench.strategies import Jax
@@ -87,15 +88,19 @@ def source_of(thing: Any) -> dict[str, Any]:
     """Where code of the user's own lies.
 
     Args:
-        thing: a function, a class, an object that is called, a partial, or a place in a file or module.
+        thing: a function, a class, an object that is called, a partial, a place in a file or module, or what runs
+            outside of the process of the harness.
 
     Returns:
-        `python` (module and name; the place as it was given), and as far as there are such: `file`, `sha256` of it,
-        `version` of the installed distribution that it belongs to, and `git` (see `repository_of`).
+        `python` (module and name; the place as it was given), or of what runs elsewhere what the study says of it; and
+        as far as there are such: `file`, `sha256` of it, `version` of the installed distribution that it belongs to,
+        and `git` (see `repository_of`).
 
     >>> source_of(source_of)["python"]
     'optcore_bench.provenance:source_of'
     """
+    if isinstance(thing, External):
+        return {**thing.to_plain(), **(_of_file(Path(thing.file)) if thing.file else {})}
     if isinstance(thing, Place):
         if thing.is_file:
             return {"python": thing.name, **_of_file(Path(thing.where))}

@@ -1,4 +1,4 @@
-"""Solvers of the user's own in a study: out of a file or a module.
+"""Solvers of the user's own in a study: out of a file or a module, in another Python, or programs in any language.
 
 A solver is a plain function that gets by name what its signature asks for, or a subclass of `om.Algorithm` made with
 `@om.register_algorithm`. In `my_solver.py`:
@@ -47,4 +47,16 @@ harness, so that the budget is exact, and counts, history and noise are those of
 carry its versions in their `environment` (`solver_python`, `solver_numpy`, `solver_scipy`, `solver_blas`), and so do
 the ids of the runs; the path of the interpreter doesn't matter. What is installed there is looked at once in a process.
 `max_memory` is a limit on the process of the harness, not on this one; a limit by time includes its start.
+
+**A program.** With the key `command`, any program that reads and writes lines is a solver; PROTOCOL.md beside this
+module describes the protocol, with a solver in C and one in Python:
+
+    algorithms = [
+        {name = "mine-c", command = ["./descent", "--fast"], options = {steps = 100}},
+        {name = "mine-py", command = "python3 descent.py", asks = ["fun"]},
+    ]
+
+>>> from importlib.resources import files
+>>> (files("optcore_bench.external") / "PROTOCOL.md").read_text().partition(chr(10))[0]
+'# Programs as solvers: the line protocol, version 1'
 """

@@ -19,6 +19,11 @@ class External(ABC):
     def default_name(self) -> str:
         """What rows call it where the study doesn't say."""
 
+    @property
+    @abstractmethod
+    def file(self) -> str:
+        """The file of the user's own that decides what it does; "" for none."""
+
     @abstractmethod
     def make(self, options: Mapping[str, Any], *, tight: bool, seed: int) -> Algorithm:
         """An algorithm of this process that hands on what is asked.

@@ -33,7 +33,7 @@ LENGTHS = struct.Struct("<II")
 #: Attributes of an algorithm that decide how it is run.
 _FACTS = (
     "name", "needs_jac", "supports_bounds", "needs_bounds", "needs_room", "is_global", "is_deterministic",
-    "asks_jointly", "copies_x", "never_returns", "library", "takes_sparse",
+    "asks_jointly", "copies_x", "never_returns", "takes_sparse",
 )  # fmt: skip
 _MOST_CAUSES = 5
 

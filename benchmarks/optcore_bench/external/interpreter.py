@@ -45,6 +45,11 @@ class Interpreter(External):
         """The name of the algorithm or function."""
         return self.solver.name if isinstance(self.solver, Place) else self.solver
 
+    @property
+    def file(self) -> str:
+        """The file of a solver of the user's own."""
+        return self.solver.where if isinstance(self.solver, Place) and self.solver.is_file else ""
+
     def make(self, options: Mapping[str, Any], *, tight: bool, seed: int) -> Algorithm:
         """An algorithm of this process that hands on what is asked."""
         chosen = {key.replace(".", "_"): value for key, value in options.items()}

@@ -74,6 +74,11 @@ class Place:
             )
         return found
 
+    @property
+    def file(self) -> str:
+        """The file; "" for a module."""
+        return self.where if self.is_file else ""
+
     def to_plain(self) -> dict[str, Any]:
         """Its keys in the table of an algorithm, as TOML has them."""
         return {"path": str(self), "sha256": self.sha256} if self.is_file else {"algorithm": str(self)}

@@ -130,8 +130,9 @@ def _read_algorithm(entry: Any) -> AlgorithmEntry:
     """
     if not isinstance(entry, Mapping):
         return algorithm_entry(entry)
-    table = {key: value for key, value in entry.items() if key not in ("python", "sha256")}
-    if "python" in entry:
+    table = {key: value for key, value in entry.items() if key != "sha256"}
+    if "python" in entry and not {"algorithm", "path"} & set(entry):  # not an interpreter
+        del table["python"]
         table["algorithm"] = _imported(str(entry["python"]))
     return algorithm_entry(table)
 
