@@ -43,7 +43,8 @@ class Study:
         algorithms: names, or tables `{name, algorithm, options}`; a solver of your own by where it is,
             `{name, path = "my_solver.py:solve"}` or `{name, algorithm = "my_package.module:solve"}`, with
             `python = "venv/bin/python"` in another interpreter, or a program by its `command`, see
-            `optcore_bench.external`; in Python `algorithm` may be a function or class of your own, with `version` where its code can't be hashed.
+            `optcore_bench.external`; in Python `algorithm` may be a function or class of your own, with `version`
+            where its code can't be hashed.
         derivatives: names of strategies, or tables `{name, strategy, ...options}`.
         budget: what each run may spend.
         starts: 1 is the standard start; more are perturbed around it.
