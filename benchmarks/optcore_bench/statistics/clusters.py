@@ -71,7 +71,9 @@ def clusters(table: pd.DataFrame | Iterable[str]) -> pd.Series:
     names = []
     for row in rows:
         label = read_row(row)
-        known = tags.setdefault(label.suite, _tagged(label.suite))
+        if label.suite not in tags:
+            tags[label.suite] = _tagged(label.suite)
+        known = tags[label.suite]
         problem = _without_transformation(label.problem, known)
         names.append(known.get(problem) or _plain_name(problem))
     return pd.Series(names, index=pd.Index(rows), name="function", dtype=object)
