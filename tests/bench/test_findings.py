@@ -143,6 +143,18 @@ def test_pairs_whose_order_depends_on_the_price_of_a_jacobian_are_named():
     assert "21 to 0 where a jacobian is free, 0 to 21 where a jacobian costs n evaluations" in price.sentence
 
 
+def test_pairs_whose_order_depends_on_the_number_of_cores_are_named():
+    runs = []
+    for c in "abcdefghijklmnopqrstu":
+        tasks, batches = ["fun", *["numdiff"] * 9, "fun"], [0] * 10 + [1]
+        values = [1.0, *[np.nan] * 9, 0.0]
+        runs.append(run("newton forward", c * 3, values, tasks=tasks, batches=batches, n=9))
+        runs.append(run("search", c * 3, [1.0] * 5 + [0.0], n=9))
+    (cores,) = findings(make_results(*runs), taus=[1e-5], bootstrap=FEW).of("batches")
+    assert "depends on how many cores there are, all calls taking equally long, for 1 of 1 pair" in cores.sentence
+    assert cores.frame[["wins", "losses"]].to_numpy().tolist() == [[0, 21], [21, 0]]
+
+
 def test_rows_that_tau_makes_degenerate_are_named_with_their_threshold():
     runs = [run("a", "huge_one", [1e9, 1.0], n=2, f_opt=1.0), run("a", "tame", [1.5, 1.0], n=2, f_opt=1.0)]
     (loose,) = findings(make_results(*runs), taus=[1e-5], bootstrap=FEW).of("degenerate")

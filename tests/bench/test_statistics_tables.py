@@ -175,7 +175,8 @@ def test_orders_change_where_the_one_and_then_the_other_wins_more_rows():
     found = order_changes({"one": first, "two": second})
     assert found.pairs == [("a", "b")]
     assert found.frame.to_numpy().tolist() == [["a", "b", "one", 2, 1], ["a", "b", "two", 1, 2]]
-    assert [trace.type for trace in found.figure().data] == ["heatmap"]
+    figure = order_changes({"1e-1": first, "1e-7": second}).figure()
+    assert (list(figure.data[0].x), figure.layout.xaxis.type) == (["1e-1", "1e-7"], "category")
     with pytest.raises(InvalidInputError, match="'two' has other rows"):
         order_changes({"one": first, "two": second.iloc[:2]})
 

@@ -26,6 +26,7 @@ __all__ = [
     "few_starts_of",
     "flipping_pairs",
     "missing",
+    "orders_by_batches",
     "orders_by_jac_cost",
     "orders_by_tau",
     "unsolved",
@@ -109,6 +110,23 @@ def orders_by_jac_cost(evaluations: Evaluations, costs: pd.DataFrame, f_opt: Ref
             sentence=f"Which of two solvers wins more problems depends on what a jacobian costs for {words}.",
             frame=found.frame,
         )
+
+
+def orders_by_batches(evaluations: Evaluations, costs: pd.DataFrame, f_opt: ReferenceValue) -> Iterator[Finding]:
+    """Pairs whose order depends on how many calls can run at the same time."""
+    tau = costs.attrs["tau"]
+    # A jacobian is a call like others in both, so that the cores make all the difference.
+    tables = {
+        "one core": cost_table(evaluations, tau, jac_cost=1, f_opt=f_opt),
+        "as many as a batch has calls": cost_table(evaluations, tau, "batches", f_opt=f_opt),
+    }
+    found = order_changes(tables)
+    if not found.frame.empty:
+        words = (
+            "Which of two solvers wins more problems depends on how many cores there are, all calls taking equally "
+            f"long, for {_changes(found, costs.shape[1], 'on')}."
+        )
+        yield Finding("batches", caution=True, sentence=words, frame=found.frame)
 
 
 def _changes(found: OrderChanges, solvers: int, at: str) -> str:

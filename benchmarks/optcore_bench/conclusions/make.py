@@ -84,6 +84,7 @@ def _cautions(
     yield from cautions.orders_by_tau(tables)
     if cost == "evaluations" and jac_cost == 0:
         yield from cautions.orders_by_jac_cost(evaluations, middle, f_opt)
+        yield from cautions.orders_by_batches(evaluations, middle, f_opt)
     yield from cautions.cut_off(evaluations)
     yield from cautions.few_starts_of(evaluations)
     yield from cautions.failures(evaluations)

@@ -87,7 +87,8 @@ def matrix(values: pd.DataFrame, text: pd.DataFrame | None = None, **trace: Any)
             **trace,
         )
     )
-    every = {"tickmode": "linear", "dtick": 1, "tickfont": {"size": 10}, "showgrid": False}
+    # Names that look like numbers, such as "1e-1", are names all the same.
+    every = {"type": "category", "tickmode": "linear", "dtick": 1, "tickfont": {"size": 10}, "showgrid": False}
     figure.update_yaxes(autorange="reversed", **every)
     figure.update_xaxes(tickangle=-45, **every)
     figure.update_layout(height=220 + _ROW * max(6, len(values)))
