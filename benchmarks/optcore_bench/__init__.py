@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from optcore_bench.advice import advise
+    from optcore_bench.citations import cite
     from optcore_bench.comparison import compare
     from optcore_bench.conclusions import Findings, findings
     from optcore_bench.convergence import convergence
@@ -42,6 +43,7 @@ _HOMES = {
     "advise": "advice",
     "all_figures": "gallery",
     "break_even": "costs",
+    "cite": "citations",
     "compare": "comparison",
     "convergence": "convergence",
     "cost_table": "costs",
@@ -70,6 +72,7 @@ __all__ = [
     "advise",
     "all_figures",
     "break_even",
+    "cite",
     "compare",
     "convergence",
     "cost_table",

@@ -78,7 +78,7 @@ class NloptESCH(NloptPopulation):
     """An evolution strategy with Cauchy mutations.
 
     References:
-        Santos, Goncalves & Hernandez-Figueroa (2010), Applied Optics 49(36).
+        Santos, Goncalves & Hernandez-Figueroa (2010), IEEE Photonics Technology Letters 22(15).
     """
 
     name: ClassVar[str] = "nlopt_esch"
@@ -130,7 +130,7 @@ class NloptAGS(NloptGlobal):
     Its points do not depend on the start.
 
     References:
-        Sergeyev & Markin (1995), J. Global Optim. 6(3); Sovrasov (2018), Abstracts of GO XIII.
+        Sergeyev & Markin (1995), J. Global Optim. 7(4); Sovrasov (2018), Abstracts of GO XIII.
     """
 
     name: ClassVar[str] = "nlopt_ags"

@@ -316,6 +316,22 @@ def findings_command(store: Store, *, json: Json = False) -> None:
         show_findings(store, as_json=json)
 
 
+@app.command("cite")
+def cite_command(
+    store: Store,
+    *,
+    bib: Annotated[
+        Path | None, typer.Option(help="File for the references, such as study.bib.", show_default=False)
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Say what to cite for a study: a paragraph on its methods for LaTeX, and BibTeX of what it used."""
+    with in_one_sentence():
+        from optcore_bench.cli.cite import cite
+
+        cite(store, bib, as_json=json)
+
+
 @app.command("list")
 def list_command(
     what: Annotated[Listable, typer.Argument(help="What to list.", show_default=False)],
