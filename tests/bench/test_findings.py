@@ -243,6 +243,16 @@ def test_the_gallery_has_every_figure_with_its_numbers(gallery):
         assert plot.figure().layout.title.text, name
 
 
+def test_the_same_results_give_the_same_bytes(gallery):
+    results = study_results(
+        8, algorithms=("scipy_lbfgsb", "scipy_bfgs"), derivatives=("analytic", "forward"), max_gradients=30
+    )
+    again = all_figures(results, bootstrap=FEW)
+    for name, plot in gallery.items():
+        assert plot.frame.to_csv() == again[name].frame.to_csv(), name
+        assert plot.figure().to_json() == again[name].figure().to_json(), name
+
+
 def test_a_solver_has_one_colour_in_every_figure(gallery):
     colours: dict[str, set[str]] = {}
     for name in ("performance_profile", "run_times", "scores", "ranks", "convergence_evaluations", "derivative_errors"):
@@ -270,5 +280,17 @@ def test_the_command_prints_sentences_or_json(tmp_path):
     assert json.loads(as_json.output)["findings"][0]["numbers"] == [
         {"solvers": 1, "problems": 2, "functions": 2, "runs": 2}
     ]
+    folder = tmp_path / "figures"
+    drawn = CliRunner().invoke(
+        app, ["findings", str(store), "--tau", "1e-2,1e-1", "--compared", "--figures", str(folder)]
+    )
+    assert [line[:18] for line in drawn.output.splitlines()[1:3]] == ["- At tau = 1e-1 mo", "- At tau = 1e-2 mo"]
+    pages = sorted(path.stem for path in folder.glob("*.html"))
+    assert pages == sorted(path.stem for path in folder.glob("*.csv"))
+    assert {"performance_profile", "run_times", "convergence_batches"} <= set(pages)
+    assert (folder / "plotly.min.js").is_file()
+    assert list(pd.read_csv(folder / "run_times.csv")) == ["solver", "x", "y", "lower", "upper"]
+    wrong = CliRunner().invoke(app, ["findings", str(store), "--tau", "small"])
+    assert (wrong.exit_code, "--tau takes numbers" in wrong.output) == (2, True)
     missing = CliRunner().invoke(app, ["findings", str(tmp_path / "nowhere")])
     assert missing.exit_code == 2

@@ -308,12 +308,26 @@ def reproduce_command(
 
 
 @app.command("findings")
-def findings_command(store: Store, *, json: Json = False) -> None:
+def findings_command(
+    store: Store,
+    *,
+    tau: Annotated[
+        str | None, typer.Option(help="Accuracies, as 1e-3,1e-5. [default: those of the study]", show_default=False)
+    ] = None,
+    compared: Annotated[
+        bool, typer.Option("--compared", help="f_L is the best value of the compared runs, not the best known one.")
+    ] = False,
+    figures: Annotated[
+        Path | None,
+        typer.Option(help="Write every figure, as HTML and CSV, into this folder.", show_default=False),
+    ] = None,
+    json: Json = False,
+) -> None:
     """Say in sentences what the results of a store show, how sure that is, and what must not be concluded."""
     with in_one_sentence():
         from optcore_bench.cli.findings import show_findings
 
-        show_findings(store, as_json=json)
+        show_findings(store, tau, figures, compared=compared, as_json=json)
 
 
 @app.command("cite")
