@@ -205,20 +205,47 @@ class Evaluations:
         """The value f_L of each run's convergence test, and where it comes from.
 
         Args:
-            f_opt: "best_known" takes the column `f_opt` and, where that is null, the best of the compared
-                runs; "compared" takes the best of the compared runs of the same problem everywhere.
+            f_opt: "best_known" takes the column `f_opt` and, where that is null, the value that is frozen in the
+                store, or else the best of the compared runs; "compared" takes the best of the compared runs of
+                the same problem everywhere.
 
         Returns:
-            f_L, NaN where no run of the problem found a finite value, and "best known" or "best of the
-            compared runs", both of shape (R,).
+            f_L, NaN where no run of the problem found a finite value, and "best known", "frozen: best of SOLVER"
+            or "best of the compared runs", both of shape (R,).
         """
         if f_opt not in ("best_known", "compared"):
             raise InvalidInputError(f"f_opt must be 'best_known' or 'compared', not {f_opt!r}")
         found = pd.Series(self.run_best).groupby(self.problem).transform("min").to_numpy(dtype=float)
+        source = np.full(len(found), "best of the compared runs", dtype=object)
+        if f_opt == "compared":
+            return found, source
         known = floats(self.runs["f_opt"])
-        use_known = np.isfinite(known) & (f_opt == "best_known")
-        source = np.where(use_known, "best known", "best of the compared runs").astype(object)
-        return np.where(use_known, known, found), source
+        frozen, finder = self.frozen
+        source[np.isfinite(frozen)] = [f"frozen: best of {name}" for name in finder[np.isfinite(frozen)]]
+        source[np.isfinite(known)] = "best known"
+        found = np.where(np.isfinite(frozen), frozen, found)
+        return np.where(np.isfinite(known), known, found), source
+
+    @cached_property
+    def frozen(self) -> tuple[Floats, NDArray[np.object_]]:
+        """f_L as frozen in the store where no value is known, and the solver that found it, shapes (R,)."""
+        from optcore_bench.costs.frozen import frozen_values
+
+        return frozen_values(self.source, self.runs)
+
+    def points(self) -> NDArray[np.object_]:
+        """The point of each evaluation, shape (k,) of vectors; None where it wasn't stored.
+
+        Raises:
+            InvalidInputError: the results have no points at all.
+        """
+        read: Callable[..., pd.DataFrame] = self.source.history
+        chosen = "columns" in inspect.signature(read).parameters
+        history = read(columns=["run_id", "evaluation", "x"]) if chosen else read()
+        if "x" not in history:
+            raise InvalidInputError("these results hold no points (a column x of the history); use solved_by='f'")
+        order = _order(_run_codes(self.runs["run_id"], history["run_id"]), history["evaluation"].to_numpy(np.int64))
+        return np.asarray(history["x"].to_numpy(dtype=object)[order])
 
     def targets(self, tau: float, f_opt: ReferenceValue) -> Floats:
         """f_L + tau (f_start - f_L) of each run; NaN, which nothing reaches, where that isn't finite."""

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from optcore_bench.backends import Backend, open_backend
 from optcore_bench.claims import Claims
 from optcore_bench.cores import available_cores, oversold
+from optcore_bench.costs.frozen import freeze_reference
 from optcore_bench.jobs import known_columns, make_job, make_task
 from optcore_bench.mixing import check_environment, look_into, manifest_entries
 from optcore_bench.plan import Plan, make_plan, read_retry, read_shard, read_stored, read_walltime
@@ -198,7 +199,10 @@ def carry_out(
         finally:
             progress.end()
         others = [] if left else _finish(writer, claims, runs)
-    return Outcome(Results(path), left, others)
+    results = Results(path)
+    if results.finished:
+        freeze_reference(results)
+    return Outcome(results, left, others)
 
 
 def _end_of(walltime: float | None) -> float | None:

@@ -364,8 +364,10 @@ def test_improved_lists_who_beat_the_best_known_value_and_what_adopting_it_would
         "f_opt": 5.0,
         "f_best": 1.0,
         "gain": 4.0,
+        "source": "best known",
         "solved": 2,
         "solved_if_adopted": 1,
+        "would_fail": "b [none]",
     }
     assert improved(make_results(run("a", values=[1, 0]))).empty
 

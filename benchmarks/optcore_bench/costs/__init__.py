@@ -6,6 +6,8 @@ f(x) <= f_L + tau (f_start - f_L), f the noise-free value (More & Wild 2009, SIA
 
 from .breakeven import BreakEven, break_even
 from .counting import cost_at
+from .criteria import degenerate_rows
+from .frozen import freeze_reference, read_reference
 from .grid import VirtualGrid, virtual_grid
 from .hits import HitCounts, hit_counts
 from .models import CostModel, JacCost, describe_cost, tau_label
@@ -24,11 +26,14 @@ __all__ = [
     "break_even",
     "cost_at",
     "cost_table",
+    "degenerate_rows",
     "describe_cost",
     "dimensions",
     "expected_longest",
+    "freeze_reference",
     "hit_counts",
     "improved",
+    "read_reference",
     "relative_gaps",
     "summary_table",
     "tau_label",

@@ -15,7 +15,7 @@ from optcore.history import FUN, FUN_AND_JAC, JAC, NUMDIFF
 from optcore_bench.evaluations import Bools, Evaluations, Floats, HasTables, Ints, ReferenceValue, applicable
 
 from .counting import Calls, check_timed, measured_overhead, measured_prices, overhead_of, priced
-from .criteria import judge
+from .criteria import Basis, SolvedBy, judge
 from .models import CostModel, JacCost, check_cost, check_jac_cost, check_no_jac_cost, describe_cost
 from .rounds import BatchCounts, RoundCounts, batch_counts, charge, longest_calls
 from .tables import pivot
@@ -163,6 +163,9 @@ def hit_counts(
     f_opt: ReferenceValue = "best_known",
     *,
     clock: bool = False,
+    basis: Basis = "history",
+    solved_by: SolvedBy = "f",
+    problems: Iterable[Any] | None = None,
 ) -> HitCounts:
     """Count once what each run had spent when it solved its problem; then any cost is a sum.
 
@@ -171,6 +174,9 @@ def hit_counts(
         tau: as for `cost_table`.
         f_opt: as for `cost_table`.
         clock: read the clock too, for `cost="seconds"`, `jac_cost="measured"` and a measured overhead.
+        basis: as for `cost_table`, as the rest.
+        solved_by: as for `cost_table`.
+        problems: as for `cost_table`.
 
     Returns:
         The counts; `.costs(...)` equals `cost_table(results, tau, ...)`.
@@ -190,7 +196,7 @@ def hit_counts(
         np.float64(1.5)
     """
     evaluations = Evaluations.read(results)
-    judgement = judge(evaluations, tau, f_opt)
+    judgement = judge(evaluations, tau, f_opt, basis, solved_by, problems)
     use = np.flatnonzero(evaluations.applicable)
     charged = judgement.charged[use]
     rows = np.where(charged >= 0, charged, evaluations.offsets[use + 1] - 1)

@@ -157,7 +157,7 @@ def batch_counts(batches: Batches, rows: Ints, runs: Ints, begun: Bools) -> Batc
     before = csr_array((np.ones(chosen.size, dtype=np.int64), batches.pattern[chosen], indptr), shape=shape)
     before.sum_duplicates()
     last, place = np.full(len(runs), -1, dtype=np.int64), np.zeros(len(runs), dtype=np.int64)
-    last[begun], place[begun] = batches.pattern[own[begun]], (rows - batches.first[own])[begun]
+    last[begun], place[begun] = batches.pattern[own[begun]], rows[begun] - batches.first[own[begun]]
     return BatchCounts(batches.patterns, before, last, place)
 
 

@@ -7,6 +7,8 @@ f(x) <= f_L + tau (f_start - f_L), f the noise-free value (More & Wild 2009, SIA
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +17,7 @@ from optcore.errors import InvalidInputError
 from optcore_bench.evaluations import Evaluations, Floats, HasTables, Ints, ReferenceValue, applicable, floats
 
 from .counting import cost_at
-from .criteria import judge
+from .criteria import Basis, SolvedBy, judge
 from .models import CostModel, JacCost, describe_cost
 
 __all__ = ["accuracy_table", "columns_of", "cost_table", "dimensions", "pivot", "relative_gaps"]
@@ -27,6 +29,10 @@ def cost_table(
     cost: CostModel = "evaluations",
     jac_cost: JacCost = 0,
     f_opt: ReferenceValue = "best_known",
+    *,
+    basis: Basis = "history",
+    solved_by: SolvedBy = "f",
+    problems: Iterable[Any] | None = None,
 ) -> pd.DataFrame:
     """Cost of each solver on each problem until the convergence test first holds; inf where it never does.
 
@@ -40,22 +46,30 @@ def cost_table(
         jac_cost: what each call of jac, and the jacobian in fun_and_jac, costs in evaluations: a number, "n",
             or "measured" (the median time of such calls of the problem over the median time of an evaluation
             of fun alone; needs a clock that timed some of each). For "evaluations" and "gradients".
-        f_opt: f_L is the best known value (where there is none: the best of the compared runs), or
-            "compared".
+        f_opt: f_L is the best known value (where there is none: the one that was frozen in the store, or else
+            the best of the compared runs), or "compared".
+        basis: "history": a run has solved at the first evaluation that passes the test; "output": the point that
+            the solver returned has to pass (its value `f_final`), and all that it spent counts.
+        solved_by: "f": the test above. "x": ||x - x_opt|| <= tau ||x_1 - x_opt||, x_1 the first point that the run
+            asked for; other solutions than x_opt don't count. "gradient": ||g(x)|| <= tau ||g(x_1)||, g the
+            problem's gradient in closed form without noise; where there are bounds, x - P(x - g(x)) with P the
+            projection on them takes its place. Both look at all points that the solver asked for.
+        problems: Problems with x_opt and gradient for `solved_by`; those of the study by default.
 
     Returns:
         One row per problem and start (`suite/problem`, `suite/problem#2`), one column per `"algorithm
         [derivative]"` with any run that applies. `attrs`: `tau`, `cost` (words), `model`, `f_opt` (the
         option), `f_opt_source` (row -> source), `n` (row -> dimension), `solvers` (all of the study, in its
-        order), `not_run` and `not_assessable` (rows whose start or f_L isn't finite, so that nothing solves
-        them).
+        order), `basis`, `solved_by`, `not_run`, `not_assessable` (rows whose start or f_L isn't finite, or
+        without x_opt or gradient where they are asked for, so that nothing solves them) and `degenerate` (rows
+        on which tau says little, see `degenerate_rows`).
 
     Raises:
-        InvalidInputError: an option isn't one of the above, two runs fall into one cell, or a jacobian has no
-            measured price.
+        InvalidInputError: an option isn't one of the above, two runs fall into one cell, a jacobian has no
+            measured price, or points were not stored.
     """
     evaluations = Evaluations.read(results)
-    judgement = judge(evaluations, tau, f_opt)
+    judgement = judge(evaluations, tau, f_opt, basis, solved_by, problems)
     costs = np.full(len(evaluations.runs), np.inf)
     solved = np.flatnonzero(judgement.solved)
     costs[solved] = cost_at(evaluations, judgement.charged[solved], cost, jac_cost)

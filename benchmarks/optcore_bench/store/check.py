@@ -248,7 +248,7 @@ class _Check:
                 for inner in sorted(path.iterdir()):
                     own = {
                         "log": inner.suffix == ".log",
-                        "derived": inner.name == INDEX_FILE,
+                        "derived": inner.suffix == ".parquet",
                         "claims": inner.suffix == ".claims",
                     }
                     if not (own.get(path.name, False) and inner.is_file()):

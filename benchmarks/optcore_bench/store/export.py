@@ -27,7 +27,7 @@ from optcore_bench.store.manifest import MANIFEST, STUDY, read_manifest, read_st
 from optcore_bench.store.results import Results
 from optcore_bench.store.schema import TABLES, DamagedStoreError
 from optcore_bench.store.selection import merged_rows
-from optcore_bench.store.sources import INDEX_FILE, list_contents
+from optcore_bench.store.sources import INDEX_FILE, REFERENCE_FILE, list_contents
 from optcore_bench.store.whole import refuse_existing, whole_folder
 from optcore_bench.store.writer import store_path
 
@@ -123,8 +123,7 @@ def _bundled(root: Path) -> Iterator[str]:
     yield from (name for name in (MANIFEST, REPORT, STUDY) if (root / name).is_file())
     yield from (f"{table}/{stem}.parquet" for table in TABLES for stem in contents.segments)
     yield from (f"log/{stem}.log" for stem in contents.logs)
-    if (root / "derived" / INDEX_FILE).is_file():
-        yield f"derived/{INDEX_FILE}"
+    yield from (f"derived/{name}" for name in (INDEX_FILE, REFERENCE_FILE) if (root / "derived" / name).is_file())
 
 
 def _write_bundle(path: Path, root: Path, sums: dict[str, str]) -> None:

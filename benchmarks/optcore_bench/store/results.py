@@ -106,6 +106,11 @@ class Results:
         return self._path
 
     @property
+    def folder(self) -> Path | None:
+        """Where the files are: the folder of the store, or what the bundle was unpacked to; None if in memory."""
+        return self._root
+
+    @property
     def selected(self) -> tuple[list[Source], Selection]:
         """Where the runs are, and which of them are shown."""
         return self._sources, self._selection

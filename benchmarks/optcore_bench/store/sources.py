@@ -34,6 +34,8 @@ from optcore_bench.store.schema import (
 
 #: Where `runs` says which run is where: the file's rows of `history` and `clock` are in the same order.
 INDEX_FILE = "index.parquet"
+#: f_L of problems without a best known value, in `derived`.
+REFERENCE_FILE = "reference.parquet"
 
 #: Names of segments; other files in the folders of a store are not its own and are left alone.
 SEGMENT_NAME = re.compile(r"part-(\d+)-[0-9a-f]{6}")
