@@ -32,12 +32,13 @@ if TYPE_CHECKING:
     from optcore_bench.reproduction import reproduce
     from optcore_bench.runner import run_study
     from optcore_bench.store import Results
-    from optcore_bench.study import Study, load_study
+    from optcore_bench.study import Study, StudyError, load_study
 
 _HOMES = {
     "Findings": "conclusions",
     "Results": "store",
     "Study": "study",
+    "StudyError": "study",
     "VirtualClock": "costs",
     "accuracy_profile_plot": "figures",
     "accuracy_table": "costs",
@@ -68,6 +69,7 @@ __all__ = [
     "Findings",
     "Results",
     "Study",
+    "StudyError",
     "VirtualClock",
     "accuracy_profile_plot",
     "accuracy_table",

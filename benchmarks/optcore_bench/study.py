@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
 
-from optcore.errors import InvalidInputError, OptcoreError, UnknownNameError, unknown_name
+from optcore.errors import InvalidInputError, OptcoreError, UnknownNameError, nearest, unknown_name
 from optcore.evaluator import Budget
 from optcore_bench import toml
 from optcore_bench.algorithms import algorithm_entry, anchored_algorithms
 from optcore_bench.gate import read_gate
+from optcore_bench.mistakes import Kind, Mistakes, StudyError, attempt, mistakes_of_table
 from optcore_bench.selection import ProblemEntry, anchored, is_same, problem_entry
 from optcore_bench.strategies import Strategy, make_strategy
 
-__all__ = ["TAUS", "Study", "load_study", "shipped_studies"]
+__all__ = ["TAUS", "Study", "StudyError", "load_study", "shipped_studies"]
 
 T = TypeVar("T")
 
@@ -59,7 +62,8 @@ class Study:
         gate: what `optcore compare` tolerates, a table of keys of `optcore_bench.comparison.Gate`.
 
     Raises:
-        InvalidInputError, UnknownNameError: says which study and key, and suggests the nearest name.
+        StudyError: an InvalidInputError and UnknownNameError, with all mistakes at once: `sentences` has one sentence
+            for each, which says the key, what came and what to do, and suggests the nearest name.
 
     >>> study = Study("example", problems="more_wild/rosenbrock", algorithms="scipy_lbfgsb")
     >>> [p.name for p in study.resolve_problems()], study.budget
@@ -82,43 +86,12 @@ class Study:
     gate: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._set("name", _folder_name)
-        self._set("problems", lambda v: _entries(v, problem_entry, lambda e: e.label))
-        self._set("algorithms", lambda v: _entries(v, algorithm_entry, lambda e: e.name))
-        self._set("derivatives", lambda v: _entries(v, make_strategy, lambda e: e.name))
-        self._set("budget", _budget)
-        self._set("starts", lambda v: _whole_number(v, 1))
-        self._set("seed", lambda v: _whole_number(v, 0))
-        self._set("stopping", lambda v: _one_of(v, STOPPING))
-        self._set("run_timeout", _positive)
-        self._set("max_memory", lambda v: None if v is None else _whole_number(v, 1))
-        self._set("keep_x", lambda v: _typed(v, bool, "true or false"))
-        self._set("description", lambda v: _typed(v, str, "text"))
-        self._set("tau", _taus)
-        self._set("gate", _gate)
-        self._set("problems", self._with_members)
-
-    def _set(self, key: str, read: Callable[[Any], Any]) -> None:
-        """Replace the value of a key by what is read from it; errors say which key of which study."""
-        try:
-            value = read(getattr(self, key))
-        except UnknownNameError as error:
-            raise UnknownNameError(f"study {self.name!r}, key {key!r}: {error}") from error
-        except OptcoreError as error:
-            raise InvalidInputError(f"study {self.name!r}, key {key!r}: {error}") from error
-        object.__setattr__(self, key, value)
-
-    def _with_members(self, entries: tuple[ProblemEntry, ...]) -> tuple[ProblemEntry, ...]:
-        """The entries, checked to select something and to give no name twice."""
-        found: dict[tuple[str, str], Any] = {}
-        for entry in entries:
-            members = entry.members()
-            if not members:
-                raise InvalidInputError(f"{entry.label} selects no problem; widen n_min, n_max or tags")
-            for problem in members:
-                if not is_same(found.setdefault((problem.full_name, problem.noise), problem), problem):
-                    raise InvalidInputError(f"two different problems are called {problem.full_name!r}; rename one")
-        return entries
+        given = {key.name: getattr(self, key.name) for key in fields(self)}
+        values, mistakes = _read_values(given)
+        if mistakes.sentences:
+            raise StudyError.of(self.name, mistakes.sentences)
+        for key, value in values.items():
+            object.__setattr__(self, key, value)
 
     @property
     def source(self) -> Path | None:
@@ -175,18 +148,99 @@ def _strategy_to_plain(strategy: Strategy) -> Any:
     return {"name": strategy.name, "strategy": strategy.strategy, **strategy.options}
 
 
-def _entries(given: Any, read: Callable[[Any], T], name: Callable[[T], str]) -> tuple[T, ...]:
+class _WrongError(Exception):
+    """Everything that is wrong with the value of a key."""
+
+    def __init__(self, messages: Iterable[str]) -> None:
+        super().__init__(*messages)
+        self.messages = [str(message) for message in self.args]
+
+
+def _read_values(given: Mapping[str, Any], folder: Path | None = None) -> tuple[dict[str, Any], Mistakes]:
+    """The values of keys, and what is wrong with those that can't be read.
+
+    Args:
+        given: values by key, of any keys that there are.
+        folder: what places in it are relative to.
+    """
+    mistakes = Mistakes()
+    values: dict[str, Any] = {}
+    for key, read in _readers(folder).items():
+        if key not in given:
+            continue
+        try:
+            values[key] = read(given[key])
+        except _WrongError as error:
+            mistakes.add_to(key, error.messages)
+        except OptcoreError as error:
+            mistakes.add_to(key, [str(error)])
+    return values, mistakes
+
+
+def _readers(folder: Path | None) -> dict[str, Callable[[Any], Any]]:
+    def anchor(place: Callable[[Any, Path], Any], read: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        return read if folder is None else lambda entry: read(place(entry, folder))
+
+    problem = Kind(anchor(anchored, problem_entry), ("suite", "problem", "path", "python"), {"suite": "more_wild"})
+    algorithm = Kind(
+        anchor(anchored_algorithms, algorithm_entry),
+        ("name", "algorithm", "path", "python", "sha256", "version"),
+        {"algorithm": "scipy_bfgs"},
+        ("options",),
+    )
+    strategy = Kind(make_strategy, ("name", "strategy"), {"strategy": "forward"})
+    return {
+        "name": _folder_name,
+        "description": lambda v: _typed(v, str, "text"),
+        "problems": lambda v: _with_members(_entries(v, problem, lambda e: e.label)),
+        "algorithms": lambda v: _entries(v, algorithm, lambda e: e.name),
+        "derivatives": lambda v: _entries(v, strategy, lambda e: e.name),
+        "budget": _budget,
+        "starts": lambda v: _whole_number(v, 1),
+        "seed": lambda v: _whole_number(v, 0),
+        "stopping": lambda v: _one_of(v, STOPPING),
+        "run_timeout": _positive,
+        "max_memory": lambda v: None if v is None else _whole_number(v, 1),
+        "keep_x": lambda v: _typed(v, bool, "true or false"),
+        "tau": _taus,
+        "gate": _gate,
+    }
+
+
+def _with_members(entries: tuple[ProblemEntry, ...]) -> tuple[ProblemEntry, ...]:
+    """The entries, checked to select something and to give no name twice."""
+    wrong: list[str] = []
+    found: dict[tuple[str, str], Any] = {}
+    for entry in entries:
+        members = entry.members()
+        if not members:
+            wrong.append(f"{entry.label} selects no problem; widen n_min, n_max or tags")
+        wrong += [
+            f"two different problems are called {problem.full_name!r}; rename one"
+            for problem in members
+            if not is_same(found.setdefault((problem.full_name, problem.noise), problem), problem)
+        ]
+    if wrong:
+        raise _WrongError(dict.fromkeys(wrong))
+    return entries
+
+
+def _entries(given: Any, kind: Kind, name: Callable[[Any], str]) -> tuple[Any, ...]:
     """What a list of entries says, or a single one; not empty, no name twice."""
     single = isinstance(given, (str, Mapping)) or not isinstance(given, Iterable) or hasattr(given, "problems")
-    entries = tuple(read(entry) for entry in ([given] if single else given))
-    if not entries:
-        raise InvalidInputError("is empty; list at least one")
-    names = [name(entry) for entry in entries]
-    for one in names:
-        if names.count(one) > 1:
-            raise InvalidInputError(
-                f"{one!r} is listed twice; leave one out, or give it another name: {{name = ..., ...}}"
-            )
+    listed = [given] if single else list(given)
+    wrong = [message for entry in listed for message in mistakes_of_table(entry, kind)]
+    if not listed:
+        wrong.append("is empty; list at least one")
+    entries = tuple(kind.read(entry) for entry in listed if attempt(kind.read, entry) is None)
+    names = Counter(name(entry) for entry in entries)
+    wrong += [
+        f"{one!r} is listed twice; leave one out, or give it another name: {{name = ..., ...}}"
+        for one, count in names.items()
+        if count > 1
+    ]
+    if wrong:
+        raise _WrongError(dict.fromkeys(wrong))
     return entries
 
 
@@ -195,17 +249,28 @@ def _budget(given: Any) -> Budget:
         return given
     if not isinstance(given, Mapping):
         raise InvalidInputError(f"must be a table such as {{max_gradients = 200}}, or om.Budget(...), but is {given!r}")
-    known = [limit.name for limit in fields(Budget)]
-    for key, value in given.items():
-        if key not in known:
-            raise unknown_name("limit", key, known)
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise InvalidInputError(f"{key} must be a number, but is {value!r}")
+    if wrong := [message for key, value in given.items() if (message := attempt(_limit, (key, value)))]:
+        raise _WrongError(wrong)
     return Budget(**given)
+
+
+def _limit(pair: tuple[Any, Any]) -> None:
+    key, value = pair
+    known = [limit.name for limit in fields(Budget)]
+    if key not in known:
+        raise unknown_name("limit", key, known)
+    if value is not None:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
+            raise InvalidInputError(f"{key} must be a number, but is {value!r}")
+        Budget(**{key: value})
 
 
 def _gate(given: Any) -> dict[str, Any]:
     """The table as it stands in the file, checked to be one of limits."""
+    if isinstance(given, Mapping):
+        wrong = [message for key, value in given.items() if (message := attempt(read_gate, {key: value}))]
+        if wrong:
+            raise _WrongError(wrong)
     read_gate(given)
     return dict(given)
 
@@ -217,13 +282,13 @@ def _whole_number(value: Any, least: int) -> int:
 
 
 def _positive(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= sys.float_info.max:
         raise InvalidInputError(f"must be a number above 0, but is {value!r}")
     return float(value)
 
 
 def _one_of(value: Any, choices: tuple[str, ...]) -> str:
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise unknown_name("value", value, choices)
     return str(value)
 
@@ -235,12 +300,19 @@ def _typed(value: Any, kind: type[T], words: str) -> T:
 
 
 def _taus(given: Any) -> tuple[float, ...]:
-    values = (given,) if isinstance(given, (int, float)) else tuple(_typed(given, Iterable, "a list of numbers"))  # type: ignore[type-abstract]
+    single = isinstance(given, (int, float, str)) or not isinstance(given, Iterable) or isinstance(given, Mapping)
+    values = [given] if single else list(given)
     if not values:
         raise InvalidInputError("is empty; list at least one")
-    for value in values:
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1:
-            raise InvalidInputError(f"must hold numbers between 0 and 1, but holds {value!r}")
+    wrong = [
+        f"must hold numbers between 0 and 1, but holds {value!r}"
+        for value in values
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1
+    ]
+    if not wrong:
+        wrong = [f"holds {value!r} twice; leave one out" for value, count in Counter(values).items() if count > 1]
+    if wrong:
+        raise _WrongError(dict.fromkeys(wrong))
     return tuple(float(value) for value in values)
 
 
@@ -259,8 +331,9 @@ def load_study(study: str | Path) -> Study:
             the file says another.
 
     Raises:
-        UnknownNameError: no file and no shipped study of that name, or an unknown key or name within.
-        InvalidInputError: not TOML, or a value that can't be.
+        UnknownNameError: no file and no shipped study of that name.
+        InvalidInputError: not TOML.
+        StudyError: all mistakes in it, see `Study`.
 
     >>> load_study("quick").name
     'quick'
@@ -277,9 +350,16 @@ def load_study(study: str | Path) -> Study:
         raise UnknownNameError(
             f"{unknown_name('study', str(study), shipped)}; a study of your own is given by its path, NAME.toml"
         )
-    read = _parse(path.read_text(encoding="utf-8"), str(path), path.stem, path.resolve().parent)
+    read = _parse(_read_text(path), str(path), path.stem, path.resolve().parent)
     object.__setattr__(read, "_source", path.resolve())
     return read
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise StudyError.of(str(path), [f"is not valid TOML: it is no text in UTF-8 ({error})"]) from error
 
 
 def _parse(text: str, source: str, name: str, folder: Path | None = None) -> Study:
@@ -288,16 +368,16 @@ def _parse(text: str, source: str, name: str, folder: Path | None = None) -> Stu
     except tomllib.TOMLDecodeError as error:
         raise InvalidInputError(f"{source!r} is not valid TOML: {error}") from error
     known = [key.name for key in fields(Study)]
-    for key in table:
-        if key not in known:
-            raise UnknownNameError(f"study {source!r}: {unknown_name('key', key, known)}")
-    for setting in fields(Study):
-        required = setting.default is MISSING and setting.default_factory is MISSING and setting.name != "name"
-        if required and setting.name not in table:
-            raise InvalidInputError(f"study {source!r}: the key {setting.name!r} is missing")
-    for key, anchor in (("problems", anchored), ("algorithms", anchored_algorithms)):
-        try:
-            table[key] = table[key] if folder is None else anchor(table[key], folder)
-        except InvalidInputError as error:
-            raise InvalidInputError(f"study {source!r}, key {key!r}: {error}") from error
-    return Study(**{"name": name, **table})
+    values, mistakes = _read_values({"name": name, **table}, folder)
+    unknown = [key for key in table if key not in known]
+    meant = {nearest(key, known) for key in unknown}
+    missing = [
+        key.name
+        for key in fields(Study)
+        if key.default is MISSING and key.default_factory is MISSING and key.name not in {"name", *table, *meant}
+    ]
+    sentences = [str(unknown_name("key", key, known)) for key in unknown]
+    sentences += [f"the key {key!r} is missing" for key in missing]
+    if sentences or mistakes.sentences:
+        raise StudyError.of(source, [*sentences, *mistakes.sentences])
+    return Study(**values)

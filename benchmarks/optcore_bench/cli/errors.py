@@ -45,7 +45,12 @@ def in_one_sentence(*, resume: bool = False) -> Iterator[None]:
     except OptcoreError as error:
         from optcore_bench.store.mixing import NotComparableError
 
-        _leave(f"error: {error}", NOT_COMPARABLE if isinstance(error, NotComparableError) else WRONG_INPUT)
+        # A study with several mistakes has a line for each.
+        lines = str(error).split("\n") if len(getattr(error, "sentences", ())) > 1 else [str(error)]
+        for line in lines[:-1]:
+            typer.echo(f"error: {line}" if line is lines[0] else line, err=True)
+        last = f"error: {error}" if len(lines) == 1 else lines[-1]
+        _leave(last, NOT_COMPARABLE if isinstance(error, NotComparableError) else WRONG_INPUT)
     except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
         sys.stderr.close()
         raise typer.Exit(0) from None
