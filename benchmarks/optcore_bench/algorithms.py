@@ -16,7 +16,14 @@ from optcore_bench.external.interpreter import Interpreter
 from optcore_bench.external.place import Place, place_in
 from optcore_bench.external.program import Program, ProgramAlgorithm, absolute_command, absolute_program
 
-__all__ = ["AlgorithmEntry", "algorithm_entry", "anchored_algorithms", "refuse_python", "resolved_options"]
+__all__ = [
+    "AlgorithmEntry",
+    "algorithm_entry",
+    "anchored_algorithms",
+    "refuse_python",
+    "resolved_options",
+    "was_python_object",
+]
 
 
 @dataclass(frozen=True)
@@ -145,7 +152,7 @@ _KEYS = ("name", "algorithm", "path", "python", "command", "asks", "options", "v
 
 
 def _from_table(given: Mapping[str, Any]) -> AlgorithmEntry:
-    if not {"algorithm", "path"} & set(given) and ":" in str(given.get("python", "")):
+    if was_python_object(given):
         refuse_python(given)
     for key in given:
         if key not in _KEYS:
@@ -232,7 +239,7 @@ def anchored_algorithms(algorithms: Any, folder: Path) -> Any:
             anchored[key] = str(Place.read(text, folder))
     if "command" in anchored:
         anchored["command"] = absolute_command(anchored["command"], folder)
-    if isinstance(anchored.get("python"), str) and anchored["python"]:
+    if isinstance(anchored.get("python"), str) and anchored["python"] and not was_python_object(anchored):
         anchored["python"] = absolute_program(anchored["python"], folder)
     return anchored
 
@@ -273,6 +280,11 @@ def _default_name(algorithm: Any) -> str:
     if not isinstance(name, str) or name == "<lambda>":
         raise InvalidInputError(f'{algorithm!r} has no name; give it one: {{"name": ..., "algorithm": ...}}')
     return name
+
+
+def was_python_object(given: Mapping[str, Any]) -> bool:
+    """Whether the table of a stored study stands for a Python object, not for a solver in a Python of its own."""
+    return not {"algorithm", "path"} & set(given) and ":" in str(given.get("python", ""))
 
 
 def refuse_python(given: Mapping[str, Any]) -> None:

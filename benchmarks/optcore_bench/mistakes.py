@@ -77,12 +77,14 @@ class Kind:
         base: keys that say what it is about; all others are looked at one by one beside them.
         good: values of `base` that can be read, beside which keys are looked at where the given ones can't.
         nested: keys that hold a table of which each entry is looked at by itself.
+        apart: keys of `base` that mean the same beside `good`.
     """
 
     read: Callable[[Any], Any]
     base: tuple[str, ...]
     good: Mapping[str, Any]
     nested: tuple[str, ...] = ()
+    apart: tuple[str, ...] = ("name",)
 
 
 def mistakes_of_table(entry: Any, kind: Kind) -> list[str]:
@@ -115,7 +117,7 @@ def _trials(entry: Mapping[str, Any], kind: Kind) -> Iterator[dict[str, Any]]:
     yield base
     sound = attempt(kind.read, base) is None
     if not sound:
-        yield from ({**kind.good, key: entry[key]} for key in base if key not in kind.good)
+        yield from ({**kind.good, key: entry[key]} for key in base if key in kind.apart)
     for key, value in entry.items():
         if key in kind.base:
             continue

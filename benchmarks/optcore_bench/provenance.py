@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import importlib.util
 import inspect
 from collections.abc import Iterable
 from pathlib import Path
@@ -25,6 +26,8 @@ from optcore_bench.supervise.launch import PINNED
 
 __all__ = ["library_versions", "origin", "source_of"]
 
+#: What stands in a study for a solver that is somewhere else.
+_PLACES = (Place, External)
 #: Versions of these are in the fingerprint.
 _IN_FINGERPRINT = ("optcore", "numpy", "scipy")
 
@@ -57,9 +60,12 @@ def origin(study: Study, runs: Iterable[Run]) -> dict[str, Any]:
         "variables_of_runs": dict(PINNED),
         "libraries": library_versions(listed),
         "solvers": [
-            {"name": entry.name, **source_of(entry.algorithm)}
+            {
+                "name": entry.name,
+                **source_of(entry.implementation if isinstance(entry.algorithm, str) else entry.algorithm),
+            }
             for entry in study.algorithms
-            if entry.is_own and not isinstance(entry.algorithm, str)
+            if entry.is_own or isinstance(entry.algorithm, External)
         ],
         "problems": _own_problems(listed),
     }
@@ -76,7 +82,7 @@ def _own_problems(runs: Iterable[Run]) -> list[dict[str, Any]]:
         if isinstance(address, Address) and address.place:
             if address.place not in found:
                 where, _, name = address.place.rpartition(":")
-                found[address.place] = {"name": address.place, **source_of(Place(where, name))}
+                found[address.place] = {"name": address.place, "python": name, **_of_place(where)}
         elif original.full_name not in found:
             functions = (original.residuals_xp, original.fun_xp, original.jacobian_np, original.gradient_np)
             code = next((one for one in functions if one is not None), None)
@@ -102,9 +108,13 @@ def source_of(thing: Any) -> dict[str, Any]:
     if isinstance(thing, External):
         return {**thing.to_plain(), **(_of_file(Path(thing.file)) if thing.file else {})}
     if isinstance(thing, Place):
-        if thing.is_file:
-            return {"python": thing.name, **_of_file(Path(thing.where))}
-        return {**source_of(thing.find()), "python": str(thing)}
+        return {"python": thing.name if thing.is_file else str(thing), **_of_place(thing.where)}
+    if isinstance(thing, External):
+        plain = thing.to_plain()
+        named = {"python": thing.default_name, "external": plain}
+        if where := str(plain.get("path", "")).rpartition(":")[0]:
+            return {**named, **_of_place(where)}
+        return {**named, **(_of_file(Path(plain["command"][0])) if plain.get("command") else {})}
     said: dict[str, Any] = {"python": qualified_name(thing)}
     code = inspect.unwrap(thing.func if isinstance(thing, functools.partial) else thing)
     code = code if inspect.isroutine(code) or isinstance(code, type) else type(code)
@@ -116,6 +126,22 @@ def source_of(thing: Any) -> dict[str, Any]:
     except TypeError:  # built in
         file = None
     return said if file is None or not Path(file).is_file() else {**said, **_of_file(Path(file))}
+
+
+def _of_place(where: str) -> dict[str, Any]:
+    """Of a file, or of a module that was imported or can be found."""
+    if where.endswith(".py"):
+        return _of_file(Path(where))
+    try:
+        found = importlib.util.find_spec(where)
+    except (ImportError, ValueError):  # a module of another Python's
+        found = None
+    version = library_version(where)
+    said = {} if version is None else {"version": version}
+    return {
+        **said,
+        **(_of_file(Path(found.origin)) if found is not None and found.has_location and found.origin else {}),
+    }
 
 
 def _of_file(file: Path) -> dict[str, Any]:
@@ -143,6 +169,8 @@ def library_versions(runs: Iterable[Run]) -> dict[str, str | None]:
         cell = (run.entry.name, run.derivative.name)
         if cell not in seen:
             seen.add(cell)
+            if isinstance(run.entry.algorithm, External):  # brings its versions in its rows
+                continue
             names.update((run.algorithm.library, *run.algorithm.built_on))
             names.update(("jax", "jaxlib") if isinstance(run.derivative, Jax) else ())
     return {name: library_version(name) for name in sorted(names.difference(_IN_FINGERPRINT, {""}))}

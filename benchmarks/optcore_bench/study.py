@@ -184,7 +184,7 @@ def _readers(folder: Path | None) -> dict[str, Callable[[Any], Any]]:
     problem = Kind(anchor(anchored, problem_entry), ("suite", "problem", "path", "python"), {"suite": "more_wild"})
     algorithm = Kind(
         anchor(anchored_algorithms, algorithm_entry),
-        ("name", "algorithm", "path", "python", "sha256", "version"),
+        ("name", "algorithm", "path", "python", "command", "asks", "sha256", "version"),
         {"algorithm": "scipy_bfgs"},
         ("options",),
     )
@@ -262,7 +262,8 @@ def _limit(pair: tuple[Any, Any]) -> None:
     if value is not None:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
             raise InvalidInputError(f"{key} must be a number, but is {value!r}")
-        Budget(**{key: value})
+        limit: dict[str, Any] = {key: value}
+        Budget(**limit)
 
 
 def _gate(given: Any) -> dict[str, Any]:

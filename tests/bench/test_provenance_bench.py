@@ -287,3 +287,20 @@ def test_provenance_is_of_the_whole_store(stored: tuple[Path, str, str]) -> None
     done = optcore("show", str(stored[0]), "--provenance", "--problem", "rosenbrock")
     assert done.exit_code == 2
     assert "--provenance is of the whole store" in done.stderr
+
+
+def test_solvers_that_run_elsewhere_are_named_with_how_and_with_their_files(tmp_path: Path) -> None:
+    from optcore_bench.external.interpreter import Interpreter
+    from optcore_bench.external.place import Place
+    from optcore_bench.external.program import Program
+
+    (tmp_path / "solver.py").write_text(SOLVER)
+    place = Place(str(tmp_path / "solver.py"), "still")
+    found = source_of(Interpreter(sys.executable, place))
+    assert found["external"]["python"] == sys.executable
+    assert found["sha256"] == hashlib.sha256(SOLVER.encode()).hexdigest()
+    program = source_of(Program((str(tmp_path / "solver.py"), "--fast")))
+    assert program["external"]["command"] == [str(tmp_path / "solver.py"), "--fast"]
+    assert program["sha256"] == found["sha256"]
+    module = source_of(Place("json.decoder", "JSONDecoder"))
+    assert module["file"].endswith("json/decoder.py")

@@ -145,7 +145,7 @@ def test_everything_that_determines_a_run_changes_its_id(changes: dict[str, Any]
         {"name": "other"},
         {"description": "other"},
         {"tau": 0.5},
-        {"gate": {"a": 1}},
+        {"gate": {"solved": 1}},
         {"keep_x": False},
         {"run_timeout": 1.0},
         {"problems": {"suite": "more_wild", "tags": {"function": "rosenbrock"}}},
