@@ -294,7 +294,7 @@ def _run(settings: _Settings, starts: int, gate: Gate, known: Side | None = None
     Returns:
         The rows, and f_L of problems without a known optimum by `suite/problem`.
     """
-    with _scratch() as folder:
+    with scratch() as folder:
         results = run_study(settings.study(starts), store=folder / "store", n_jobs=settings.jobs())
         opened = open_side(results, "now")
         floor = common_floor(*([] if known is None else [open_side(known)]), opened)
@@ -314,6 +314,7 @@ def _reasons(runs: Any) -> dict[Key, str]:
 
 
 @contextlib.contextmanager
-def _scratch() -> Iterator[Path]:
+def scratch() -> Iterator[Path]:
+    """A folder that is removed."""
     with tempfile.TemporaryDirectory(prefix="optcore-") as folder:
         yield Path(folder)

@@ -243,6 +243,13 @@ def compare_command(
         Path | None,
         typer.Option(help="Draw the convergence of changed rows into this folder.", show_default=False),
     ] = None,
+    rev: Annotated[
+        str | None,
+        typer.Option(help="OLD..NEW, as main..HEAD: build and run two revisions instead.", show_default=False),
+    ] = None,
+    study: Annotated[Path | None, typer.Option(help="Of --rev: the study, a TOML file.", show_default=False)] = None,
+    repo: Annotated[Path, typer.Option(help="Of --rev: the solver's git repository.")] = Path(),
+    jobs: Annotated[int, typer.Option("--jobs", "-j", help="Of --rev: runs at the same time.")] = 1,
     json: Json = False,
 ) -> None:
     """Say what got worse, on which problems, by how much.
@@ -252,7 +259,7 @@ def compare_command(
     with in_one_sentence():
         from optcore_bench.cli.compare import CompareOptions, run_compare
 
-        run_compare(CompareOptions(old, new, robust, markdown, figures, json))
+        run_compare(CompareOptions(old, new, robust, markdown, figures, json, rev, study, repo, jobs))
 
 
 @app.command("reproduce")

@@ -26,6 +26,10 @@ class CompareOptions:
     markdown: Path | None
     figures: Path | None
     as_json: bool
+    revisions: str | None = None
+    study: Path | None = None
+    repository: Path = Path()
+    jobs: int = 1
 
 
 def run_compare(options: CompareOptions) -> None:
@@ -34,9 +38,7 @@ def run_compare(options: CompareOptions) -> None:
     Raises:
         typer.Exit: 1 worse, 2 invalid, 3 not comparable.
     """
-    if options.old is None or options.new is None:
-        raise InvalidInputError("two results are compared: give OLD and NEW, stores or baselines")
-    found = compare(options.old, options.new, robust=options.robust)
+    found = _found(options)
     if options.markdown is not None:
         with replacing(options.markdown) as beside:
             beside.write_text(found.to_markdown(), encoding="utf-8")
@@ -45,6 +47,27 @@ def run_compare(options: CompareOptions) -> None:
     typer.echo(json.dumps(found.to_dict()) if options.as_json else found.to_text())
     if found.exit_status:
         raise typer.Exit(found.exit_status)
+
+
+def _found(options: CompareOptions) -> Comparison:
+    if options.revisions is None:
+        if options.old is None or options.new is None:
+            raise InvalidInputError("two results are compared: give OLD and NEW, such as stores, or --rev OLD..NEW")
+        return compare(options.old, options.new, robust=options.robust)
+    from optcore_bench.comparison.revisions import compare_revisions
+
+    if options.old is not None:
+        raise InvalidInputError(f"--rev takes no results, but {options.old!r} was given too")
+    if options.study is None:
+        raise InvalidInputError("--rev needs the study to run: --study NAME.toml")
+    return compare_revisions(
+        options.revisions,
+        options.study,
+        options.repository,
+        robust=options.robust,
+        n_jobs=options.jobs,
+        say=lambda text: typer.echo(text, err=True),
+    )
 
 
 def _draw(found: Comparison, folder: Path) -> None:

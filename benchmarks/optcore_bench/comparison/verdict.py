@@ -17,6 +17,8 @@ __all__ = ["Judgement", "RowComparison", "State", "Verdict", "compare_rows", "ju
 _SHARE_LOST = 0.35
 #: Robust mode: medians closer than this many units of cost are the same.
 _FEW = 3.0
+#: Robust mode: no stricter limits apply to single rows, since one median may move where the mean of all doesn't.
+_WORST_RATIO, _WORST_UNITS = 2.0, 10.0
 
 
 class State(StrEnum):
@@ -221,13 +223,15 @@ def _broken(kept: list[RowComparison], gate: Gate, mean: float, judged: int, *, 
     crashed = sum(new.status in FAILURES and old.status not in FAILURES for old, new in pairs)
     missing = sum(row.state is State.MISSING for row in kept)
     limit = math.log2(gate.robust_ratio) if robust else gate.total_log2_per_row
+    ratio = max(gate.worst_row_ratio, _WORST_RATIO) if robust else gate.worst_row_ratio
+    units = max(gate.worst_row_evaluations, _WORST_UNITS) if robust else gate.worst_row_evaluations
     expensive = [
         row
         for row in kept
         if row.old is not None
         and row.new is not None
-        and row.log2 >= math.log2(gate.worst_row_ratio)
-        and row.new.cost - row.old.cost > gate.worst_row_evaluations
+        and row.log2 >= math.log2(ratio)
+        and row.new.cost - row.old.cost > units
     ]
     broken = []
     if lost > gate.solved:
@@ -244,8 +248,8 @@ def _broken(kept: list[RowComparison], gate: Gate, mean: float, judged: int, *, 
     if expensive:
         worst = max(expensive, key=lambda row: row.log2)
         broken.append(
-            f"{_rows(len(expensive))} cost {gate.worst_row_ratio:g} times as much or more, and more than "
-            f"{gate.worst_row_evaluations:g} {gate.cost} more: worst is {worst}"
+            f"{_rows(len(expensive))} cost {ratio:g} times as much or more, and more than "
+            f"{units:g} {gate.cost} more: worst is {worst}"
         )
     return broken
 

@@ -1,0 +1,56 @@
+"""The class for asv suites: its cells and numbers, against the tables of the analysis."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+import optcore as om
+from optcore_bench import accuracy_table, cost_table, run_study
+from optcore_bench.asv import SolverSuite
+
+
+class Small(SolverSuite):
+    problems: ClassVar = ["more_wild/rosenbrock", "more_wild/bard", "more_wild/meyer"]
+    algorithms: ClassVar = ({"name": "lb", "algorithm": "scipy_lbfgsb"}, "scipy_neldermead")  # type: ignore[assignment]
+    derivatives: ClassVar = ("forward", "none")
+    budget: ClassVar = om.Budget(max_evaluations=150)
+
+
+def test_the_numbers_are_those_of_the_tables(tmp_path: Path) -> None:
+    assert Small.params == (("lb", "scipy_neldermead"), ("forward", "none"))
+    suite = Small()
+    found = suite.setup_cache()
+    results = run_study(Small.study(), store=tmp_path / "store")
+    costs, gaps = cost_table(results, 1e-5), accuracy_table(results)
+    assert set(found) == set(costs.columns) == {"lb [forward]", "scipy_neldermead [none]"}
+    for algorithm, derivative in (("lb", "forward"), ("scipy_neldermead", "none")):
+        solver = f"{algorithm} [{derivative}]"
+        assert suite.track_solved(found, algorithm, derivative) == np.isfinite(costs[solver]).sum()
+        digits = suite.track_digits(found, algorithm, derivative)
+        assert digits == pytest.approx(min(-np.log10(gaps[solver].median()), 16))
+        runs = results.runs[results.runs["algorithm"] == algorithm].query("status != 'not_applicable'")
+        spent = dict(zip("more_wild/" + runs["problem"], runs["n_fun_evals"], strict=True))
+        listed = [cost if np.isfinite(cost) else spent[row] for row, cost in costs[solver].items()]
+        mean = suite.track_evaluations_to_solve(found, algorithm, derivative)
+        assert mean == pytest.approx(float(np.prod(listed)) ** (1 / 3))
+
+
+def test_a_pair_that_cannot_be_is_skipped_as_asv_wants_it_and_the_rest_is_timed() -> None:
+    suite = Small()
+    with pytest.raises(NotImplementedError, match="lb doesn't run under none"):
+        suite.setup({"lb [forward]": {}}, "lb", "none")
+    suite.setup({"lb [forward]": {}}, "lb", "forward")
+    assert len(suite._tasks) == 3
+    suite.time_all_problems({}, "lb", "forward")
+
+
+def test_asv_finds_the_subclasses_and_not_the_class() -> None:
+    assert inspect.isabstract(SolverSuite)
+    assert not inspect.isabstract(Small)
+    names = {name.partition("_")[0] for name in dir(Small) if name.startswith(("time_", "track_"))}
+    assert names == {"time", "track"}

@@ -1,0 +1,132 @@
+"""Two revisions of a solver's repository: built, run and compared in one job."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from optcore.errors import InvalidInputError
+from optcore_bench.cli import app
+from optcore_bench.comparison.revisions import compare_revisions
+
+SOLVER = '''
+def descend(fun, jac, x0):
+    """Gradient descent whose step is doubled after a success and halved after a failure."""
+    x, step, failures = x0, 1e-3, 0
+    f, g = fun(x), jac(x)
+    while failures < 60:
+        y = x - step * g
+        value = fun(y)
+        if value < f - 1e-4 * step * (g @ g):
+            x, f, g, step, failures = y, value, jac(y), 2 * step, 0
+        else:
+            step, failures = step / 2, failures + 1
+    return x
+'''
+#: Builds a wheel of one module with nothing but the standard library, so that the test needs no index.
+BACKEND = """
+import zipfile
+
+NAME = "rev_descent-1.0-py3-none-any.whl"
+INFO = "rev_descent-1.0.dist-info"
+
+
+def build_wheel(folder, config_settings=None, metadata_directory=None):
+    files = {
+        "rev_descent.py": open("rev_descent.py").read(),
+        f"{INFO}/METADATA": "Metadata-Version: 2.1\\nName: rev-descent\\nVersion: 1.0\\n",
+        f"{INFO}/WHEEL": "Wheel-Version: 1.0\\nGenerator: test\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n",
+    }
+    files[f"{INFO}/RECORD"] = "".join(f"{name},,\\n" for name in [*files, f"{INFO}/RECORD"])
+    with zipfile.ZipFile(f"{folder}/{NAME}", "w") as wheel:
+        for name, text in files.items():
+            wheel.writestr(name, text)
+    return NAME
+"""
+PROJECT = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["build_it"]\n'
+STUDY = """
+problems = ["more_wild/box_3d", "more_wild/bard", "more_wild/rosenbrock_x10"]
+algorithms = [ALGORITHM, "scipy_lbfgsb"]
+budget = { max_evaluations = 300 }
+gate = { tau = 1e-2 }
+"""
+WORSE = ("2 * step, 0", "1.05 * step, 0")
+
+
+def git(folder: Path, *arguments: str) -> None:
+    who = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+    subprocess.run(["git", *who, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+def repository(folder: Path, *, packaged: bool) -> Path:
+    """A repository whose first commit is tagged `before`, whose branch main is worse, and that holds its study."""
+    folder.mkdir()
+    solver = folder / "rev_descent.py"
+    solver.write_text(SOLVER)
+    where = 'algorithm = "rev_descent:descend"' if packaged else 'path = "rev_descent.py:descend"'
+    (folder / "gate.toml").write_text(STUDY.replace("ALGORITHM", f'{{ name = "descent", {where} }}'))
+    if packaged:
+        (folder / "pyproject.toml").write_text(PROJECT)
+        (folder / "build_it").mkdir()
+        (folder / "build_it" / "backend.py").write_text(BACKEND)
+    git(folder, "init", "-q", "-b", "main")
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", "a solver")
+    git(folder, "tag", "before")
+    solver.write_text(SOLVER.replace(*WORSE))
+    git(folder, "commit", "-qam", "smaller steps")
+    solver.write_text("raise SystemExit('this is not committed')\n")
+    return folder
+
+
+def test_committed_states_of_a_package_are_built_run_and_compared(tmp_path: Path) -> None:
+    root = repository(tmp_path / "repo", packaged=True)
+    steps: list[str] = []
+    found = compare_revisions("before..main", root / "gate.toml", root, say=steps.append)
+    assert found.verdict == "worse", found.to_text()
+    assert {row.solver for row in found.changed()} == {"descent [analytic]"}
+    assert [row.state for row in found.rows if "lbfgsb" in row.solver] == ["SAME"] * 3
+    assert found.old.name.startswith("before (")
+    assert found.time is not None
+    assert [step.split()[0] for step in steps] == ["building"] * 2 + ["running"] * 4
+    assert [trace.name for trace in found.figure(found.changed()[0].label).data] == ["old", "new"]
+    changed = subprocess.run(["git", "status", "--porcelain"], cwd=root, check=True, capture_output=True, text=True)
+    assert changed.stdout.split() == ["M", "rev_descent.py"]
+
+
+def optcore(*arguments: Any) -> Any:
+    return CliRunner().invoke(app, ["compare", *map(str, arguments)])
+
+
+def test_the_command_line_compares_a_file_of_two_revisions(tmp_path: Path) -> None:
+    root = repository(tmp_path / "repo", packaged=False)
+    done = optcore("--rev", "before..main", "--study", root / "gate.toml", "--repo", root, "--json")
+    assert done.exit_code == 1, done.output
+    facts = json.loads(done.stdout)
+    assert facts["counts"]["SAME"] >= 3
+    assert {row["solver"] for row in facts["rows"] if row["state"] != "SAME"} == {"descent [analytic]"}
+    assert "running before" in done.stderr
+
+
+def test_wrong_revisions_studies_and_folders_are_said_in_a_sentence(tmp_path: Path) -> None:
+    root = repository(tmp_path / "repo", packaged=False)
+    study = root / "gate.toml"
+    with pytest.raises(InvalidInputError, match=r"revisions are OLD\.\.NEW, as in main\.\.HEAD, but are 'main'"):
+        compare_revisions("main", study, root)
+    with pytest.raises(InvalidInputError, match="there is no revision 'mian' in"):
+        compare_revisions("mian..HEAD", study, root)
+    with pytest.raises(InvalidInputError, match=r"there is no file 'none\.toml'"):
+        compare_revisions("before..", "none.toml", root)
+    with pytest.raises(InvalidInputError, match="is in no git repository"):
+        compare_revisions("before..", study, tmp_path)
+    (root / "bad.toml").write_text("problems = 'more_wild/bard'\nalgorithms = 'scipy_lbfgs'\n")
+    with pytest.raises(InvalidInputError, match=r"before \(.*\) can't be run: .*did you mean 'scipy_lbfgsb'"):
+        compare_revisions("before..", root / "bad.toml", root)
+    for arguments in (["--rev", "a..b"], ["x", "--rev", "a..b", "--study", study]):
+        done = optcore(*arguments)
+        assert (done.exit_code, len(done.stderr.splitlines())) == (2, 1)
