@@ -109,12 +109,6 @@ def source_of(thing: Any) -> dict[str, Any]:
         return {**thing.to_plain(), **(_of_file(Path(thing.file)) if thing.file else {})}
     if isinstance(thing, Place):
         return {"python": thing.name if thing.is_file else str(thing), **_of_place(thing.where)}
-    if isinstance(thing, External):
-        plain = thing.to_plain()
-        named = {"python": thing.default_name, "external": plain}
-        if where := str(plain.get("path", "")).rpartition(":")[0]:
-            return {**named, **_of_place(where)}
-        return {**named, **(_of_file(Path(plain["command"][0])) if plain.get("command") else {})}
     said: dict[str, Any] = {"python": qualified_name(thing)}
     code = inspect.unwrap(thing.func if isinstance(thing, functools.partial) else thing)
     code = code if inspect.isroutine(code) or isinstance(code, type) else type(code)
@@ -138,10 +132,8 @@ def _of_place(where: str) -> dict[str, Any]:
         found = None
     version = library_version(where)
     said = {} if version is None else {"version": version}
-    return {
-        **said,
-        **(_of_file(Path(found.origin)) if found is not None and found.has_location and found.origin else {}),
-    }
+    file = found.origin if found is not None and found.has_location else None
+    return said if file is None else {**said, **_of_file(Path(file))}
 
 
 def _of_file(file: Path) -> dict[str, Any]:

@@ -297,10 +297,11 @@ def test_solvers_that_run_elsewhere_are_named_with_how_and_with_their_files(tmp_
     (tmp_path / "solver.py").write_text(SOLVER)
     place = Place(str(tmp_path / "solver.py"), "still")
     found = source_of(Interpreter(sys.executable, place))
-    assert found["external"]["python"] == sys.executable
+    assert found["python"] == sys.executable
     assert found["sha256"] == hashlib.sha256(SOLVER.encode()).hexdigest()
+    (tmp_path / "solver.py").chmod(0o755)
     program = source_of(Program((str(tmp_path / "solver.py"), "--fast")))
-    assert program["external"]["command"] == [str(tmp_path / "solver.py"), "--fast"]
+    assert program["command"] == [str(tmp_path / "solver.py"), "--fast"]
     assert program["sha256"] == found["sha256"]
     module = source_of(Place("json.decoder", "JSONDecoder"))
     assert module["file"].endswith("json/decoder.py")
