@@ -13,6 +13,7 @@ from optcore_bench.codehash import code_hash, is_ours, qualified_name
 from optcore_bench.external.base import External
 from optcore_bench.external.dialogue import RemoteAlgorithm
 from optcore_bench.external.interpreter import Interpreter
+from optcore_bench.external.kept import with_kept_source
 from optcore_bench.external.place import Place, place_in
 from optcore_bench.external.program import Program, ProgramAlgorithm, absolute_command, absolute_program
 
@@ -56,6 +57,8 @@ class AlgorithmEntry:
     @property
     def is_own(self) -> bool:
         """Whether the code is the user's, not optcore's."""
+        if isinstance(self.algorithm, External):
+            return bool(self.algorithm.file)
         return isinstance(self.algorithm, Place) or not is_ours(self.implementation)
 
     @property
@@ -232,7 +235,7 @@ def anchored_algorithms(algorithms: Any, folder: Path) -> Any:
         return str(Place.read(algorithms, folder)) if place_in(algorithms) else algorithms
     if not isinstance(algorithms, dict):
         return algorithms
-    anchored = dict(algorithms)
+    anchored = dict(with_kept_source(algorithms, folder))
     for key in ("algorithm", "path"):
         text = anchored.get(key)
         if isinstance(text, str) and (key == "path" or place_in(text)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,8 +22,11 @@ from optcore_bench import addresses, backends
 from optcore_bench.algorithms import algorithm_entry
 from optcore_bench.cli.app import app
 from optcore_bench.external.place import Source, sources_of
+from optcore_bench.reproduction import reproduce
 from optcore_bench.runner import run_study
 from optcore_bench.runs import expand
+from optcore_bench.store.check import check
+from optcore_bench.store.merge import merge
 from optcore_bench.study import Study, load_study
 from optcore_problems import get_problem
 
@@ -190,6 +194,28 @@ def test_the_stored_study_resumes_as_long_as_the_file_is_the_same(folder: Path) 
     with pytest.raises(InvalidInputError, match=r"my_solver.py' has changed since the study was stored \(sha256 "):
         load_study(stored)
     assert [run.run_id for run in expand(load_study(folder / "own.toml"))] != ids
+
+
+def test_a_file_that_is_gone_is_taken_from_the_store(folder: Path) -> None:
+    (folder / "one.toml").write_text(
+        'problems = "more_wild/rosenbrock"\nalgorithms = {path = "solvers/my_solver.py:solve", options = {steps = 4}}\n'
+    )
+    results = run_study(folder / "one.toml", folder / "store")
+    assert not check(folder / "store")
+    merge(folder / "merged", [folder / "store"])
+    shutil.rmtree(folder / "solvers")
+    for store in ("store", "merged"):
+        [path] = (folder / store / "sources").glob("*/my_solver.py")
+        assert path.read_text() == SOLVER
+        assert (path.parent / "helper.py").read_text() == "STEP = 1e-2\n"
+        study = load_study(folder / store / "study.toml")
+        assert study.to_dict()["algorithms"][0]["path"] == f"{path}:solve"
+        again = reproduce(folder / store)
+        assert again.identical
+        assert again.digest_again == results.manifest["digest"]
+    path.write_text("changed")
+    with pytest.raises(InvalidInputError, match=r"there is no file '.*/solvers/my_solver.py'"):
+        load_study(folder / "merged" / "study.toml")
 
 
 def test_nothing_in_the_globals_of_the_file_outlives_a_run(folder: Path) -> None:

@@ -26,8 +26,9 @@ as classes; they go by the name of the entry.
 
 The id of a run hashes the source of the file and of what it imports from beside it, so that runs of a file that was
 edited are run again, and the run says so. The study.toml of a store keeps the file's path and its SHA-256: reading it
-again is refused once the file has changed. Each run gets the file anew, so that nothing in the globals of its module
-depends on the runs before.
+again is refused once the file has changed. A copy of the file, and of what it imports from beside it, is kept in
+STORE/sources, and serves where the file is gone. Each run gets the file anew, so that nothing in the globals of its
+module depends on the runs before.
 
 **In a Python of its own.** With the key `python`, the solver runs in another interpreter, with its numpy, its scipy and
 its libraries, so that two versions of a library stand in one study:

@@ -11,6 +11,7 @@ from typing import Any
 
 from optcore.errors import InvalidInputError, OptcoreError
 from optcore_bench.algorithms import AlgorithmEntry, algorithm_entry
+from optcore_bench.external.kept import with_kept_source
 from optcore_bench.runs import Run, expand
 from optcore_bench.selection import problem_entry
 from optcore_bench.strategies import make_strategy
@@ -48,11 +49,12 @@ class Readable:
         return "the study doesn't list it"
 
 
-def read_stored_study(table: Mapping[str, Any]) -> Readable:
+def read_stored_study(table: Mapping[str, Any], root: Path) -> Readable:
     """Read the study of a store.
 
     Args:
         table: what its `study.toml` says.
+        root: the store, which has copies of the files of solvers.
 
     Returns:
         What can be run of it.
@@ -60,7 +62,9 @@ def read_stored_study(table: Mapping[str, Any]) -> Readable:
     Raises:
         InvalidInputError, UnknownNameError: a rule of the study, such as its budget, can't be read.
     """
-    algorithms, bad_algorithms = _read_all(table.get("algorithms"), _read_algorithm)
+    algorithms, bad_algorithms = _read_all(
+        table.get("algorithms"), lambda entry: _read_algorithm(with_kept_source(entry, root))
+    )
     derivatives, bad_derivatives = _read_all(table.get("derivatives"), make_strategy)
     problems, bad_problems = _read_all(table.get("problems"), problem_entry)
     reasons: dict[str, Any] = {
@@ -126,7 +130,8 @@ def _name_of(entry: Any) -> str:
 def _read_algorithm(entry: Any) -> AlgorithmEntry:
     """As a study reads it; a function or class of the user's own is imported by the name that the store has of it.
 
-    A file that has changed since is taken as it is: what comes out says whether that matters.
+    A file that is gone is taken from the store. One that has changed since is taken as it is: what comes out says
+    whether that matters.
     """
     if not isinstance(entry, Mapping):
         return algorithm_entry(entry)

@@ -185,7 +185,7 @@ def reproduce(
     progress = make_progress(quiet=True) if progress is None else progress
     listed, words = _filtered(original.rows, problem, algorithm)
     chosen = choose(listed, sample, seed)
-    readable = read_stored_study(original.study)
+    readable = read_stored_study(original.study, original.path)
     runs = {row["run_id"]: run for row in chosen if (run := readable.runs.get(_key(row)))}
     with _place(out) as path:
         again = _run_again(path, readable.study, runs.values(), n_jobs, backend, progress) if runs else None

@@ -2,7 +2,7 @@
 
 A store is a folder: `study.toml`, `manifest.json`, and one Parquet file in each of `runs`, `history`,
 `timings`, `clock` and `derived` once it is finished. Before, finished runs are in `log` and in segments of
-these tables.
+these tables. The files of solvers of the user's own are kept in `sources`.
 
 Example:
     >>> import tempfile, numpy as np

@@ -21,7 +21,16 @@ from optcore_bench.store.check_files import Checked, check_log, check_segment, l
 from optcore_bench.store.compact import is_leftover, write_index
 from optcore_bench.store.digest import DIGEST_DEFINITION, store_digest
 from optcore_bench.store.files import explained, file_sum, locked
-from optcore_bench.store.manifest import MANIFEST, STUDY, counted, finished, manifest_sum, read_manifest, write_manifest
+from optcore_bench.store.manifest import (
+    MANIFEST,
+    SOURCES,
+    STUDY,
+    counted,
+    finished,
+    manifest_sum,
+    read_manifest,
+    write_manifest,
+)
 from optcore_bench.store.schema import TABLES, DamagedStoreError, StoreError, StoreVersionError, no_store
 from optcore_bench.store.selection import plain_rows, select
 from optcore_bench.store.sources import INDEX_FILE, Segment, list_segments, unused
@@ -243,6 +252,8 @@ class _Check:
         """What is there and doesn't have the name of something that a store has."""
         for path in sorted(self.root.iterdir()):
             if path.name in (MANIFEST, STUDY) or path.suffix.lower() in _DOCUMENTS:
+                continue
+            if path.name == SOURCES and path.is_dir():
                 continue
             if path.name in (*TABLES, "log", "derived", "claims") and path.is_dir():
                 for inner in sorted(path.iterdir()):

@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from optcore_bench.store.files import explained, file_sum, locked, replace_file
-from optcore_bench.store.manifest import MANIFEST, STUDY, read_manifest, read_study
+from optcore_bench.store.manifest import MANIFEST, SOURCES, STUDY, read_manifest, read_study
 from optcore_bench.store.results import Results
 from optcore_bench.store.schema import TABLES, DamagedStoreError
 from optcore_bench.store.selection import merged_rows
@@ -124,6 +124,7 @@ def _bundled(root: Path) -> Iterator[str]:
     yield from (f"{table}/{stem}.parquet" for table in TABLES for stem in contents.segments)
     yield from (f"log/{stem}.log" for stem in contents.logs)
     yield from (f"derived/{name}" for name in (INDEX_FILE, REFERENCE_FILE) if (root / "derived" / name).is_file())
+    yield from (path.relative_to(root).as_posix() for path in sorted((root / SOURCES).rglob("*")) if path.is_file())
 
 
 def _write_bundle(path: Path, root: Path, sums: dict[str, str]) -> None:

@@ -22,6 +22,8 @@ from optcore_bench.store.schema import TABLES, DamagedStoreError, check_version,
 
 MANIFEST = "manifest.json"
 STUDY = "study.toml"
+#: A folder with the files of solvers of the user's own.
+SOURCES = "sources"
 
 #: What an unfinished store doesn't know of itself.
 UNFINISHED: dict[str, Any] = {
