@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from optcore_bench.digits import digits_table
     from optcore_bench.figures import accuracy_profile_plot, data_profile_plot, performance_profile_plot
     from optcore_bench.gallery import all_figures
-    from optcore_bench.publish import publish_figures, worth_table
+    from optcore_bench.publish import publish_figures, publish_study, worth_table
     from optcore_bench.report import write_report
     from optcore_bench.reproduction import reproduce
     from optcore_bench.runner import run_study
@@ -57,6 +57,7 @@ _HOMES = {
     "load_study": "study",
     "performance_profile_plot": "figures",
     "publish_figures": "publish",
+    "publish_study": "publish",
     "reproduce": "reproduction",
     "run_study": "runner",
     "summary_table": "costs",
@@ -88,6 +89,7 @@ __all__ = [
     "load_study",
     "performance_profile_plot",
     "publish_figures",
+    "publish_study",
     "reproduce",
     "run_study",
     "summary_table",

@@ -135,6 +135,12 @@ def report_command(
         str | None,
         typer.Option(help="Of figures: which, as in 'scipy_*,[forward]'. [default: all]", show_default=False),
     ] = None,
+    publish: Annotated[
+        Path | None, typer.Option(help="Write the whole study into this folder, to be published.", show_default=False)
+    ] = None,
+    beside: Annotated[
+        Path | None, typer.Option(help="With --publish: a second store, to compare with.", show_default=False)
+    ] = None,
     cdn: Annotated[
         bool, typer.Option("--cdn", help="Leave plotly.js to its server: a small file, whose figures need a network.")
     ] = False,
@@ -144,12 +150,13 @@ def report_command(
     """Write the report of a store: one HTML file with profiles, convergence plots and tables.
 
     With --figures a folder for a paper too: figures in the width of a column, CSV of every curve, tables for LaTeX and
-    Markdown, and an index with captions and sha256 sums.
+    Markdown, and an index with captions and sha256 sums. With --publish the study as it is published: what was asked,
+    all runs, the report, figures, and a README.md of what was found and how to get the same.
     """
     with in_one_sentence():
         from optcore_bench.cli.report import FigureOptions, report
 
-        options = FigureOptions(out, width, solvers)
+        options = FigureOptions(out, width, solvers, publish, beside)
         report(store, html, figures, options, cdn=cdn, open_report=open_report, as_json=json)
 
 

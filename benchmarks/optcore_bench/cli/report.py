@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import webbrowser
 from pathlib import Path
@@ -22,6 +23,8 @@ class FigureOptions(NamedTuple):
     out: Path | None = None
     width: str = "single"
     solvers: str | None = None
+    publish: Path | None = None
+    beside: Path | None = None
 
 
 def report(
@@ -36,6 +39,9 @@ def report(
 ) -> None:
     """Write the report, and figures for print if formats are named."""
     formats = _formats(figures, options)
+    if options.publish is not None:
+        _publish(store, options.publish, options.beside, formats if figures is not None else None, as_json=as_json)
+        return
     results = Results(store)
     taus = results.study.get("tau")
     assert results.path is not None  # only results of a data frame have none
@@ -65,14 +71,34 @@ def open_in_browser(page: Path) -> None:
     webbrowser.open(page.resolve().as_uri())
 
 
+def _publish(store: Path, folder: Path, beside: Path | None, formats: list[str] | None, *, as_json: bool) -> None:
+    """Write a study as it is published; figures are drawn where there is a browser, or if formats are named."""
+    from optcore_bench.cli.doctor import find_browser
+    from optcore_bench.publish import publish_study
+
+    drawn = (
+        formats if formats is not None else ["svg"] if find_browser() and importlib.util.find_spec("kaleido") else []
+    )
+    published = publish_study(store, folder, beside=beside, formats=drawn)
+    if as_json:
+        typer.echo(json.dumps({"published": str(published.folder), "files": [str(path) for path in published.files]}))
+    else:
+        typer.echo(f"published {published.folder}, {len(published.files)} files")
+
+
 def _formats(figures: str | None, options: FigureOptions) -> list[str]:
     from optcore_bench.publish import FORMATS, check_formats
 
-    if figures is None:
+    if options.beside is not None and options.publish is None:
+        raise InvalidInputError("--beside goes with --publish, as in: --publish DIR --beside STORE2")
+    if figures is None or options.publish is not None:
         for name, given in (("--out", options.out), ("--solvers", options.solvers)):
             if given is not None:
-                raise InvalidInputError(f"{name} goes with --figures, as in: --figures pdf {name} ...")
-        return []
+                raise InvalidInputError(
+                    f"{name} goes with --figures, as in: --figures pdf {name} ..., not with --publish"
+                )
+        if figures is None:
+            return []
     chosen = check_formats(figures)
     if not chosen:
         raise InvalidInputError(f"--figures names no format; there are: {', '.join(FORMATS)}")

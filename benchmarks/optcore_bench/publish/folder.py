@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -52,6 +52,7 @@ def publish_figures(
     width: str | float = "single",
     solvers: str | Iterable[str] | None = None,
     tau: float = _TAU,
+    only: Collection[str] | None = None,
 ) -> Published:
     """Write the figures and tables of a store into a folder that goes into a paper.
 
@@ -68,6 +69,7 @@ def publish_figures(
         solvers: patterns of labels, see `choose_solvers`; all by default. More than eight are not drawn together but
             by algorithm and by derivative strategy.
         tau: accuracy of the convergence test for profiles and costs.
+        only: names of the figures that are drawn, such as "data_profile"; all by default. Numbers come of all.
 
     Returns:
         The files.
@@ -100,7 +102,7 @@ def publish_figures(
         writer.curves(figures)
         writer.index()
         if kinds:
-            writer.pictures(figures, kinds, width_cm)
+            writer.pictures([figure for figure in figures if only is None or figure.name in only], kinds, width_cm)
             writer.index()
     return Published(writer.folder, (*writer.written, writer.folder / INDEX, writer.folder / SUMS))
 

@@ -195,9 +195,9 @@ def strategies_table(evaluations: Evaluations, taus: Sequence[float]) -> PaperTa
     return PaperTable(
         name="derivatives",
         caption=f"Derivative strategies beside '{exact}', over all pairs of problem and algorithm that ran under both: "
-        f"how many are solved, lost (by '{exact}' only) and gained; median cost over that of '{exact}' with a jacobian "
-        f"counted as {_in_words(prices)} evaluations; and the price of a jacobian, in units of n evaluations, at which "
-        "both cost the same.",
+        f"how many are solved, lost (solved by '{exact}' only; how many of these runs the budget ended) and gained; "
+        f"median cost over that of '{exact}' with a jacobian counted as {_in_words(prices)} evaluations; and the price "
+        "of a jacobian, in units of n evaluations, at which both cost the same.",
         frame=shown,
         columns=(
             Column("derivative", "derivative"),
@@ -205,7 +205,8 @@ def strategies_table(evaluations: Evaluations, taus: Sequence[float]) -> PaperTa
             Column("pairs", "pairs"),
             Column("exact_solved", str(exact), "solved by"),
             Column("solved", "it", "solved by"),
-            Column("lost", "lost"),
+            Column("lost", "in all", "lost"),
+            Column("lost_to_budget", "to the budget", "lost"),
             Column("gained", "gained"),
             *(Column(f"ratio_{p}", str(p), "cost ratio, jacobian:", 3) for p in prices),
             Column("break_even_n", "break-even / n", "", 3),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pandas as pd
@@ -36,7 +36,9 @@ def available_bracket(results: HasTables | Evaluations) -> tuple[JacCost, ...]:
     return tuple(price for price in BRACKET if price != "measured" or known(price))
 
 
-def worth_table(results: HasTables | Evaluations, taus: Sequence[float] = TAUS) -> pd.DataFrame:
+def worth_table(
+    results: HasTables | Evaluations, taus: Sequence[float] = TAUS, algorithms: Collection[str] | None = None
+) -> pd.DataFrame:
     """Cost of a derivative strategy over that of exact derivatives, algorithm by algorithm and problem by problem.
 
     The yardstick is the closed form ("analytic"); where the study has none, "fun_and_jac" or "jax". Its jacobians cost
@@ -45,20 +47,24 @@ def worth_table(results: HasTables | Evaluations, taus: Sequence[float] = TAUS) 
     Args:
         results: as for `cost_table`.
         taus: accuracies of the convergence test.
+        algorithms: those to look at; all by default.
 
     Returns:
         One row per strategy and tau, strategies in the order of the study: `derivative`, `tau`, `exact` (name of the
         yardstick), `pairs` (of problem and algorithm that ran under both), `exact_solved` and `solved` (of them),
-        `lost` (solved under the yardstick only) and `gained`; over the pairs solved under both: for each price
+        `lost` (solved under the yardstick only), `lost_to_budget` (of these, whose runs the budget ended)
+        and `gained`; over the pairs solved under both: for each price
         `ratio_0`, `ratio_measured`, `ratio_n` (median of cost over cost of the yardstick, with `_q25` and `_q75`), and
         `break_even_n`, the median price of a jacobian, in units of n evaluations, at which the strategy costs the same
         as the yardstick (numerical strategies only); NaN where nothing is known. Empty where no strategy is exact.
     """
     evaluations = Evaluations.read(results)
     labels = [split_label(solver) for solver in evaluations.solvers]
+    labels = [label for label in labels if algorithms is None or label[0] in algorithms]
     strategies = list(dict.fromkeys(d for _, d in labels))
     exact = next((name for name in _EXACT if name in strategies), None)
     prices = available_bracket(evaluations)
+    spent = _spent(evaluations)
     rows = []
     for tau in taus if exact else ():
         tables = {price: cost_table(evaluations, tau, jac_cost=price) for price in (*prices, 1)}
@@ -67,7 +73,7 @@ def worth_table(results: HasTables | Evaluations, taus: Sequence[float] = TAUS) 
             if shared and strategy != exact:
                 there, yardstick = ([solver_label(a, d) for a in shared] for d in (strategy, exact))
                 row = {"derivative": strategy, "tau": tau, "exact": exact}
-                rows.append(row | _compare(tables, there, yardstick))
+                rows.append(row | _compare(tables, there, yardstick, spent))
     order = {name: i for i, name in enumerate(strategies)}
     table = pd.DataFrame(rows, columns=_columns(prices))
     return table.sort_values("derivative", key=lambda names: names.map(order), kind="stable").reset_index(drop=True)
@@ -75,11 +81,13 @@ def worth_table(results: HasTables | Evaluations, taus: Sequence[float] = TAUS) 
 
 def _columns(prices: Sequence[JacCost]) -> list[str]:
     ratios = [f"ratio_{price}{part}" for price in prices for part in ("", "_q25", "_q75")]
-    counts = ["pairs", "exact_solved", "solved", "lost", "gained"]
+    counts = ["pairs", "exact_solved", "solved", "lost", "lost_to_budget", "gained"]
     return ["derivative", "tau", "exact", *counts, *ratios, "break_even_n"]
 
 
-def _compare(tables: dict[JacCost, pd.DataFrame], there: list[str], yardstick: list[str]) -> dict[str, float]:
+def _compare(
+    tables: dict[JacCost, pd.DataFrame], there: list[str], yardstick: list[str], spent: pd.DataFrame
+) -> dict[str, float]:
     free = tables[0]
     ran = _ran(free, there) & _ran(free, yardstick)
     costs, exact = free[there].to_numpy(), free[yardstick].to_numpy()
@@ -90,6 +98,7 @@ def _compare(tables: dict[JacCost, pd.DataFrame], there: list[str], yardstick: l
         "exact_solved": int(exact_solved.sum()),
         "solved": int(solved.sum()),
         "lost": int((exact_solved & ~solved).sum()),
+        "lost_to_budget": int((exact_solved & ~solved & spent.loc[free.index, there].to_numpy()).sum()),
         "gained": int((solved & ~exact_solved).sum()),
     }
     for price, table in tables.items():
@@ -105,6 +114,14 @@ def _compare(tables: dict[JacCost, pd.DataFrame], there: list[str], yardstick: l
     numerical = split_label(there[0])[1] not in _EXACT
     row["break_even_n"] = float(np.median(even)) if numerical and even.size else np.nan
     return row
+
+
+def _spent(evaluations: Evaluations) -> pd.DataFrame:
+    """Which runs the budget ended, by row and column of the cost table."""
+    runs = evaluations.runs[evaluations.applicable]
+    ended = runs["status"].isin(["budget_evaluations", "budget_seconds"])
+    table = runs.assign(ended=ended).pivot(index="row", columns="solver", values="ended")
+    return table.fillna(value=False).astype(bool)
 
 
 def _ran(table: pd.DataFrame, solvers: list[str]) -> NDArray[np.bool_]:
