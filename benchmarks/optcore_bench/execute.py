@@ -18,7 +18,7 @@ from optcore.marks import Kind
 from optcore.solvers import Algorithm
 from optcore_bench.addresses import Address
 from optcore_bench.external.place import Source
-from optcore_bench.external.process import ExternalError
+from optcore_bench.external.process import MEMORY_LIMIT, ExternalError
 from optcore_bench.strategies import NotApplicableError, Strategy, derivative_error, objective
 from optcore_bench.supervise.words import describe_error
 from optcore_problems import Problem
@@ -42,6 +42,8 @@ class Task:
         strategy: where derivatives come from.
         seed: for what draws from the global generators; a solver that takes a seed has it among its options.
         max_evaluations, max_seconds: the budget, None without a limit.
+        max_memory: bytes that a process beside this one may hold, None without a limit; this one is watched by its
+            supervisor.
     """
 
     problem: Address | Problem
@@ -53,6 +55,7 @@ class Task:
     seed: int
     max_evaluations: int | None
     max_seconds: float | None
+    max_memory: int | None = None
 
     def load_problem(self) -> Problem:
         """The problem itself."""
@@ -79,6 +82,7 @@ def execute(memory: Memory | None, task: Task) -> Answer:
     Raises:
         Exception: whatever the solver or the problem raises; the supervisor says where.
     """
+    MEMORY_LIMIT.set(task.max_memory)
     problem = task.load_problem()
     random.seed(task.seed)
     np.random.seed(task.seed % 2**32)  # noqa: NPY002  solvers that draw globally must not depend on the run before

@@ -44,8 +44,8 @@ def known_columns(run: Run) -> dict[str, Any]:
     }
 
 
-def make_task(run: Run) -> Task:
-    """What goes to the process that runs it."""
+def make_task(run: Run, max_memory: int | None = None) -> Task:
+    """What goes to the process that runs it, which may hold so many bytes."""
     return Task(
         problem=address_of(run.problem) or run.problem,
         x0=run.x0,
@@ -58,6 +58,7 @@ def make_task(run: Run) -> Task:
         seed=run.seed,
         max_evaluations=run.max_evaluations,
         max_seconds=run.max_seconds,
+        max_memory=max_memory,
     )
 
 
@@ -81,7 +82,7 @@ def make_job(study: Study, run: Run, until: float | None = None) -> Job:
     Raises:
         InvalidInputError: something of the user's own can't be pickled.
     """
-    task = make_task(run)
+    task = make_task(run, study.max_memory)
     known = isinstance(run.derivative, Analytic | NoDerivative)
     return Job(
         row=known_columns(run),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -130,6 +131,8 @@ for argument in sys.argv[1:]:
             sys.stderr.write("x" * 100_000 + "\\n")
     elif command == "long":
         sys.stdout.write("x" * 10_000_000); sys.stdout.flush()
+    elif command == "eat":
+        eaten = bytearray(int(rest)); time.sleep(60)
     elif command == "hang":
         for _ in range(2):
             pid = os.fork()
@@ -265,6 +268,26 @@ def test_a_program_that_hangs_is_killed_with_all_that_it_started(tmp_path: Path,
     while any(map(is_running, pids)) and time.monotonic() < end:
         time.sleep(0.05)
     assert not any(map(is_running, pids))
+
+
+def test_a_program_that_eats_memory_is_killed_and_one_that_does_not_is_left_alone(
+    tmp_path: Path, talker: list[str]
+) -> None:
+    # The limit is one on the process of the harness, too, which has some libraries loaded.
+    entries = [
+        {"name": "greedy", "command": [*talker, *ASK_HALF, "eat:900000000"]},
+        {"name": "child", "command": ["/bin/sh", "-c", f"{shlex.join([*talker, *ASK_HALF, 'eat:900000000'])}; exit"]},
+        {"name": "modest", "command": [*talker, *ASK_HALF, "say:done {x0}"]},
+    ]
+    study = Study("s", "more_wild/rosenbrock", entries, max_memory=600_000_000)
+    rows = run_study(study, tmp_path / "store").runs.set_index("algorithm")
+    for name in ("greedy", "child"):
+        assert rows.loc[name, "status"] == "crashed"
+        assert re.fullmatch(
+            r"killed while its process held \d+ MB of memory; the limit is 600 MB", rows.loc[name, "message"]
+        )
+        assert rows.loc[name, "n_fun_evals"] == 2
+    assert rows.loc["modest", "status"] == "stopped"
 
 
 def test_ids_follow_the_bytes_of_the_program_and_of_files_among_its_arguments(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ The interpreter is started once for each run. What the solver asks is answered t
 harness, so that the budget is exact, and counts, history and noise are those of any other solver. The rows of its runs
 carry its versions in their `environment` (`solver_python`, `solver_numpy`, `solver_scipy`, `solver_blas`), and so do
 the ids of the runs; the path of the interpreter doesn't matter. What is installed there is looked at once in a process.
-`max_memory` is a limit on the process of the harness, not on this one; a limit by time includes its start.
+`max_memory` limits this process and that of the harness, each; a limit by time includes its start.
 
 **A program.** With the key `command`, any program that reads and writes lines is a solver; PROTOCOL.md beside this
 module describes the protocol, with a solver in C and one in Python:

@@ -9,13 +9,20 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from contextvars import ContextVar
+from pathlib import Path
 from typing import Self
 
 from optcore.errors import OptcoreError
+from optcore_bench.supervise.usage import resident_bytes
 from optcore_bench.supervise.words import last_words
 
-__all__ = ["Ended", "ExternalError", "Process"]
+__all__ = ["MEMORY_LIMIT", "Ended", "ExternalError", "Process"]
 
+#: Bytes that a process and its children may hold during a run; None without a limit.
+MEMORY_LIMIT: ContextVar[int | None] = ContextVar("MEMORY_LIMIT", default=None)
+
+_TICK_MILLISECONDS = 20
 _CHUNK = 1 << 16
 _PRINTED_KEPT = 1 << 14
 #: How long a process that has closed its pipe may take to end, before it is killed.
@@ -42,7 +49,8 @@ class Process:
     """A started program, its stdin, stdout and stderr being pipes to this process.
 
     It leads a process group of its own on Linux, where the guard of supervised processes ends whatever they leave
-    behind; elsewhere it stays in the group of this process, which is killed as a whole.
+    behind; elsewhere it stays in the group of this process, which is killed as a whole. While it is waited for, the
+    memory that it and its children hold is looked at, see `MEMORY_LIMIT`.
 
     Args:
         command: the program and its arguments.
@@ -56,6 +64,7 @@ class Process:
         self._printed = bytearray()
         self._read = bytearray()
         self._own_group = sys.platform == "linux"
+        self._limit = MEMORY_LIMIT.get()
         try:
             self._process = subprocess.Popen(
                 list(command),
@@ -148,12 +157,21 @@ class Process:
             return
 
     def _wait(self, descriptor: int, event: int) -> None:
-        """Until it can be read or written; a time limit is the supervisor's business."""
+        """Until it can be read or written; a time limit is the supervisor's business.
+
+        Raises:
+            ExternalError: it holds more memory than it may.
+        """
         self._poll.register(descriptor, event)
         try:
-            ready = dict(self._poll.poll())
+            ready = dict(self._poll.poll(None if self._limit is None else _TICK_MILLISECONDS))
         finally:
             self._poll.unregister(descriptor)
+        if self._limit is not None and (held := _held_bytes(self.pid)) > self._limit:
+            raise ExternalError(
+                f"killed while its process held {held / 1e6:.0f} MB of memory; the limit is {self._limit / 1e6:.0f} MB",
+                "crashed",
+            )
         if self._errors in ready and not self._drain():
             self._poll.unregister(self._errors)
             self._errors = -1
@@ -201,6 +219,15 @@ class Process:
             if pipe is not None:
                 with suppress(OSError):
                     pipe.close()
+
+
+def _held_bytes(pid: int) -> int:
+    """The resident sets of a process and, where Linux tells them, of its children."""
+    held = resident_bytes(pid)
+    with suppress(OSError):
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        held += sum(_held_bytes(int(child)) for child in children)
+    return held
 
 
 def _signal_name(number: int) -> str:
