@@ -60,6 +60,8 @@ def all_figures(
     f_opt: ReferenceValue = "best_known",
     problem: str | None = None,
     bootstrap: Bootstrap | None = None,
+    *,
+    curves: bool = True,
 ) -> dict[str, Plot]:
     """Everything that there is to see in a store: figures by name, each with its numbers.
 
@@ -70,6 +72,7 @@ def all_figures(
         f_opt: as for `cost_table`.
         problem: whose convergence is drawn; by default the first that all solvers solve, or the first.
         bootstrap: how bands and intervals are made.
+        curves: False leaves out convergence, whose curves take the longest.
 
     Returns:
         Objects with `.frame` and `.figure()`, in the order in which they should be looked at. What the results don't
@@ -93,7 +96,8 @@ def all_figures(
     figures: dict[str, Plot] = {}
     figures |= _profiles(evaluations, costs, jac_cost, f_opt, bootstrap)
     figures |= _tables(evaluations, costs, jac_cost, f_opt, bootstrap)
-    figures |= _convergence(evaluations, costs, jac_cost, f_opt, problem)
+    if curves:
+        figures |= _convergence(evaluations, costs, jac_cost, f_opt, problem)
     return figures
 
 

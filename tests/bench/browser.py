@@ -77,7 +77,7 @@ class Browser:
             self.console.append(" ".join(str(a.get("value", a.get("description"))) for a in params["args"]))
         elif method == "Log.entryAdded":
             self.console.append(params["entry"]["text"])
-        elif method == "Network.requestWillBeSent":
+        elif method == "Network.requestWillBeSent" and not params["request"]["url"].startswith("data:"):
             self.requests.append(params["request"]["url"])
 
     def size(self, width: int, height: int = 900) -> None:

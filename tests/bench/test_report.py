@@ -197,7 +197,7 @@ def test_measured_jacobians_can_be_chosen_where_there_is_a_clock(tmp_path):
         run("a jax", values=[1, np.nan, 0], tasks=["fun", "jac", "fun"], clock=[(0, 1), (1, 4), (4, 5)])
     )
     page = write_report(results, tmp_path / "report.html").read_text()
-    assert [c["key"] for c in curves_of(page)["costs"]] == ["jac0", "measured", "jacn", "batches"]
+    assert [c["key"] for c in curves_of(page)["costs"]] == ["jac0", "measured", "jacn", "batches", "seconds"]
     assert data_of(page)["prices"] == [[3]]
 
 
@@ -205,7 +205,7 @@ def test_where_no_price_of_a_jacobian_was_measured_there_is_a_dash(tmp_path):
     both = run("a jax", values=[1, 0], tasks=["fun_and_jac"] * 2, clock=[(0, 1), (1, 2)])
     page = write_report(make_results(both), tmp_path / "report.html").read_text()
     assert data_of(page)["prices"] is None
-    assert [c["key"] for c in curves_of(page)["costs"]] == ["jac0", "jacn", "batches"]
+    assert [c["key"] for c in curves_of(page)["costs"]] == ["jac0", "jacn", "batches", "seconds"]
     assert "a jax 1 1 1 1 1 2 \N{EN DASH} 6 0" in text_of(page)  # free, measured, n; failed runs
 
 

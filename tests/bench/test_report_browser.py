@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from optcore_bench.costs import VirtualClock, break_even, cost_table, dimensions, hit_counts
+from optcore_bench.gallery import all_figures
 from optcore_bench.profiles import data_profile, ecdf, performance_profile
 from optcore_bench.report import write_report
 from tests.bench.browser import CHROMIUM, Browser, browser
@@ -19,8 +20,9 @@ from tests.bench.fake_results import study_results
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium or Chrome is installed")
 
 #: Lets what was asked for be drawn.
-SETTLE = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 50))))"
-OPEN_ALL = "document.querySelectorAll('main details.more').forEach((d) => { d.open = true; }); " + SETTLE
+SETTLE = """new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 50))))
+  .then(() => optcoreReport.done())"""
+OPEN_ALL = "document.querySelectorAll('#more details').forEach((d) => { d.open = true; }); " + SETTLE
 #: How far the page can be scrolled sideways, and how far the table of results in its box.
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 BOX_OVERFLOW = (
@@ -93,8 +95,12 @@ def test_all_is_drawn_without_errors_requests_or_a_page_that_scrolls_sideways(ch
     chromium.open(path)
     assert chromium.run(OVERFLOW) == 0
     assert (chromium.run(BOX_OVERFLOW) > 0) == (width == 400)
+    assert chromium.run("document.querySelectorAll('.js-plotly-plot').length") == 1  # the rest is drawn when opened
     chromium.run(OPEN_ALL)
-    chromium.run(OPEN_ALL)  # the curves are unpacked meanwhile
+    figures = list(all_figures(results, curves=False))
+    assert "ranks" in figures
+    drawn_figures = "[...document.querySelectorAll('details.figure:has(.main-svg)')].map((d) => d.dataset.name)"
+    assert chromium.run(drawn_figures) == [name for name in figures if name != "costs_by_problem"]
     solvers = cost_table(results).shape[1]
     for plot in ("data-profile", "performance-plot", "convergence-plot"):
         lines = f"document.querySelectorAll('#{plot} .scatterlayer .trace path.js-line').length"
@@ -242,7 +248,6 @@ def test_tables_are_sorted_and_filtered(page, results):
 
 def test_convergence_is_drawn_for_the_problem_that_is_picked(page, results):
     page.run("location.hash = '#convergence'; " + SETTLE)
-    page.run(SETTLE)
     assert page.run("document.getElementById('convergence').open")
     title = "document.getElementById('convergence-plot').layout.title.text"
     assert page.run(title) == "9 problems, median"

@@ -22,6 +22,7 @@ COSTS: dict[str, tuple[CostModel, JacCost]] = {
     "measured": ("evaluations", "measured"),
     "jacn": ("evaluations", "n"),
     "batches": ("batches", 0),
+    "seconds": ("seconds", 0),
 }
 #: All curves together have at most about so many points, so that the page opens quickly.
 MOST_POINTS = 400_000

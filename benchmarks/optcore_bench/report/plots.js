@@ -103,5 +103,15 @@ const optcorePlots = (function () {
     Plotly.react(id, traces, page, config());
   }
 
-  return {wide, dataProfile, performanceProfile, convergence};
+  // A figure that was made elsewhere. The panel is the legend where there is no room for one, and hides what it hides.
+  function finished(node, figure, isShown) {
+    const data = figure.data.map((trace) => ({...trace, visible: isShown(trace) ? trace.visible ?? true : false}));
+    const page = {...clone(figure.layout), autosize: true};
+    delete page.width;
+    if (!wide()) Object.assign(page, {showlegend: false, dragmode: false});
+    node.style.height = (page.height || 480) + "px";
+    Plotly.react(node, data, page, config());
+  }
+
+  return {wide, finished, dataProfile, performanceProfile, convergence};
 })();

@@ -220,6 +220,19 @@
       : "The best value so far among the points that the solver asked for, without noise. Values at 1e-16 are that or less.";
   }
 
+  let figures = null;
+
+  // The figure under a heading.
+  async function drawFigure(holder) {
+    figures = figures || unpack("figures-data");
+    const {figure} = (await figures).find((one) => one.name === holder.dataset.name);
+    const hidden = new Set(everyone.filter((j) => !shown.has(j)).map((j) => data.solvers[j].label));
+    const isShown = (trace) => !hidden.has(trace.name) && !hidden.has(trace.legendgroup);
+    optcorePlots.finished(holder.querySelector(".plot"), figure, isShown);
+  }
+
+  const drawFigures = () => Promise.all([...document.querySelectorAll("details.figure[open]")].map(drawFigure));
+
   const written = (v) => (v >= 1e6 ? v.toExponential(2) : Number.isInteger(v) ? String(v) : v.toPrecision(4));
 
   function headRows(drawn) {
@@ -280,15 +293,19 @@
 
   const sections = {
     performance: drawPerformance, convergence: drawConvergence, costs: drawCosts, "break-even": drawBreakEven,
-    runs: drawRuns,
+    runs: drawRuns, figures: drawFigures,
   };
 
   // ---------- drawing
 
+  // What is being drawn; some of it has to be unpacked first.
+  let drawing = Promise.resolve();
+  const follow = (work) => { drawing = Promise.all([drawing, work]); };
+
   function refreshSections(only) {
     const table = costTable();
     for (const [id, draw] of Object.entries(sections)) {
-      if (byId(id).open && (!only || only.includes(id))) draw(table);
+      if (byId(id).open && (!only || only.includes(id))) follow(draw(table));
     }
   }
 
@@ -345,9 +362,9 @@
     data.problems.forEach((name, i) => select.append(element("option", name, {value: i})));
     const move = (by) => {
       select.selectedIndex = (select.selectedIndex + by + select.length) % select.length;
-      drawConvergence();
+      follow(drawConvergence());
     };
-    for (const id of ["problem", "convergence-cost"]) byId(id).addEventListener("change", drawConvergence);
+    for (const id of ["problem", "convergence-cost"]) byId(id).addEventListener("change", () => follow(drawConvergence()));
     byId("previous").addEventListener("click", () => move(-1));
     byId("next").addEventListener("click", () => move(1));
   }
@@ -367,6 +384,7 @@
     byId("among").addEventListener("change", () => refreshSections(["performance"]));
     byId("log").addEventListener("change", refresh);
     for (const id of Object.keys(sections)) byId(id).addEventListener("toggle", () => refreshSections([id]));
+    document.querySelectorAll("details.figure").forEach((d) => d.addEventListener("toggle", () => d.open && follow(drawFigure(d))));
     window.addEventListener("hashchange", openLinked);
     window.addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((d) => { d.open = true; }));
     window.matchMedia("(min-width: 900px)").addEventListener("change", refresh);
@@ -376,5 +394,5 @@
   bind();
   refresh();
   openLinked();
-  window.optcoreReport = {data, costTable, pairOf, shown, refresh};
+  window.optcoreReport = {data, costTable, pairOf, shown, refresh, done: () => drawing};
 })();

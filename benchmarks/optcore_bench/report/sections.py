@@ -66,6 +66,7 @@ def filled(results: Any, evaluations: Evaluations, taus: Sequence[float], *, mea
         "facts": _facts(evaluations, costs),
         "findings": said(evaluations, taus, default),
         "tau_options": choices([(tau_label(t), tau_label(t)) for t in taus], tau_label(default)),
+        "tau": tau_label(default),
         "caveats": _caveats(costs),
         "summary": _summary(evaluations, taus, default, prices, median_digits(results)),
         "failures": _failures(evaluations),

@@ -21,6 +21,7 @@ from optcore_bench.evaluations import Evaluations
 from optcore_bench.report import sections
 from optcore_bench.report.curves import curve_data
 from optcore_bench.report.data import page_data
+from optcore_bench.report.figures import figure_data
 from optcore_bench.report.markup import Raw, element
 from optcore_bench.report.says import pair_to_compare
 from optcore_bench.study import TAUS
@@ -62,18 +63,30 @@ def _page(results: Any, evaluations: Evaluations, taus: tuple[float, ...], *, cd
     parts = {"title": html.escape(name), "style": _read("report.css"), "origin": f" {CDN}" if cdn else ""}
     if not evaluations.applicable.any():
         body = sections.nothing_to_show(results, evaluations)
-        parts |= {"body": body, "data": "null", "curves": "", "plotly": "", "scripts": ""}
+        parts |= {"body": body, "data": "null", "curves": "", "figures": "", "plotly": "", "scripts": ""}
         return _fill("page.html", parts)
     data = page_data(evaluations, taus, pair_to_compare(evaluations, sections.main_tau(taus)))
     curves = curve_data(evaluations, data["problems"], [solver["label"] for solver in data["solvers"]])
+    figures = figure_data(evaluations, sections.main_tau(taus))
+    headings = "".join(
+        element(
+            "details",
+            element("summary", figure["title"]),
+            element("div", class_="plot tall", role="img", aria_label=figure["title"]),
+            class_="figure",
+            data_name=figure["name"],
+        )
+        for figure in figures
+    )
     filled = sections.filled(results, evaluations, taus, measured=data["prices"] is not None)
     return _fill(
         "page.html",
         parts
         | {
-            "body": _fill("body.html", filled),
+            "body": _fill("body.html", filled | {"figures": headings}),
             "data": script_json(data),
             "curves": packed(curves),
+            "figures": packed(figures),
             "plotly": _plotly(cdn=cdn),
             "scripts": "\n".join(element("script", Raw(_read(name))) for name in SCRIPTS),
         },
