@@ -7,7 +7,7 @@ history; no Python loop runs per evaluation.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -33,8 +33,10 @@ ReferenceValue = Literal["best_known", "compared"]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
+#: Whole numbers of 4 bytes, as stores have them, or of 8.
+Whole = NDArray[np.int32] | Ints
 
-_HISTORY = ("run_id", "evaluation", "task", "batch", "best")
+_COUNTED = ("run_id", "evaluation", "task", "batch")
 _CLOCK = ("run_id", "evaluation", "start", "stop")
 
 
@@ -117,9 +119,9 @@ class Evaluations:
 
     runs: pd.DataFrame
     offsets: Ints
-    evaluation: Ints
+    evaluation: Whole
     task: NDArray[np.uint8]
-    batch: Ints
+    batch: Whole
     best: Floats
     source: HasTables
 
@@ -133,18 +135,21 @@ class Evaluations:
             row=row_labels(runs),
             solver=[solver_label(a, d) for a, d in zip(runs["algorithm"], runs["derivative"], strict=True)],
         )
-        history = _without_points(results.history)
+        history = _columns(results.history, _COUNTED)
         code = _run_codes(runs["run_id"], history["run_id"])
-        evaluation = history["evaluation"].to_numpy(dtype=np.int64)
+        evaluation = _whole(history["evaluation"])
         order = _order(code, evaluation)
+        batch, task = _whole(history["batch"])[order], _task_codes(history["task"])[order]
         offsets = np.searchsorted(code[order], np.arange(len(runs) + 1)).astype(np.int64)
-        task = _task_codes(history["task"])[order]
+        if "best" not in history and _can_choose(results.history):
+            del history, code  # so that both don't have to be in memory
+            history = _columns(results.history, ("best",))
         return cls(
             runs=runs,
             offsets=offsets,
             evaluation=evaluation[order],
             task=task,
-            batch=history["batch"].to_numpy(dtype=np.int64)[order],
+            batch=batch,
             best=floats(history["best"])[order] if "best" in history else _best(history, order, task, offsets),
             source=results,
         )
@@ -239,9 +244,7 @@ class Evaluations:
         Raises:
             InvalidInputError: the results have no points at all.
         """
-        read: Callable[..., pd.DataFrame] = self.source.history
-        chosen = "columns" in inspect.signature(read).parameters
-        history = read(columns=["run_id", "evaluation", "x"]) if chosen else read()
+        history = _columns(self.source.history, ("run_id", "evaluation", "x"))
         if "x" not in history:
             raise InvalidInputError("these results hold no points (a column x of the history); use solved_by='f'")
         order = _order(_run_codes(self.runs["run_id"], history["run_id"]), history["evaluation"].to_numpy(np.int64))
@@ -293,12 +296,12 @@ class Evaluations:
         read = getattr(self.source, "clock", None)
         if read is None:
             raise InvalidInputError("these results hold no times of evaluations; use another cost, e.g. 'evaluations'")
-        clock = _without_points(read)
+        clock = _columns(read, _CLOCK)
         code = _run_codes(self.runs["run_id"], clock["run_id"])
         number = clock["evaluation"].to_numpy(dtype=np.int64)
         order = np.lexsort((number, code))
-        width = 1 + max(self.evaluation.max(initial=0), number.max(initial=0))
-        have, want = (code * width + number)[order], self.run * width + self.evaluation
+        width = 1 + max(int(self.evaluation.max(initial=0)), int(number.max(initial=0)))
+        have, want = (code.astype(np.int64) * width + number)[order], self.run * width + self.evaluation
         position = np.minimum(np.searchsorted(have, want), max(have.size - 1, 0))
         found = have[position] == want if have.size else np.zeros(want.size, dtype=bool)
         out = np.full((2, want.size), np.nan)
@@ -312,47 +315,62 @@ class Evaluations:
         return out[0], out[1]
 
 
-def _without_points(read: Callable[..., pd.DataFrame]) -> pd.DataFrame:
-    """A table of evaluations; where the columns can be chosen, without the points, which take the longest to read."""
-    if "columns" not in inspect.signature(read).parameters:
-        return read()
-    names = _CLOCK if read.__name__ == "clock" else _HISTORY
-    return read(columns=list(names))
+def _can_choose(read: Callable[..., pd.DataFrame]) -> bool:
+    return "columns" in inspect.signature(read).parameters
 
 
-def _run_codes(run_ids: pd.Series, column: pd.Series) -> Ints:
+def _columns(read: Callable[..., pd.DataFrame], names: Sequence[str]) -> pd.DataFrame:
+    """A table of evaluations; where they can be chosen, some columns: points take the longest to read."""
+    return read(columns=list(names)) if _can_choose(read) else read()
+
+
+def _whole(column: pd.Series) -> Whole:
+    """Whole numbers as they are stored: the 4 bytes of a store aren't made 8."""
+    values = column.to_numpy()
+    return values if values.dtype == np.int32 else np.asarray(values, dtype=np.int64)
+
+
+def _run_codes(run_ids: pd.Series, column: pd.Series) -> Whole:
+    """Position of each row's run in `runs`, -1 for others; 4 bytes a row, since there are many."""
     index = pd.Index(run_ids.astype(object))
     if not index.is_unique:
         twice = index[index.duplicated()][0]
         raise InvalidInputError(f"run {twice!r} stands in the table of runs more than once; keep one of its rows")
     if isinstance(column.dtype, pd.CategoricalDtype):
         known = index.get_indexer(pd.Index(column.cat.categories.astype(object)))
-        return np.asarray(np.append(known, -1)[column.cat.codes.to_numpy()], dtype=np.int64)
+        return np.asarray(np.append(known, -1).astype(np.int32)[column.cat.codes.to_numpy()])
     codes, categories = pd.factorize(column)
     known = index.get_indexer(pd.Index(np.asarray(categories, dtype=object)))
-    return np.asarray(np.append(known, -1)[codes], dtype=np.int64)
+    return np.asarray(np.append(known, -1).astype(np.int32)[codes])
 
 
-def _order(code: Ints, evaluation: Ints) -> Any:
+def _order(code: Whole, evaluation: Whole) -> Any:
     """How to sort by run and evaluation: a slice where nothing has to move, which is how stores are written.
 
     Rows of unknown runs have code -1 and are left out.
     """
-    ahead = (np.diff(code) > 0) | ((np.diff(code) == 0) & (np.diff(evaluation) > 0))
-    if ahead.all() and (code.size == 0 or code[0] >= 0):
+    same = code[1:] == code[:-1]
+    same &= evaluation[1:] > evaluation[:-1]
+    same |= code[1:] > code[:-1]
+    if same.all() and (code.size == 0 or code[0] >= 0):
         return slice(None)
     order = np.lexsort((evaluation, code))
     return order[code[order] >= 0]
 
 
 def _task_codes(task: pd.Series) -> NDArray[np.uint8]:
-    codes, names = pd.factorize(task)
+    codes: Any
+    names: Any
+    if isinstance(task.dtype, pd.CategoricalDtype):
+        codes, names = task.cat.codes.to_numpy(), task.cat.categories
+    else:
+        codes, names = pd.factorize(task)
     strange = [name for name in names if name not in TASKS]
     if strange or (codes < 0).any():
         what: Hashable = strange[0] if strange else None
         raise InvalidInputError(f"task must be one of {', '.join(TASKS)}; the history has {what!r}")
     position = np.array([TASKS.index(name) for name in names] or [0], dtype=np.uint8)
-    return np.asarray(position[codes])
+    return np.asarray(position[codes], dtype=np.uint8)
 
 
 def _best(history: pd.DataFrame, order: Any, task: NDArray[np.uint8], offsets: Ints) -> Floats:

@@ -233,7 +233,7 @@ def test_points_are_not_read_where_columns_can_be_chosen():
 
     results.history = history
     assert one(results) == 2
-    assert asked == [["run_id", "evaluation", "task", "batch", "best"]]
+    assert asked == [["run_id", "evaluation", "task", "batch"], ["best"]]
 
 
 def test_an_unknown_dimension_is_an_error_only_where_it_matters():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -27,7 +28,7 @@ FLIP = pd.DataFrame(
 )
 
 
-def points(curves: pd.DataFrame, solver: str) -> list[tuple[float, float]]:
+def points(curves: pd.DataFrame, solver: object) -> list[tuple[float, float]]:
     curve = curves[curves["solver"] == solver]
     return list(zip(curve["x"], curve["y"], strict=True))
 
@@ -151,3 +152,72 @@ def test_at_least_one_solver_has_ratio_one_wherever_any_solved(rows):
     ratios = performance_ratios(pd.DataFrame(rows))
     solved = np.isfinite(np.array(rows)).any(axis=1)
     assert ((ratios.min(axis=1) == 1) == solved).all()
+
+
+def jumps(curves: pd.DataFrame, solver: object) -> list[tuple[float, float]]:
+    """The points of a curve after its left end, ends without a jump left out."""
+    return [(x, y) for (_, before), (x, y) in pairwise(points(curves, solver)) if y != before]
+
+
+def brute_steps(costs: list[float]) -> list[tuple[float, float]]:
+    """Of all costs in their order: how many of them each has at or below it, over all, failures included."""
+    solved = sorted({c for c in costs if c < INF and c > 0})
+    return [(c, sum(other <= c for other in costs) / len(costs)) for c in solved]
+
+
+@settings(max_examples=50, deadline=None)
+@given(costs_strategy)
+def test_every_jump_of_every_curve_is_where_counting_puts_it(rows):
+    costs = pd.DataFrame(rows)
+    n = pd.Series(np.arange(1, len(rows) + 1))
+    curves = ecdf(costs), data_profile(costs, n), performance_profile(costs)
+    for j in costs.columns:
+        assert jumps(curves[0], j) == brute_steps([row[j] for row in rows])
+        assert jumps(curves[1], j) == brute_steps([row[j] / (k + 2) for k, row in enumerate(rows)])
+        ratios = [INF if row[j] == INF else row[j] / min(row) for row in rows]
+        begin = (1.0, sum(r == 1 for r in ratios) / len(rows))
+        assert points(curves[2], j)[0] == begin
+        assert jumps(curves[2], j) == [step for step in brute_steps(ratios) if step[0] > 1]
+
+
+gaps_strategy = st.lists(
+    st.sampled_from([INF, 2.0, 1.0, 0.5, 1e-2, 1e-2 * (1 + 1e-15), 1e-9, 1e-20, 0.0, -3.0]), min_size=1, max_size=8
+)
+
+
+@settings(max_examples=50, deadline=None)
+@given(gaps_strategy, st.one_of(st.sampled_from([0.0, 2.0, 9.0, 16.0]), st.floats(0, 16)))
+def test_accuracy_profile_is_the_share_with_more_digits_counted_one_by_one(gaps, x):
+    curves = accuracy_profile(pd.DataFrame({"a": gaps}))
+    digits = [16.0 if g <= 1e-16 else 0.0 if g >= 1 else min(16.0, -float(np.log10(g))) for g in gaps]
+    assert value(curves, "a", x) == pytest.approx(sum(d > x for d in digits) / len(gaps), abs=1e-15)
+    y = curves["y"].to_numpy()
+    assert (np.diff(y) <= 0).all()
+    assert y[-1] == 0
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(*2 * [st.one_of(st.integers(1, 9).map(float), st.just(INF))]), min_size=1, max_size=8))
+def test_log_ratio_profile_is_the_sorted_list_of_who_won_by_how_much(rows):
+    known = [math.log2(a / b) for a, b in rows if a < INF and b < INF]
+    edge = 1.1 * max([1.0, *map(abs, known)])
+    sides = {(True, False): edge, (False, True): -edge, (True, True): 0.0}
+    wins = [sides.get((a == INF, b == INF), None if INF in (a, b) else math.log2(a / b)) for a, b in rows]
+    expected = sorted(w for w in wins if w is not None)
+    curves = log_ratio_profile(pd.DataFrame(rows, columns=["first", "second"]))
+    assert curves["y"].tolist() == pytest.approx(expected, rel=1e-14, abs=1e-14)
+    assert curves["x"].tolist() == [(k + 1) / len(rows) for k in range(len(rows))]
+    names = ["first" if w < 0 else "second" if w > 0 else "" for w in expected]
+    assert curves["solver"].tolist() == names
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(*2 * [st.one_of(st.integers(1, 9).map(float), st.just(INF))]), min_size=1, max_size=8))
+def test_for_two_solvers_the_log_ratios_hold_the_performance_profile(rows):
+    """At ratio 1 a solver is the best or ties: where the log-ratio is on its side or 0 and not nobody's."""
+    costs = pd.DataFrame(rows, columns=["first", "second"])
+    y = log_ratio_profile(costs)["y"]
+    neither = sum(a == b == INF for a, b in rows)
+    curves = performance_profile(costs)
+    assert value(curves, "first", 1.0) == pytest.approx(((y <= 0).sum() - neither) / len(rows))
+    assert value(curves, "second", 1.0) == pytest.approx(((y >= 0).sum() - neither) / len(rows))
