@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
@@ -364,10 +366,17 @@ def test_bundles_and_published_costs_are_compared_like_stores(stores: dict[str, 
     reference = compare(stores["old"], stores["new"])
     assert {row.label: row.state for row in found.rows} == {row.label: row.state for row in reference.rows}
     assert found.total_log2_per_row == reference.total_log2_per_row
+    assert all(row.old.status == "" for row in found.rows if row.old)
+    pq.write_table(pa.Table.from_pandas(Results(stores["old"]).runs), published / "runs.parquet")
+    found = compare(published, stores["new"])
+    assert {row.label: str(row) for row in found.rows} == {row.label: str(row) for row in reference.rows}
     with pytest.raises(InvalidInputError, match="holds costs without histories"):
         found.figure(found.changed()[0].label)
     with pytest.raises(InvalidInputError, match="holds evaluations at tau = 1e-05 only"):
         compare(published, stores["new"], gate={"tau": 1e-3})
+    (published / "costs.csv").unlink()
+    with pytest.raises(InvalidInputError, match=r"holds no evaluations; publish its costs too, as costs\.csv"):
+        compare(published, stores["new"])
 
 
 def test_a_hundred_comparisons_of_the_same_with_the_same_never_fail(stores: dict[str, Path], tmp_path: Path) -> None:

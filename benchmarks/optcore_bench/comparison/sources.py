@@ -22,6 +22,7 @@ from optcore_bench.costs import cost_at
 from optcore_bench.environment import environment_hash
 from optcore_bench.evaluations import Evaluations, HasTables, floats, solver_label
 from optcore_bench.gate import Gate
+from optcore_bench.reproduction.original import PUBLISHED_RUNS, open_original
 from optcore_bench.store import Results
 
 __all__ = ["Opened", "common_floor", "open_side", "read_side"]
@@ -54,7 +55,7 @@ class Opened:
             if path.is_file() and path.suffix.lower() == ".toml":
                 self.side = replace(read_baseline(path), name=self.name)
                 return
-            if (path / "costs.csv").is_file() and not (path / "runs").is_dir():
+            if (path / "study.toml").is_file() and not ((path / "runs").is_dir() or (path / "log").is_dir()):
                 self.side = _published(path, self.name)
                 return
             given = Results(path)
@@ -197,26 +198,51 @@ def _count(value: Any) -> int:
 
 
 def _published(path: Path, name: str) -> Side:
-    """The costs of a published folder: `costs.csv`, a row per problem and a column per solver, as `cost_table`."""
-    with (path / "costs.csv").open(encoding="utf-8", newline="") as file:
-        header, *lines = list(csv.reader(file))
+    """A published folder: `costs.csv`, as `cost_table` gives it, and how runs ended, where it has its table of runs."""
+    if not (path / "costs.csv").is_file():
+        raise InvalidInputError(
+            f"'{path}' holds no evaluations; publish its costs too, as costs.csv of optcore_bench.cost_table at tau = "
+            f"{_PUBLISHED_TAU:g}, or compare its store"
+        )
+    costs = _published_costs(path / "costs.csv")
     environment = _json(path / "manifest.json").get("environment") or {}
+    known, inapplicable = _published_runs(path)
     rows: dict[Key, Row] = {}
-    for label, *cells in lines:
-        problem, start = read_label(label)
-        for solver, cell in zip(header[1:], cells, strict=True):
-            if cell:
-                row = Row(problem, start, solver, cost=float(cell), environment=environment_hash(environment))
-                rows[row.key] = replace(row, share=float(row.is_solved))
+    for (problem, start, solver), cost in costs.items():
+        row = Row(problem, start, solver, cost, environment=environment_hash(environment))
+        row = known.get(row.key, row)
+        rows[row.key] = replace(row, cost=cost, share=float(math.isfinite(cost)))
     study = _toml(path / "study.toml")
     return Side(
         name=name,
         rows=rows,
+        not_applicable=inapplicable,
         environments={environment_hash(environment): environment},
         rules={key: study[key] for key in _RULES if key in study},
         gate=study.get("gate") or {},
         tau=_PUBLISHED_TAU,
     )
+
+
+def _published_costs(file: Path) -> dict[tuple[str, int, str], float]:
+    with file.open(encoding="utf-8", newline="") as opened:
+        header, *lines = list(csv.reader(opened))
+    try:
+        return {
+            (*read_label(label), solver): float(cell)
+            for label, *cells in lines
+            for solver, cell in zip(header[1:], cells, strict=True)
+            if cell
+        }
+    except ValueError as error:
+        raise InvalidInputError(f"'{file}' is no table of costs: {error}") from error
+
+
+def _published_runs(path: Path) -> tuple[dict[Key, Row], dict[Key, str]]:
+    if not any((path / name).is_file() for name in PUBLISHED_RUNS):
+        return {}, {}
+    runs = pd.DataFrame(list(open_original(path).rows))
+    return _rows(runs, [math.inf] * len(runs), [math.nan] * len(runs))
 
 
 def _json(path: Path) -> dict[str, Any]:
