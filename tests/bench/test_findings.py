@@ -157,6 +157,7 @@ def test_pairs_whose_order_depends_on_the_number_of_cores_are_named():
 
 def test_rows_that_tau_makes_degenerate_are_named_with_their_threshold():
     runs = [run("a", "huge_one", [1e9, 1.0], n=2, f_opt=1.0), run("a", "tame", [1.5, 1.0], n=2, f_opt=1.0)]
+    runs += [run("a", "nearly_zero", [9.0, 1e-30], n=2, f_opt=1e-30)]
     (loose,) = findings(make_results(*runs), taus=[1e-5], bootstrap=FEW).of("degenerate")
     assert loose.frame[["row", "threshold"]].to_numpy().tolist() == [["s/huge_one", pytest.approx(1e4 + 1)]]
     assert "on s/huge_one, such as 1e+04 where f_L = 1" in loose.sentence

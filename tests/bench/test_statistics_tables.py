@@ -107,6 +107,7 @@ def test_wins_ties_losses_and_medians_are_counted_pair_by_pair():
         assert row.more_solved == np.isfinite(first).sum() - np.isfinite(second).sum()
         assert row.lower <= row.median_log2 <= row.upper
         assert pairs.of(other, one).lower == -row.upper
+    assert not any(text.startswith("-0.0,") or ",-0.0" in text for text in pairs.frame.to_csv().splitlines())
 
 
 def test_the_interval_of_the_median_agrees_with_scipys_bootstrap():
@@ -200,9 +201,11 @@ def test_solvers_that_draw_random_numbers_are_told_by_the_registry_also_under_ot
 def test_fewer_than_fifteen_starts_of_something_random_are_warned_of(starts, warned):
     runs = [run("scipy_dual_annealing", "p", [1.0, 0.0], n=2, start=k + 1) for k in range(starts)]
     assert bool(few_starts(make_results(*runs))) == warned
-    noisy = [run("scipy_lbfgsb", "p", [1.0, 0.0], n=2, start=k + 1, noise="wild 0.1") for k in range(starts)]
+    noisy = [run("scipy_lbfgsb", "p", [1.0, 0.0], n=2, start=k + 1, noise="additive 0.1") for k in range(starts)]
     assert bool(few_starts(make_results(*noisy))) == warned
-    assert not few_starts(make_results(*(run("scipy_lbfgsb", "p", [1.0], n=2, start=k + 1) for k in range(starts))))
+    for noise in ("", "wild 0.1", "rounded 6"):
+        fixed = [run("scipy_lbfgsb", "p", [1.0], n=2, start=k + 1, noise=noise) for k in range(starts)]
+        assert not few_starts(make_results(*fixed))
 
 
 def test_what_was_spent_is_all_of_a_run_and_nothing_where_there_is_none():

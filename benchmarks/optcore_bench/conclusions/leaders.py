@@ -168,7 +168,8 @@ def cheapest(costs: pd.DataFrame, bootstrap: Bootstrap) -> Iterator[Finding]:
     words = (
         f"At tau = {tau_label(costs.attrs['tau'])}, {best} is the cheaper one against "
         f"{beaten[best]} of {count(costs.shape[1] - 1, 'other')}; nearest comes {row['other']}: "
-        f"{row['wins']} wins, {row['ties']} ties, {row['losses']} losses, median cost ratio {quantity(factor)} "
+        f"{count(row['wins'], 'win')}, {count(row['ties'], 'tie')}, {count(row['losses'], 'loss', 'losses')}, "
+        f"median cost ratio {quantity(factor)} "
         f"({interval(2.0 ** row['lower'], 2.0 ** row['upper'])}){'' if clear else ', not settled'}."
     )
     yield Finding("cost", caution=False, sentence=words, frame=against.reset_index(drop=True))

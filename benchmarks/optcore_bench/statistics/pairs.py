@@ -103,7 +103,8 @@ def pairwise_table(costs: pd.DataFrame, bootstrap: Bootstrap | None = None) -> P
     for i, j in combinations(range(len(names)), 2):
         pair = _pair(values[:, i], values[:, j], counts, bootstrap)
         low, high = bootstrap.interval(solved[:, i] - solved[:, j])
-        more = {"more_solved_lower": float(low), "more_solved_upper": float(high)}
+        # Plus 0 turns -0.0, which the difference of equal shares may be, into 0.0.
+        more = {"more_solved_lower": float(low) + 0.0, "more_solved_upper": float(high) + 0.0}
         pairs.append({"solver": names[i], "other": names[j], **pair, **more})
     both = pd.DataFrame(pairs + [_mirrored(pair) for pair in pairs])
     place = {name: i for i, name in enumerate(costs.columns)}
@@ -145,8 +146,8 @@ def _pair(first: Floats, second: Floats, counts: NDArray[np.int32], bootstrap: B
         "losses": int((first > second).sum()),
         "neither": int((~some).sum()),
         "median_log2": median,
-        "lower": float(lower),
-        "upper": float(upper),
+        "lower": float(lower) + 0.0,
+        "upper": float(upper) + 0.0,
         "more_solved": int(np.isfinite(first).sum() - np.isfinite(second).sum()),
     }
 
@@ -159,10 +160,10 @@ def _mirrored(pair: dict[str, Any]) -> dict[str, Any]:
         "other": pair["solver"],
         "wins": pair["losses"],
         "losses": pair["wins"],
-        "median_log2": -pair["median_log2"],
-        "lower": -pair["upper"],
-        "upper": -pair["lower"],
+        "median_log2": 0.0 - pair["median_log2"],
+        "lower": 0.0 - pair["upper"],
+        "upper": 0.0 - pair["lower"],
         "more_solved": -pair["more_solved"],
-        "more_solved_lower": -pair["more_solved_upper"],
-        "more_solved_upper": -pair["more_solved_lower"],
+        "more_solved_lower": 0.0 - pair["more_solved_upper"],
+        "more_solved_upper": 0.0 - pair["more_solved_lower"],
     }

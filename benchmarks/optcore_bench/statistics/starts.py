@@ -20,6 +20,9 @@ from optcore_bench.statistics.drawing import dots, order_of
 if TYPE_CHECKING:
     from optcore.plots.styles import LineStyle
 
+#: Kinds of noise that are one fixed function.
+_NOT_RANDOM = ("rounded", "wild")
+
 __all__ = ["ENOUGH_STARTS", "OverStarts", "few_starts", "over_starts", "random_algorithms"]
 
 #: Fewer starts than this say little about something that is random; COCO asks for as many instances.
@@ -121,7 +124,8 @@ def few_starts(results: HasTables | Evaluations) -> tuple[str, ...]:
     found = []
     if random := random_algorithms(evaluations):
         found.append(f"{', '.join(random)} {'draws' if len(random) == 1 else 'draw'} random numbers, and {advice}.")
-    noises = [str(noise) for noise in runs["noise"].dropna().unique() if noise and not str(noise).startswith("rounded")]
+    kinds = {str(noise) for noise in runs["noise"].dropna().unique() if noise}
+    noises = sorted(noise for noise in kinds if not noise.startswith(_NOT_RANDOM))
     if noises:
         found.append(f"The objective is noisy ({', '.join(noises)}), and {advice}.")
     return tuple(found)
