@@ -139,7 +139,7 @@ def asked(rows: HistoryRows) -> NDArray[np.bool_]:
 
     Points of numerical derivatives are not, and neither is what a solver tries outside the bounds.
     """
-    mask: NDArray[np.bool_] = np.isin(rows.task, (FUN, FUN_AND_JAC))
+    mask: NDArray[np.bool_] = (rows.task == FUN) | (rows.task == FUN_AND_JAC)
     return mask if rows.feasible is None else mask & rows.feasible
 
 
@@ -168,10 +168,11 @@ def best_so_far(rows: HistoryRows, values: NDArray[np.float64] | None = None, si
         sign: 1 where smaller is better, -1 where larger is.
     """
     judged = sign * (rows.fun if values is None else values)
-    candidates = np.where(asked(rows) & ~np.isnan(judged), judged, np.inf)
-    best = np.minimum.accumulate(candidates) if candidates.size else candidates
-    seen = np.logical_or.accumulate(asked(rows) & ~np.isnan(judged)) if best.size else np.zeros(0, dtype=bool)
-    return np.where(seen, sign * best, np.nan)
+    if not judged.size:
+        return np.zeros(0)
+    counts = asked(rows) & ~np.isnan(judged)
+    best = np.minimum.accumulate(np.where(counts, judged, np.inf))
+    return np.where(np.logical_or.accumulate(counts), sign * best, np.nan)
 
 
 def read_rows(buffer: Any) -> HistoryRows:

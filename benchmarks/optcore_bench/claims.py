@@ -29,6 +29,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from optcore_bench.store.files import explained
+
 __all__ = ["Claims", "Peer"]
 
 _FOLDER = "claims"
@@ -115,15 +117,20 @@ class Claims:
     Args:
         root: the store.
         work: names what this process works on; processes with the same `work` end together.
+
+    Raises:
+        StoreWriteError: here and wherever something is told to the others: the disk is full, or may not be written.
     """
 
     def __init__(self, root: Path, work: str = "") -> None:
+        self._root = root
         self._folder = root / _FOLDER
         self._work = work
         self._mutex = threading.RLock()
         self._peers: dict[Path, Peer] = {}
         self._stored: dict[str, str] = {}
-        self._path, self._descriptor = self._create()
+        with explained(root):
+            self._path, self._descriptor = self._create()
         who = {"host": platform.node(), "boot": _boot(), "pid": os.getpid(), "started": _start_of(os.getpid())}
         self._write(json.dumps({**who, "work": work}))
         self._refresh()
@@ -216,7 +223,7 @@ class Claims:
         return [self._folder / name for name in names if name.endswith(_SUFFIX)]
 
     def _write(self, line: str) -> None:
-        with self._mutex:
+        with self._mutex, explained(self._root):
             os.write(self._descriptor, f"{line}\n".encode())
 
     def _remove_dead(self) -> None:

@@ -77,7 +77,12 @@ def environment_hash(fingerprint: Mapping[str, str]) -> str:
     >>> environment_hash({"b": "2", "a": "1"}) == environment_hash({"a": "1", "b": "2"})
     True
     """
-    text = json.dumps(dict(fingerprint), sort_keys=True, separators=(",", ":"))
+    return _hash_of(tuple(sorted(fingerprint.items())))
+
+
+@cache  # each run is asked for it
+def _hash_of(items: tuple[tuple[str, str], ...]) -> str:
+    text = json.dumps(dict(items), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:_HASH_DIGITS]
 
 

@@ -139,39 +139,76 @@ def test_a_full_disk_while_finishing_keeps_the_logs(tmp_path: Path, whole: Resul
         assert Results(path).digest == whole.digest
 
 
-def test_a_run_in_a_study_that_meets_a_full_disk_is_one_sentence_and_resumes(tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-c",
-        "from optcore_bench.cli import main; main()",
-        "run",
-        "tiny.toml",
-        "--no-report",
-        "-q",
-    ]
-    study = (
-        'problems = "more_wild"\nalgorithms = "scipy_neldermead"\nderivatives = "none"\nbudget = {max_gradients = 20}\n'
-    )
-    (tmp_path / "tiny.toml").write_text(study)
-    with mounted(tmp_path / "disk", 300_000) as disk:
-        (disk / "blocker").write_bytes(bytes(200_000))
+STUDY = """
+problems = ["more_wild/rosenbrock", "more_wild/bard", "more_wild/box_3d", "more_wild/helical_valley"]
+algorithms = "scipy_neldermead"
+derivatives = "none"
+starts = 5
+budget = {max_gradients = 40}
+"""
 
-        def run() -> subprocess.CompletedProcess[str]:
-            return subprocess.run([*command, "--store", str(disk / "s")], cwd=tmp_path, capture_output=True, text=True)
 
-        done = run()
+def run(folder: Path, store: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """`optcore run`."""
+    (folder / "tiny.toml").write_text(STUDY)
+    command = [sys.executable, "-c", "from optcore_bench.cli import main; main()", "run", "tiny.toml", "-q"]
+    return subprocess.run([*command, "--store", str(store), *options], cwd=folder, capture_output=True, text=True)
+
+
+def fill(disk: Path, leave: int = 0) -> Path:
+    """Take up what is free but for some bytes."""
+    room = os.statvfs(disk)
+    (disk / "blocker").write_bytes(bytes(room.f_bavail * room.f_frsize - leave))
+    return disk / "blocker"
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("expected")
+    done = run(folder, folder / "s", "--no-report")
+    assert done.returncode == 0, done.stderr
+    return Results(folder / "s").digest
+
+
+@pytest.mark.parametrize("leave", [0, 8_192, 65_536])
+@pytest.mark.parametrize("backend", ["threads", "loky"])
+def test_a_study_that_meets_a_full_disk_is_one_sentence_and_resumes(
+    tmp_path: Path, expected: str, backend: str, leave: int
+) -> None:
+    with mounted(tmp_path / "disk", 8 * 2**20) as disk:
+        blocker = fill(disk, leave)
+        done = run(tmp_path, disk / "s", "--no-report", "--backend", backend, "--jobs", "2")
         assert done.returncode == 2
         assert len(done.stderr.splitlines()) == 1
-        assert "(No space left on device); finished runs are stored: make room" in done.stderr
-        stored = len(stored_run_ids(disk / "s"))
-        assert stored > 0
-        assert check(disk / "s") == []
-        (disk / "blocker").unlink()
-        subprocess.run(["mount", "-o", "remount,size=8m", str(disk)], check=True)
-        done = run()
+        assert done.stdout == ""
+        if leave:
+            assert "(No space left on device); finished runs are stored: make room" in done.stderr
+            assert check(disk / "s") == []
+            stored = set(stored_run_ids(disk / "s"))
+            assert bool(stored) == (leave > 10_000)  # the smaller is just enough for the files of an empty store
+        else:
+            assert "(No space left on device); nothing was begun: make room" in done.stderr
+            assert [found.name for found in disk.iterdir()] == ["blocker"]
+            stored = set()
+        assert temporary(disk) == []
+        blocker.unlink()
+        done = run(tmp_path, disk / "s", "--no-report")
         assert done.returncode == 0, done.stderr
-        assert len(Results(disk / "s").runs) > stored
+        assert stored <= set(stored_run_ids(disk / "s"))
+        assert Results(disk / "s").digest == expected
         assert check(disk / "s") == []
+
+
+def test_a_report_for_which_there_is_no_room_leaves_the_study_done(tmp_path: Path, expected: str) -> None:
+    with mounted(tmp_path / "disk", 2**20) as disk:
+        done = run(tmp_path, disk / "s")
+        assert done.returncode == 2
+        said = f"error: the store '{disk / 's'}' can't be written (No space left on device); all runs are stored: "
+        assert done.stderr.splitlines() == [said + "make room, and the same command goes on"]
+        assert Results(disk / "s").digest == expected
+        assert check(disk / "s") == []
+        done = run(tmp_path, disk / "s", "--no-report")
+        assert done.returncode == 0, done.stderr
 
 
 @contextlib.contextmanager
@@ -229,6 +266,27 @@ def test_writing_to_a_read_only_store_is_a_sentence(tmp_path: Path) -> None:
         with pytest.raises(StoreWriteError, match=words):
             merge(disk / "merged", [disk / "s"])
         assert files(disk) == before
+
+
+def test_a_study_whose_store_is_read_only_is_one_sentence_and_its_plan_can_be_seen(tmp_path: Path) -> None:
+    with mounted(tmp_path / "disk", 8 * 2**20) as disk:
+        done = run(tmp_path, disk / "begun", "--no-report", "--shard", "1/2")
+        assert done.returncode == 0, done.stderr
+        before = files(disk)
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        for name in ("begun", "new"):
+            done = run(tmp_path, disk / name)
+            assert done.returncode == 2
+            assert done.stderr.splitlines() == [
+                f"error: the store '{disk / name}' can't be written (Read-only file system); make it writable, or give "
+                "another --store"
+            ]
+        assert files(disk) == before
+        assert "10 of them stored, 10 to run" in run(tmp_path, disk / "begun", "--dry-run").stdout
+        subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
+        done = run(tmp_path, disk / "begun", "--no-report")
+        assert done.returncode == 0, done.stderr
+        assert len(Results(disk / "begun").runs) == 20
 
 
 def test_the_limit_of_this_process_was_not_touched() -> None:

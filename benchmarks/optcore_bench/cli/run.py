@@ -17,6 +17,7 @@ from optcore_bench.cores import available_cores, count_workers
 from optcore_bench.estimate import describe_plan, estimate
 from optcore_bench.progress import duration, make_progress
 from optcore_bench.runner import Outcome, carry_out, default_store, plan_study
+from optcore_bench.store.files import explained
 from optcore_bench.store.writer import store_path
 from optcore_bench.study import Study, load_study
 
@@ -95,7 +96,8 @@ def _write_report(outcome: Outcome, study: Study) -> Path | None:
 
     if not outcome.results.finished:
         return None
-    return write_report(outcome.results, _path(outcome) / "report.html", taus=study.tau)
+    with explained(_path(outcome), "all runs are stored"):
+        return write_report(outcome.results, _path(outcome) / "report.html", taus=study.tau)
 
 
 def _path(outcome: Outcome) -> Path:

@@ -71,8 +71,7 @@ class FrameSource:
         self, table: str, run_ids: Sequence[str], columns: list[str] | None = None, *, plain: bool = True
     ) -> Iterator[Any]:
         """Rows of `history` or `clock` of some runs, in the order of `run_ids`."""
-        for run_id in run_ids:
-            yield from stored_rows(self._stored[run_id], table, columns, plain=plain)
+        yield from stored_rows((self._stored[run_id] for run_id in run_ids), table, columns, plain=plain)
 
 
 def read_histories(path: Path) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -24,11 +24,9 @@ from optcore.errors import InvalidInputError, unknown_name
 from optcore.history import JAC, TASKS, HistoryRows, best_so_far
 from optcore_bench.environment import environment_hash
 from optcore_bench.store.digest import canonical, history_hash
-from optcore_bench.store.schema import CLOCK, HISTORY, RUNS, STATUSES, TIMINGS
+from optcore_bench.store.schema import RUNS, STATUSES, TIMINGS
 
 _LENGTHS = struct.Struct("<II")
-#: Arrow's lists count their entries with 32 bits, and a chunk is held in memory: cut runs of many long x.
-_CHUNK_ENTRIES = 4_000_000
 _CENTURY = 3.2e9
 
 
@@ -298,54 +296,3 @@ def decode(payload: bytes) -> StoredRun:
     x = take("<f8", k * about.n).reshape(k, about.n) if about.keep_x else None
     feasible = take("?", k) if about.bounded else None
     return StoredRun(about.run, about.timings, about.environments, task, batch, fun, fun_true, start, stop, x, feasible)
-
-
-def history_tables(stored: StoredRun) -> Iterable[Any]:
-    """The run's rows of `history` as Arrow tables of bounded size."""
-    best = best_column(stored.task, stored.fun if stored.fun_true is None else stored.fun_true, stored.feasible)
-    per_chunk = max(1, _CHUNK_ENTRIES // max(8, 0 if stored.x is None else stored.x.shape[1]))
-    for first in range(0, len(stored.task), per_chunk):
-        rows = slice(first, first + per_chunk)
-        size = len(stored.task[rows])
-        yield pa.Table.from_arrays(
-            [
-                _repeat(stored.run["run_id"], size),
-                pa.array(np.arange(first, first + size, dtype=np.int32)),
-                _TASK_NAMES.take(pa.array(stored.task[rows])),
-                pa.array(stored.batch[rows]),
-                pa.array(stored.fun[rows]),
-                pa.nulls(size, pa.float64()) if stored.fun_true is None else pa.array(stored.fun_true[rows]),
-                pa.array(best[rows]),
-                _lists(None if stored.x is None else stored.x[rows], size),
-            ],
-            schema=HISTORY,
-        )
-
-
-def clock_tables(stored: StoredRun) -> Iterable[Any]:
-    """The run's rows of `clock` as Arrow tables."""
-    size = len(stored.task)
-    if size:
-        evaluation = pa.array(np.arange(size, dtype=np.int32))
-        columns = [
-            _repeat(stored.run["run_id"], size),
-            evaluation,
-            pa.array(stored.start),
-            pa.array(stored.stop),
-        ]
-        yield pa.Table.from_arrays(columns, schema=CLOCK)
-
-
-_TASK_NAMES = pa.array(TASKS)
-
-
-def _repeat(text: str, size: int) -> Any:
-    return pa.repeat(pa.scalar(text), size)
-
-
-def _lists(x: NDArray[np.float64] | None, size: int) -> Any:
-    type_ = HISTORY.field("x").type
-    if x is None:
-        return pa.nulls(size, type_)
-    offsets = np.arange(size + 1, dtype=np.int32) * np.int32(x.shape[1])
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(x.reshape(-1)), type=type_)

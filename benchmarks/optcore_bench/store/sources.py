@@ -13,7 +13,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import IO, Any, NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +21,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from optcore_bench.store.log import read_frames
-from optcore_bench.store.record import StoredRun, clock_tables, decode, decode_description, history_tables
+from optcore_bench.store.record import StoredRun, decode, decode_description
+from optcore_bench.store.rows import clock_tables, history_tables
 from optcore_bench.store.schema import (
     RUNS,
     TABLES,
@@ -78,11 +79,11 @@ class Source(Protocol):
         ...
 
 
-def stored_rows(stored: StoredRun, table: str, columns: list[str] | None, *, plain: bool) -> Iterator[Any]:
-    """Rows of `history` or `clock` of one run that is in memory.
+def stored_rows(stored: Iterable[StoredRun], table: str, columns: list[str] | None, *, plain: bool) -> Iterator[Any]:
+    """Rows of `history` or `clock` of runs, one run after the other.
 
     Args:
-        stored: the run.
+        stored: the runs.
         table: "history" or "clock".
         columns: which columns; all if None.
         plain: False makes run_id and task dictionaries.
@@ -129,10 +130,13 @@ class LogSource:
     ) -> Iterator[Any]:
         """Rows of `history` or `clock` of some runs, in the order of `run_ids`."""
         with self.path.open("rb") as file:
-            for run_id in run_ids:
-                offset, length, _ = self._places[run_id]
-                file.seek(offset)
-                yield from stored_rows(decode(file.read(length)), table, columns, plain=plain)
+            yield from stored_rows(self._stored(file, run_ids), table, columns, plain=plain)
+
+    def _stored(self, file: IO[bytes], run_ids: Iterable[str]) -> Iterator[StoredRun]:
+        for run_id in run_ids:
+            offset, length, _ = self._places[run_id]
+            file.seek(offset)
+            yield decode(file.read(length))
 
 
 class Segment:
