@@ -13,7 +13,7 @@ from optcore_bench.plan import Plan
 from optcore_bench.runs import Run
 from optcore_bench.store.schema import TABLES
 
-__all__ = ["Estimate", "describe_plan", "estimate"]
+__all__ = ["Estimate", "Kin", "describe_plan", "estimate"]
 
 #: Bytes that an evaluation takes at most: without its point, and for each coordinate (doubles that nothing compresses).
 _EVALUATION_BYTES = 30
@@ -54,7 +54,7 @@ def estimate(plan: Plan, workers: int, root: Path, *, keep_x: bool = True) -> Es
         keep_x: whether points are stored.
     """
     runs = [run for run in plan.pending if not run.reason]
-    times, counts = _Kin(plan, "seconds"), _Kin(plan, "evaluations")
+    times, counts = Kin(plan, "seconds"), Kin(plan, "evaluations")
     known = [seconds for run in runs if (seconds := times.of(run)) is not None]
     seconds = fmean(known) * len(runs) / min(workers, len(runs)) if known else None if runs else 0.0
     stored = sum(row.evaluations for row in plan.stored.values())
@@ -65,19 +65,34 @@ def estimate(plan: Plan, workers: int, root: Path, *, keep_x: bool = True) -> Es
     return Estimate(seconds, len(known), _bound(runs, keep_x=keep_x), is_bound=True)
 
 
-class _Kin:
-    """Means over stored runs that are like a run."""
+class Kin:
+    """Means over stored runs that are like a run.
+
+    Args:
+        plan: the plan, which knows what is stored.
+        what: "seconds" or "evaluations".
+    """
 
     def __init__(self, plan: Plan, what: str) -> None:
         self._values: dict[tuple[Any, ...], list[float]] = defaultdict(list)
         for row in plan.stored.values():
             value = getattr(row, what)
             if value is not None and row.status != "not_applicable":
-                for positions in _KIN:
-                    self._values[positions, *(row.key[i] for i in positions)].append(value)
+                self.add(row.key, value)
 
-    def of(self, run: Run) -> float | None:
+    def add(self, key: tuple[Any, ...], value: float) -> None:
+        """Take in one more, by its suite, problem, start, noise, algorithm and derivative."""
         for positions in _KIN:
+            self._values[positions, *(key[i] for i in positions)].append(value)
+
+    def of(self, run: Run, *, near: bool = False) -> float | None:
+        """The mean over the nearest kin of a run that there are; None if there are none.
+
+        Args:
+            run: the run.
+            near: ask only those that differ by the start, and by options or budget, but by nothing else.
+        """
+        for positions in _KIN[:1] if near else _KIN:
             if values := self._values.get((positions, *(run.key[i] for i in positions))):
                 return fmean(values)
         return None

@@ -15,11 +15,12 @@ from optcore_bench.backends import Backend, open_backend
 from optcore_bench.claims import Claims
 from optcore_bench.cores import available_cores, oversold
 from optcore_bench.costs.frozen import freeze_reference
+from optcore_bench.estimate import Kin
 from optcore_bench.external.kept import keep_sources
 from optcore_bench.jobs import known_columns, make_job, make_task
 from optcore_bench.mixing import check_environment, look_into, manifest_entries
 from optcore_bench.plan import Plan, make_plan, read_retry, read_shard, read_stored, read_walltime
-from optcore_bench.progress import Progress, make_progress
+from optcore_bench.progress import Progress, duration, make_progress
 from optcore_bench.runs import Run, expand
 from optcore_bench.store import Results, RunRecord, StoreWriter
 from optcore_bench.store.mixing import MixedEnvironmentError, MixedStudyError, NotComparableError
@@ -103,7 +104,8 @@ def run_study(
         shard: "K/N" or (K, N): only the K-th of N parts of the runs, see `optcore_bench.plan.Shard`. Parts can go
             into one store, or into one each, to be merged.
         walltime: seconds, or a text such as "3:50:00" or "90m": all has ended by then. Runs that can't end in time
-            are left out, `results.finished` is False, and the same call goes on.
+            are left out, `results.finished` is False, and the same call goes on. A run of which other starts took
+            longer than what is left is not begun; what is under way when the time is over is ended.
         allow_mixed: whether to add to a store that was made in another environment.
         progress: told what happens; nobody by default.
         command: the command line, for the manifest.
@@ -283,6 +285,8 @@ class _Work:
         self._until = until
         self._allow_mixed = allow_mixed
         self._todo = {run.run_id: run for run in plan.pending}
+        self._seconds = Kin(plan, "seconds")
+        self._late: dict[str, float] = {}
 
     def do(self, workers: Backend) -> int:
         """Do what can be done until all is stored, by this process or by others, or the time is over.
@@ -292,8 +296,11 @@ class _Work:
         """
         waits = False
         while self._todo and not self._is_over():
-            if free := self._claims.free(self._todo):
-                self._pass([self._todo[run_id] for run_id in free], workers)
+            free = [self._todo[run_id] for run_id in self._claims.free(self._todo)]
+            if fits := [run for run in free if self._fits(run)]:
+                self._pass(fits, workers)
+            elif free:
+                break
             elif not waits and (others := self._claims.peers()):
                 waits = True
                 names = ", ".join(str(peer) for peer in others)
@@ -301,10 +308,25 @@ class _Work:
             else:
                 time.sleep(_LOOK_SECONDS)
             self._look_at_others()
+        if late := [self._late[run_id] for run_id in self._todo if run_id in self._late]:
+            self._progress.note(
+                f"{len(late)} runs were not begun: they would have ended after the walltime, as similar ones took up "
+                f"to {duration(max(late))}"
+            )
         return len(self._todo)
 
     def _is_over(self) -> bool:
         return self._until is not None and time.time() >= self._until
+
+    def _fits(self, run: Run) -> bool:
+        """Whether a run may end in time, as far as its other starts tell."""
+        if self._until is None or run.reason:
+            return True
+        took = self._seconds.of(run, near=True)
+        if took is None or took <= self._until - time.time():
+            return True
+        self._late[run.run_id] = took
+        return False
 
     def _look_at_others(self) -> None:
         for run_id, status in self._claims.stored_by_others().items():
@@ -330,7 +352,7 @@ class _Work:
         for run in runs:
             if self._is_over():
                 return
-            if not run.reason and self._claims.take(run.run_id):
+            if not run.reason and self._fits(run) and self._claims.take(run.run_id):
                 self._progress.started(run.label)
                 yield make_job(self._study, run, self._until)
 
@@ -343,5 +365,7 @@ class _Work:
             record = replace(record, timings={**record.timings, "started_at": began})
         self._writer.append(record)
         self._claims.stored(run_id, record.run["status"])
+        if (took := record.timings.get("seconds")) is not None:
+            self._seconds.add(self._todo[run_id].key, took)
         evaluations = record.run["n_fun_evals"] + record.run["n_fun_and_jac_evals"]
         self._progress.done(self._todo.pop(run_id).label, record.run["status"], evaluations)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -95,13 +96,20 @@ def expand(study: Study) -> list[Run]:
     """
     cells = list(_cells(study))
     return [
-        _make_run(study, problem, identity, start, x0, cell)
+        place.run(study, cell, algorithm, reason)
         for problem in study.resolve_problems()
-        for identity in [_problem_identity(problem)]
-        for start in range(1, study.starts + 1)
-        for x0 in [starting_point(problem, start, study.seed)]
-        for cell in cells
+        for reasons in [[cell.missing or _why_not(problem, cell.algorithm, cell.strategy) or "" for cell in cells]]
+        for place in _places(study, problem)
+        for cell, reason in zip(cells, reasons, strict=True)
+        for algorithm in [cell.at(place.seed)]
     ]
+
+
+class _Resolved(NamedTuple):
+    """An algorithm with its options, and the part of the identity of its runs that says so."""
+
+    algorithm: Algorithm
+    text: str
 
 
 class _Cell(NamedTuple):
@@ -109,8 +117,11 @@ class _Cell(NamedTuple):
 
     entry: AlgorithmEntry
     strategy: Strategy
-    code: Mapping[str, Any]
+    algorithm: Algorithm
     missing: str | None
+    code: str
+    derivative: str
+    at: Callable[[int], _Resolved]
 
 
 def _cells(study: Study) -> Iterator[_Cell]:
@@ -119,59 +130,96 @@ def _cells(study: Study) -> Iterator[_Cell]:
     for entry in study.algorithms:
         algorithm = entry.make()
         code, missing = _code_of_algorithm(entry, algorithm), algorithm.missing()
+        resolve = _resolver(entry, tight=study.stopping == "tight")
         needs_none = not lists_none and not algorithm.needs_jac
         for strategy in (*listed, NoDerivative("none")) if needs_none else listed:
             library = {"derivative": library_version("jax")} if isinstance(strategy, Jax) else {}
-            yield _Cell(entry, strategy, {**code, **library}, missing)
+            derivative = _json([strategy.name, strategy.strategy, strategy.resolved_options], strategy.name)
+            code_text = _json({**code, **library}, entry.name)
+            yield _Cell(entry, strategy, resolve(study.seed).algorithm, missing, code_text, derivative, resolve)
 
 
-def _make_run(
-    study: Study, problem: Problem, problem_identity: Mapping[str, Any], start: int, x0: Vector, cell: _Cell
-) -> Run:
-    seed = study.seed + start - 1
-    algorithm = cell.entry.make(tight=study.stopping == "tight", seed=seed)
+def _resolver(entry: AlgorithmEntry, *, tight: bool) -> Callable[[int], _Resolved]:
+    """The algorithm for a seed; made once, however many problems and strategies it meets."""
+
+    @functools.cache
+    def resolve(seed: int) -> _Resolved:
+        algorithm = entry.make(tight=tight, seed=seed)
+        return _Resolved(algorithm, _json([entry.name, resolved_options(algorithm)], entry.name))
+
+    return resolve
+
+
+class _Place(NamedTuple):
+    """A problem from one of its starts, and what is the same for all algorithms and strategies there."""
+
+    problem: Problem
+    start: int
+    x0: Vector
+    f_start: float | None
+    seed: int
+    max_evaluations: int | None
+    max_seconds: float | None
+    identity: Mapping[str, str]
+
+    def run(self, study: Study, cell: _Cell, resolved: _Resolved, reason: str) -> Run:
+        identity = {
+            **self.identity,
+            "algorithm": resolved.text,
+            "derivative": cell.derivative,
+            "code": cell.code,
+        }
+        return Run(
+            run_id=_hash(identity),
+            study=study.name,
+            problem=self.problem,
+            start=self.start,
+            x0=self.x0,
+            f_start=self.f_start,
+            entry=cell.entry,
+            algorithm=resolved.algorithm,
+            derivative=cell.strategy,
+            seed=self.seed,
+            max_evaluations=self.max_evaluations,
+            max_seconds=self.max_seconds,
+            reason=reason,
+        )
+
+
+def _places(study: Study, problem: Problem) -> Iterator[_Place]:
     max_evaluations, max_seconds = study.budget.resolve(problem.n)
-    identity = {
-        "schema": _ID_VERSION,
-        "optcore": optcore.__version__,
-        "problem": problem_identity,
-        "x0": x0.tolist(),
-        "start": start,
-        "algorithm": [cell.entry.name, resolved_options(algorithm)],
-        "derivative": [cell.strategy.name, cell.strategy.strategy, cell.strategy.resolved_options],
-        "code": cell.code,
-        "seed": seed,
-        "budget": [max_evaluations, max_seconds],
-        "stopping": study.stopping,
+    known = is_registered(problem)
+    of_all = {
+        "schema": _json(_ID_VERSION),
+        "optcore": _json(optcore.__version__),
+        "problem": _json(_problem_identity(problem), problem.full_name),
+        "budget": _json([max_evaluations, max_seconds]),
+        "stopping": _json(study.stopping),
     }
-    return Run(
-        run_id=_hash(identity, cell),
-        study=study.name,
-        problem=problem,
-        start=start,
-        x0=x0,
-        f_start=float(problem.clean.fun(x0)) if is_registered(problem) else None,
-        entry=cell.entry,
-        algorithm=algorithm,
-        derivative=cell.strategy,
-        seed=seed,
-        max_evaluations=max_evaluations,
-        max_seconds=max_seconds,
-        reason=cell.missing or _why_not(problem, algorithm, cell.strategy) or "",
-    )
+    for start in range(1, study.starts + 1):
+        x0, seed = starting_point(problem, start, study.seed), study.seed + start - 1
+        f_start = float(problem.clean.fun(x0)) if known else None
+        identity = {**of_all, "x0": _json(x0.tolist()), "start": _json(start), "seed": _json(seed)}
+        yield _Place(problem, start, x0, f_start, seed, max_evaluations, max_seconds, identity)
 
 
-def _hash(identity: Mapping[str, Any], cell: _Cell) -> str:
+def _json(value: Any, of: str = "") -> str:
+    """JSON that is the same text for equal values."""
+
     def plain(value: Any) -> Any:
         if isinstance(value, (np.ndarray, np.generic)):
             return value.tolist()
         raise InvalidInputError(
-            f"an option of {cell.entry.name!r} or {cell.strategy.name!r} is {value!r}; options are text, numbers, "
-            "lists and tables, so that they can be stored"
+            f"an option of {of!r} is {value!r}; options are text, numbers, lists and tables, so that they can be stored"
         )
 
-    text = json.dumps(identity, sort_keys=True, separators=(",", ":"), default=plain)
-    return hashlib.sha256(text.encode()).hexdigest()[:_ID_DIGITS]
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=plain)
+
+
+def _hash(identity: Mapping[str, str]) -> str:
+    """The id of a run: a hash of the JSON of all that determines it, put together from that of its parts."""
+    text = ",".join(f'"{name}":{identity[name]}' for name in sorted(identity))
+    return hashlib.sha256(f"{{{text}}}".encode()).hexdigest()[:_ID_DIGITS]
 
 
 def _why_not(problem: Problem, algorithm: Algorithm, strategy: Strategy) -> str | None:

@@ -223,6 +223,32 @@ def test_a_walltime_leaves_out_what_does_not_end_in_time(
     assert after.manifest["digest"] == run_study(study, tmp_path / "other").manifest["digest"]
 
 
+def test_a_run_whose_other_starts_took_longer_than_what_is_left_is_not_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def naps(fun: Any, x0: Any) -> Any:
+        with Path(os.environ["FICKLE"]).open("a") as file:
+            print(fun(x0), file=file)
+        time.sleep(4.0 if fun(x0) > 24.0 else 0.0)  # the standard start's value is 24.2
+        return x0
+
+    begun = tmp_path / "begun"
+    monkeypatch.setenv("FICKLE", str(begun))
+    given: dict[str, Any] = {"problems": "more_wild/rosenbrock", "derivatives": ["analytic"]}
+    run_study(small(algorithms=[naps], **given), tmp_path / "store")
+    assert len(begun.read_text().split()) == 1
+    more, told = small(algorithms=[naps, "scipy_lbfgsb"], starts=3, **given), Told()
+    results = run_study(more, tmp_path / "store", walltime=4.2, progress=told)  # of which 0.42 are kept for ending
+    assert len(begun.read_text().split()) == 1
+    assert not results.finished
+    # The other solver's runs may have been too slow on a busy machine, but there was nothing against beginning them.
+    words = "2 runs were not begun: they would have ended after the walltime, as similar ones took up to 4 s"
+    assert told.notes[-1:] == [words]
+    after = run_study(more, tmp_path / "store")
+    assert after.finished
+    assert len(begun.read_text().split()) == 3
+
+
 # --- processes -------------------------------------------------------------------------------------------------------
 
 
