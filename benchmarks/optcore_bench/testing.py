@@ -21,13 +21,14 @@ from typing import Any
 
 import optcore as om
 from optcore.errors import InvalidInputError
+from optcore_bench.algorithms import algorithm_entry
 from optcore_bench.comparison import Comparison, State, Verdict
 from optcore_bench.comparison.baseline import read_baseline, write_baseline
 from optcore_bench.comparison.between import compare_sides
 from optcore_bench.comparison.rows import MIN_STARTS, Key, Row, Side, medians
 from optcore_bench.comparison.sources import common_floor, open_side, read_side
 from optcore_bench.cores import available_cores
-from optcore_bench.environment import environment_hash, fingerprint
+from optcore_bench.environment import environment_hash, fingerprint, library_version
 from optcore_bench.evaluations import floats
 from optcore_bench.gate import Gate, read_gate
 from optcore_bench.runner import run_study
@@ -167,7 +168,7 @@ def check(
     known = read_baseline(path)
     if known.tau != tau:
         raise RegressionError(f"the baseline '{path}' is for tau = {known.tau:g}, not {tau:g}; {_RENEW}")
-    here = environment_hash(fingerprint()) in known.environments
+    here = environment_hash(settings.environment()) in known.environments
     found = _exactly(known, settings, starts, limits) if here else _robustly(known, settings, limits)
     if message := _complaint(found, path):
         raise RegressionError(message, found)
@@ -257,6 +258,12 @@ class _Settings:
             keep_x=False,
         )
 
+    def environment(self) -> dict[str, str]:
+        """The fingerprint, and the versions of the libraries of solvers that come with optcore."""
+        classes = [entry.implementation for entry in map(algorithm_entry, self.algorithms) if not entry.is_own]
+        names = {name for cls in classes for name in (cls.library, *cls.built_on)} - {"optcore", "scipy", "numpy"}
+        return fingerprint() | {name: library_version(name) or "none" for name in sorted(names)}
+
     def jobs(self) -> int:
         if self.n_jobs is not None:
             return self.n_jobs
@@ -299,6 +306,9 @@ def _run(settings: _Settings, starts: int, gate: Gate, known: Side | None = None
         opened = open_side(results, "now")
         floor = common_floor(*([] if known is None else [open_side(known)]), opened)
         side = replace(read_side(opened, gate, floor), source=None, not_applicable=_reasons(results.runs))
+        here = settings.environment()
+        rows = {key: replace(row, environment=environment_hash(here)) for key, row in side.rows.items()}
+        side = replace(side, rows=rows, environments={environment_hash(here): here})
         if not side.rows:
             reason = next(iter(side.not_applicable.values()), "no problem was selected")
             raise InvalidInputError(f"no run applies: {reason}")

@@ -156,6 +156,22 @@ def test_rows_that_are_not_the_same_question_are_not_comparable(column: str, val
     assert words in found.to_text()
 
 
+@pytest.mark.parametrize(
+    ("then", "now", "verdict", "words"),
+    [
+        ({"cpu": "a"}, {"cpu": "b", "nlopt": "1"}, "not comparable", "cpu 'a' in the old one, 'b' in the new one"),
+        ({"cpu": "a"}, {"cpu": "a", "nlopt": "1"}, "same", "1 SAME"),  # one side knows more of the same environment
+        ({}, {}, "not comparable", "the environments differ (other fingerprints)"),
+    ],
+)
+def test_environments_are_compared_by_what_is_known_of_both(then: Any, now: Any, verdict: str, words: str) -> None:
+    old, new = fakes(100, environment="one"), fakes(100, code="new", environment="two")
+    old.environments, new.environments = {"one": then}, {"two": now}  # type: ignore[attr-defined]
+    found = compare(old, new)
+    assert found.verdict == verdict
+    assert words in found.to_text()
+
+
 def test_results_without_a_row_in_common_are_wrong_input() -> None:
     new = fakes(100)
     new.runs["algorithm"] = "another"

@@ -261,6 +261,19 @@ def test_another_environment_is_judged_by_medians(baseline: Path, tmp_path: Path
         check({"descent": slower}, baseline=there, **SETTINGS)
 
 
+def test_the_version_of_a_solvers_library_is_part_of_the_environment(tmp_path: Path) -> None:
+    pytest.importorskip("nlopt")
+    path = tmp_path / "n.toml"
+    settings = SETTINGS | {"problems": "more_wild/box_3d", "derivatives": "none"}
+    check("nlopt_sbplx", baseline=path, accept=True, **settings)
+    version = importlib.metadata.version("nlopt")
+    text = path.read_text()
+    assert f'nlopt = "{version}"\n' in text
+    path.write_text(text.replace(f'nlopt = "{version}"', 'nlopt = "1.0"'))
+    found = check("nlopt_sbplx", baseline=path, **settings)
+    assert (found.verdict, found.robust) == ("same", True)
+
+
 def test_what_does_not_repeat_is_said_to_be_so(baseline: Path, tmp_path: Path) -> None:
     settings = SETTINGS | {"derivatives": "none"}
     path = tmp_path / "e.toml"

@@ -128,13 +128,22 @@ def _why_not(old: Side, new: Side, rows: tuple[RowComparison, ...], *, robust: b
             reasons.append(f"{row.name} starts elsewhere: at {before.f_start:.17g} then, at {after.f_start:.17g} now")
             break
     kinds = {(b.environment, a.environment) for _, b, a in pairs if b.environment and a.environment}
-    if not robust and (unequal := sorted(pair for pair in kinds if pair[0] != pair[1])):
-        then, now = (side.environments.get(key, {}) for side, key in zip((old, new), unequal[0], strict=True))
-        reasons.append(
-            f"the environments differ ({differences(then, now, form=form) or 'their fingerprints'}), and counts "
-            "repeat in one environment only: run both in one job, or compare medians over starts by --robust"
-        )
+    for then, now in sorted(kinds):
+        shown = "" if robust or then == now else _other_environment(old, then, new, now, form)
+        if shown:
+            reasons.append(
+                f"the environments differ ({shown}), and counts repeat in one environment only: run both in one job, "
+                "or compare medians over starts by --robust"
+            )
+            break
     return reasons
+
+
+def _other_environment(old: Side, before: str, new: Side, after: str, form: str) -> str:
+    """How two environments differ in what is known of both, "" if they don't."""
+    then, now = old.environments.get(before, {}), new.environments.get(after, {})
+    shared = sorted({*then} & {*now})
+    return differences(then, now, shared, form) if shared else "other fingerprints"
 
 
 def _plain(value: Any) -> Any:

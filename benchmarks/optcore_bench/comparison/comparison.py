@@ -162,13 +162,15 @@ class Comparison:
         }
         return pd.DataFrame(columns)
 
-    def find(self, row: str) -> RowComparison:
+    def find(self, row: str | RowComparison) -> RowComparison:
         """A row by its label, `more_wild/bard scipy_lbfgsb [forward]`, or by its problem where that is enough.
 
         Raises:
             UnknownNameError: there is none; suggests the nearest.
             InvalidInputError: several solvers have that problem.
         """
+        if isinstance(row, RowComparison):
+            return row
         found = [one for one in self.rows if row in (one.label, one.name)]
         if not found:
             raise unknown_name("row", row, [one.label for one in self.rows])
@@ -176,7 +178,7 @@ class Comparison:
             raise InvalidInputError(f"{len(found)} rows are called {row!r}; add the solver, as in {found[0].label!r}")
         return found[0]
 
-    def curves(self, row: str) -> CurvePair:
+    def curves(self, row: str | RowComparison) -> CurvePair:
         """How both sides converged on a row.
 
         Args:
@@ -192,7 +194,7 @@ class Comparison:
 
         return curve_pair(self, self.find(row))
 
-    def figure(self, row: str) -> Any:
+    def figure(self, row: str | RowComparison) -> Any:
         """The pair of convergence curves of a row as a plotly figure, see `curves`."""
         return self.curves(row).figure()
 
