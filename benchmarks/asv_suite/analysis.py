@@ -26,6 +26,8 @@ from optcore_bench.store import Results, RunRecord, StoreWriter
 N_PROBLEMS, N_SOLVERS = 500, 20
 #: Evaluations of the large store: 10^7, as many a run.
 LARGE = 10_000_000
+#: Seconds of an evaluation that sleeps.
+SLEPT = 0.1
 
 
 def record(problem, solver, size, rng):
@@ -179,8 +181,8 @@ class LargeStore:
 
 
 def sleeping(params):
-    """An evaluation of at least 20 ms."""
-    time.sleep(0.02)
+    """An evaluation of at least `SLEPT` seconds."""
+    time.sleep(SLEPT)
     return float(((params - 1.0) ** 2).sum() + (params**4).sum())
 
 
@@ -210,7 +212,7 @@ class VirtualClockAgainstSleep:
         options = om.NumdiffOptions(n_cores=workers, batch_evaluator="threads")
         history = om.minimize(sleeping, np.zeros(7), "scipy_lbfgsb", numdiff_options=options).history
         hits = hit_counts(_Recorded(history), clock=True)
-        clock = VirtualClock(0.02, 0.0, workers, overhead_seconds="measured")
+        clock = VirtualClock(SLEPT, 0.0, workers, overhead_seconds="measured")
         return abs(hits.spent(clock)[0] / max(history.stop_time) - 1)
 
     track_relative_error.unit = "relative"

@@ -133,6 +133,8 @@ def test_what_a_grid_cannot_show_is_said():
         grid.figure(spread=0.5)
     with pytest.raises(InvalidInputError, match="cores takes a list of values"):
         virtual_grid(make_results(run("a", values=[9, 9])), cores=[])
+    with pytest.raises(InvalidInputError, match="no run that applies"):
+        virtual_grid(make_results(run("a", status="not_applicable")))
 
 
 def sleeping(params: np.ndarray) -> float:

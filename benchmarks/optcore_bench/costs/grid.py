@@ -140,7 +140,7 @@ def virtual_grid(
         Medians and counts of each setting and solver, with `.best()` and `.figure()`.
 
     Raises:
-        InvalidInputError: as for `cost_table` and `VirtualClock`; or a setting has no values.
+        InvalidInputError: as for `cost_table` and `VirtualClock`; a setting has no values; or there is no run.
 
     Example:
         >>> from optcore_bench import Results, virtual_grid
@@ -167,6 +167,8 @@ def virtual_grid(
         hits = results
     else:
         hits = hit_counts(results, tau, f_opt, clock=any(c.overhead_seconds == "measured" for c in clocks))
+    if hits.frame.empty:
+        raise InvalidInputError("there is nothing to replay: the results have no run that applies")
     cells = _Cells.of(hits)
     frames = []
     for setting, clock in zip(settings, clocks, strict=True):
