@@ -159,8 +159,15 @@ def test_rows_that_tau_makes_degenerate_are_named_with_their_threshold():
     runs = [run("a", "huge_one", [1e9, 1.0], n=2, f_opt=1.0), run("a", "tame", [1.5, 1.0], n=2, f_opt=1.0)]
     runs += [run("a", "nearly_zero", [9.0, 1e-30], n=2, f_opt=1e-30)]
     (loose,) = findings(make_results(*runs), taus=[1e-5], bootstrap=FEW).of("degenerate")
+    assert "isn't above f_L" not in str(findings(make_results(*runs), taus=[1e-5], bootstrap=FEW))
     assert loose.frame[["row", "threshold"]].to_numpy().tolist() == [["s/huge_one", pytest.approx(1e4 + 1)]]
     assert "on s/huge_one, such as 1e+04 where f_L = 1" in loose.sentence
+
+
+def test_rows_that_start_at_the_best_known_value_are_named():
+    runs = [run("a", "done", [1.0, 1.0], n=2, f_opt=1.0), run("a", "open", [1.5, 1.0], n=2, f_opt=1.0)]
+    (done,) = findings(make_results(*runs), taus=[1e-5], bootstrap=FEW).of("start_at_f_opt")
+    assert done.sentence == "The start of s/done isn't above f_L, so that everyone solves it at once."
 
 
 def test_rows_nobody_solves_and_best_known_values_that_runs_beat_are_named():

@@ -10,7 +10,7 @@ import pandas as pd
 from optcore.errors import InvalidInputError
 from optcore_bench.conclusions.model import Finding
 from optcore_bench.conclusions.words import count, names, quantity, share
-from optcore_bench.costs import JacCost, cost_table, improved, tau_label
+from optcore_bench.costs import JacCost, cost_table, degenerate_rows, improved, tau_label
 from optcore_bench.evaluations import Evaluations, ReferenceValue, floats
 from optcore_bench.statistics import clusters, few_starts, flips, order_changes
 from optcore_bench.statistics.flips import OrderChanges
@@ -38,8 +38,6 @@ FAILED = ("error", "timeout", "crashed", "interrupted")
 FEW_FUNCTIONS = 20
 #: Above this share of runs that the budget ended, a failure says little about the solver.
 MUCH_CUT_OFF = 0.05
-#: A threshold above f_L by this factor, or above this value where f_L = 0, asks for next to nothing.
-LOOSE_FACTOR, LOOSE_VALUE = 2.0, 1e-2
 #: Improvements that are smaller than this, relative to the value, are rounding.
 _ROUNDING = 1e-6
 
@@ -188,28 +186,23 @@ def failures(evaluations: Evaluations) -> Iterator[Finding]:
 def degenerate(
     evaluations: Evaluations, tables: Mapping[float, pd.DataFrame], f_opt: ReferenceValue
 ) -> Iterator[Finding]:
-    """Rows on which tau asks for next to nothing, since f_start is so far above f_L."""
-    low = evaluations.reference(f_opt)[0]
-    frames = []
-    for tau in tables:
-        threshold = evaluations.targets(tau, f_opt)
-        with np.errstate(invalid="ignore"):
-            # What is 0 but for rounding is 0: the best of the compared runs is 1e-32 where the optimum is 0.
-            zero = np.abs(low) <= np.finfo(float).eps * np.abs(evaluations.f_start())
-            loose = np.where(zero, threshold > LOOSE_VALUE, (low > 0) & (threshold > LOOSE_FACTOR * low))
-        rows = evaluations.runs.assign(f_L=low, threshold=threshold, tau=tau)[loose & evaluations.applicable]
-        frames.append(rows[["tau", "row", "f_L", "threshold"]].drop_duplicates("row"))
-    frame = pd.concat(frames, ignore_index=True)
+    """Rows on which tau asks for next to nothing, since f_start is so far above f_L, or nothing at all."""
+    found = pd.concat([degenerate_rows(evaluations, tau, f_opt).assign(tau=tau) for tau in tables], ignore_index=True)
+    trivial = found["reason"].isin(("the start is at f_L", "the start is below f_L"))
+    if trivial.any():
+        rows = list(dict.fromkeys(found["row"][trivial]))
+        words = f"The start of {names(rows)} isn't above f_L, so that everyone solves it at once."
+        yield Finding("start_at_f_opt", caution=True, sentence=words, frame=found[trivial].reset_index(drop=True))
+    frame = found[~trivial].reset_index(drop=True)
     if frame.empty:
         return
     counts = [f"{number} at {tau_label(tau)}" for tau in tables if (number := int((frame["tau"] == tau).sum()))]
     strict = frame[frame["tau"] == min(frame["tau"])]
     worst = strict.iloc[0]
     words = (
-        f"tau asks for little where f_start is huge: the threshold is above {LOOSE_FACTOR:g} f_L, or above "
-        f"{LOOSE_VALUE:g} where f_L = 0, on {', '.join(counts)}, of {len(next(iter(tables.values())))} problems; at "
-        f"{tau_label(float(worst['tau']))} on {names(list(strict['row']))}, such as {quantity(worst['threshold'])} "
-        f"where f_L = {quantity(worst['f_L'])}."
+        f"tau asks for little where f_start is huge: the threshold is above 2 f_L, or above 0.01 where f_L = 0, on "
+        f"{', '.join(counts)}, of {len(next(iter(tables.values())))} problems; at {tau_label(float(worst['tau']))} on "
+        f"{names(list(strict['row']))}, such as {quantity(worst['threshold'])} where f_L = {quantity(worst['f_opt'])}."
     )
     yield Finding("degenerate", caution=True, sentence=words, frame=frame)
 

@@ -106,7 +106,7 @@ def degenerate_rows(
     Returns:
         One row per such row of the cost table: `row`, `f_opt` (f_L), `source` (of f_L), `f_start`, `threshold`
         (values up to it pass) and `reason`: "threshold - f_L > |f_L|" (above 2 f_L where f_L > 0), "threshold >
-        0.01" (where f_L = 0), "the start is at f_L", or "the start is below f_L".
+        0.01" (where f_L is 0 but for rounding), "the start is at f_L", or "the start is below f_L".
 
     Example:
         >>> from optcore_bench import Results, degenerate_rows
@@ -126,9 +126,11 @@ def degenerate_rows(
 
 def _degenerate(evaluations: Evaluations, low: Floats, targets: Floats) -> pd.DataFrame:
     start = evaluations.f_start()
+    # What is 0 but for rounding is 0: the best of the compared runs is 1e-32 where the optimum is 0.
+    zero = np.abs(low) <= np.finfo(float).eps * np.abs(start)
     with np.errstate(invalid="ignore", over="ignore"):
         reasons = np.select(
-            [start < low, start == low, (low == 0) & (targets > 1e-2), (low != 0) & (targets - low > np.abs(low))],
+            [start < low, start == low, zero & (targets > 1e-2), ~zero & (targets - low > np.abs(low))],
             ["the start is below f_L", "the start is at f_L", "threshold > 0.01", "threshold - f_L > |f_L|"],
             default="",
         )
