@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+import optcore_bench.publish.study as study_module
 from optcore.errors import InvalidInputError
 from optcore_bench import Results, Study, load_study, publish_study, reproduce, run_study, summary_table, worth_table
 from optcore_bench.cli.app import app
@@ -49,9 +50,9 @@ def tables_of(page: str) -> dict[str, list[list[str]]]:
 
 def test_a_folder_has_what_reproducing_and_reading_take(published):
     names = {path.name for path in published.iterdir()}
-    expected = {"README.md", "study.toml", "manifest.json", "runs.parquet", "report.html", "figures", "default_study"}
-    assert names == expected
-    assert {path.name for path in (published / "default_study").iterdir()} == expected - {"default_study"}
+    expected = {"README.md", "study.toml", "manifest.json", "runs.parquet", "report.html", "figures", "store.zip"}
+    assert names == expected | {"default_study"}
+    assert {path.name for path in (published / "default_study").iterdir()} == expected
     assert sum(path.stat().st_size for path in published.rglob("*") if path.is_file()) < 1_500_000
     assert load_study(published / "study.toml") == STUDY
 
@@ -60,6 +61,17 @@ def test_the_published_folder_reproduces(published):
     found = reproduce(published, 3, n_jobs=1)
     assert len(found.rows) >= 3  # each solver at least once
     assert {str(row.verdict) for row in found.rows} == {"identical"}
+
+
+def test_a_small_store_is_published_whole_and_a_large_one_is_not(stores, published, tmp_path, monkeypatch):
+    assert Results(published / "store.zip").digest == stores[0].digest
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    (copy / "store.zip").write_bytes(b"of an earlier time")
+    monkeypatch.setattr(study_module, "LARGEST_BUNDLE", 1000)
+    publish_study(stores[0], copy, formats=[])
+    assert not (copy / "store.zip").exists()
+    assert "store.zip" not in (copy / "README.md").read_text()
 
 
 def test_the_page_quotes_the_numbers_of_the_store(stores, published):

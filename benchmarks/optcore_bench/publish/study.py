@@ -21,14 +21,17 @@ from optcore_bench.publish.lessons import ENOUGH, derivative_lessons, limits_of_
 from optcore_bench.publish.tables import solvers_table, strategies_table
 from optcore_bench.report import write_report
 from optcore_bench.store import Results
+from optcore_bench.store.export import export_bundle
 from optcore_bench.store.files import explained, replace_file, replace_text
 from optcore_bench.store.manifest import MANIFEST, STUDY
 from optcore_bench.study import TAUS, shipped_studies
 
-__all__ = ["publish_study"]
+__all__ = ["LARGEST_BUNDLE", "publish_study"]
 
 _TAU = 1e-5
-_README, _RUNS, _REPORT, _FIGURES = "README.md", "runs.parquet", "report.html", "figures"
+_README, _RUNS, _REPORT, _FIGURES, _BUNDLE = "README.md", "runs.parquet", "report.html", "figures", "store.zip"
+#: Bundles that are larger are not published: repositories keep every version of them.
+LARGEST_BUNDLE = 5_000_000
 
 
 def publish_study(
@@ -41,7 +44,8 @@ def publish_study(
     """Write a study as it is published: small enough for a repository, and enough for others to get the same.
 
     The folder holds `study.toml`, `manifest.json` and `runs.parquet` (all runs with their counts and the hashes of
-    their histories, which `optcore reproduce FOLDER` compares with), `report.html` (with plotly.js from its server),
+    their histories, which `optcore reproduce FOLDER` compares with), the whole store as `store.zip` where that takes at
+    most 5 MB, `report.html` (with plotly.js from its server),
     `figures` (see `publish_figures`; a few are drawn, the numbers come of all) and `README.md`: what was found, as
     sentences and tables made from the numbers, what the problems can't show, the environment and the commands.
 
@@ -95,13 +99,24 @@ def _publish(results: Results, second: Results | None, root: Path, kinds: list[s
             replace_file(root / name, partial(_copy, source))
         runs = results.selected[1].runs
         replace_file(root / _RUNS, lambda temporary: pq.write_table(runs, temporary, compression="zstd"))
+    written += _bundle(results.path, root / _BUNDLE)
     write_report(results, root / _REPORT, taus=_taus(results), cdn=True)
     shown = _shown(evaluations)
     figures = publish_figures(results, root / _FIGURES, formats=kinds, width="double", only=shown)
     other = None if second is None else (_name(second), Evaluations.read(second))
-    text = "\n".join([*_readme(results, evaluations, other, shown, kinds), ""])
+    text = "\n".join([*_readme(results, evaluations, other, shown, kinds), *_files(written), ""])
     replace_text(root / _README, text)
     return [*written, *figures.files]
+
+
+def _bundle(store: Path, target: Path) -> list[Path]:
+    """The store as a bundle, where it is small."""
+    target.unlink(missing_ok=True)
+    export_bundle(store, target)
+    if target.stat().st_size <= LARGEST_BUNDLE:
+        return [target]
+    target.unlink()
+    return []
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -189,17 +204,22 @@ def _how(results: Results, other: tuple[str, Evaluations] | None) -> list[str]:
         "environment": ", ".join(f"{key} {value}" for key, value in place.items()),
     }
     lines += ["| | |", "|:---|:---|", *(f"| {key} | {value} |" for key, value in facts.items()), ""]
-    lines += ["| file | what |", "|:---|:---|"]
-    for file, words in (
-        (STUDY, "what was asked"),
-        (MANIFEST, "versions, machine, commit, digest"),
-        (_RUNS, "every run: options, counts, values, hash of its history"),
-        (_REPORT, "the interactive report (plotly.js from its server)"),
-        (f"{_FIGURES}/INDEX.md", "tables, and the numbers of all curves, with captions and sums"),
-    ):
-        lines.append(f"| [{file}]({file}) | {words} |")
-    lines += ["", "Counts repeat exactly in this environment, and may differ elsewhere. What to cite: `optcore cite`."]
+    lines += ["Counts repeat exactly in this environment, and may differ elsewhere. What to cite: `optcore cite`."]
     return lines
+
+
+def _files(written: Sequence[Path]) -> list[str]:
+    words = {
+        STUDY: "what was asked",
+        MANIFEST: "versions, machine, commit, digest",
+        _RUNS: "every run: options, counts, values, hash of its history",
+        _BUNDLE: "the whole store with all histories; every command opens it like the store",
+        _REPORT: "the interactive report (plotly.js from its server)",
+    }
+    rows = [f"| [{path.name}]({path.name}) | {words[path.name]} |" for path in written if path.name in words]
+    index = f"{_FIGURES}/INDEX.md"
+    rows.append(f"| [{index}]({index}) | tables, and the numbers of all curves, with captions and sums |")
+    return ["", "| file | what |", "|:---|:---|", *rows]
 
 
 def _runnable(name: str) -> str:
