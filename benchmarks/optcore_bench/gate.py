@@ -31,7 +31,8 @@ class Gate:
         worst_row_evaluations: ... and more than so many units of cost more.
         nondeterministic: the share of rows of the same code that may differ before the comparison is invalid.
         robust_ratio: in robust mode, limit of the geometric mean of the ratios of medians, in the place of
-            `total_log2_per_row`; limits on single rows are then at least 2 and 10.
+            `total_log2_per_row`, and of solved starts before and after; limits on single rows are then at least 2
+            and 10.
 
     >>> Gate().total_log2_per_row, Gate(solved=1).solved
     (0.1, 1)

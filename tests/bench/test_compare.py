@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -209,7 +210,8 @@ def starts(costs: list[int], code: str = "old", environment: str = "here") -> Fa
         ([112, 123, 134, 145, 156], "worse"),  # 134 / 120 is beyond it
         ([50, 55, 60, 65, 70], "better"),
         ([0, 110, 120, 130, 140], "same"),  # one start of five less is chance
-        ([0, 0, 120, 130, 140], "worse"),
+        ([0, 0, 120, 130, 140], "worse"),  # two move the median
+        ([0, 0, 0, 130, 140], "worse"),
     ],
 )
 def test_robust_compares_medians_over_starts_across_environments(new: list[int], verdict: str) -> None:
@@ -219,6 +221,24 @@ def test_robust_compares_medians_over_starts_across_environments(new: list[int],
     found = compare(old, there, robust=True)
     assert found.verdict == verdict, found.to_text()
     assert len(found.rows) == 1
+
+
+def test_robust_sees_starts_that_are_lost_here_and_there() -> None:
+    old, new = starts([100] * 5), starts([100] * 5, "new", "elsewhere")
+    several = [(starts([100] * 5), starts([0] + [100] * 4, "new", "elsewhere")) for _ in range(4)]
+    for i, (one, other) in enumerate([(old, new), *several]):
+        for side in (one, other):
+            side.runs["problem"] = f"p{i}"
+            side.runs["run_id"] = side.runs["run_id"] + f"of{i}"
+            side.rows["run_id"] = side.rows["run_id"] + f"of{i}"
+    sides = [
+        FakeResults(pd.concat([pair[k].runs for pair in several]), pd.concat([pair[k].rows for pair in several]))
+        for k in (0, 1)
+    ]
+    found = compare(*sides, robust=True)
+    assert (found.verdict, set(states(found))) == ("worse", {"SAME"})
+    assert "16 starts are solved, where 20 were" in found.to_text()
+    assert compare(*sides, robust=True, gate={"robust_ratio": 1.3}).verdict == "same"
 
 
 def test_robust_with_few_starts_is_refused_with_what_to_do() -> None:

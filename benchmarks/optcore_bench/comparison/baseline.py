@@ -105,6 +105,7 @@ def read_baseline(path: str | os.PathLike[str]) -> Side:
             f"'{goal}' is no baseline of format {_FORMAT}, since its key 'format' is {table.get('format')!r}; renew it"
         )
     environment = table.get("environment", {})
+    starts = int(table.get("starts", {}).get("robust", 0))
     rows: dict[Key, Row] = {}
     known: dict[Key, Row] = {}
     for solver, lines in table.items():
@@ -115,8 +116,9 @@ def read_baseline(path: str | os.PathLike[str]) -> Side:
             rows[row.key] = row
             if "median" in entry:
                 share = float(entry.get("solved", math.isfinite(entry["median"])))
-                median = replace(row, cost=float(entry["median"]), share=share, run_id="", history="", repeats=True)
-                known[row.problem, row.solver] = median
+                known[row.problem, row.solver] = replace(
+                    row, cost=float(entry["median"]), share=share, starts=starts, run_id="", history="", repeats=True
+                )
     return Side(
         name=str(goal),
         rows=rows,
@@ -124,7 +126,7 @@ def read_baseline(path: str | os.PathLike[str]) -> Side:
         rules=table.get("rules", {}),
         tau=float(table.get("tau", 1e-5)),
         known_medians=known,
-        starts=int(table.get("starts", {}).get("robust", 0)),
+        starts=starts,
         lowest={str(name): float(value) for name, value in table.get("lowest", {}).items()},
     )
 

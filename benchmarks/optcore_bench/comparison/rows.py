@@ -40,6 +40,7 @@ class Row:
         f_start: value at the start, NaN where unknown.
         seconds: how long it took, NaN where unknown.
         share: share of starts that were solved.
+        starts: how many starts it stands for.
         repeats: False where runs of the same code were seen to differ.
     """
 
@@ -57,6 +58,7 @@ class Row:
     f_start: float = math.nan
     seconds: float = math.nan
     share: float = 1.0
+    starts: int = 1
     repeats: bool = True
 
     @property
@@ -139,6 +141,7 @@ def _median(rows: list[Row]) -> Row:
         evaluations=int(median_low(row.evaluations for row in ordered)),
         status=_most(row.status for row in ordered),
         share=sum(row.is_solved for row in ordered) / len(ordered),
+        starts=len(ordered),
         run_id="",
         history="",
         seconds=math.fsum(row.seconds for row in ordered),

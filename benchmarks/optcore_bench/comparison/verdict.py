@@ -14,7 +14,9 @@ from optcore_bench.gate import Gate
 __all__ = ["Judgement", "RowComparison", "State", "Verdict", "compare_rows", "judge"]
 
 #: Robust mode: a problem is lost where the share of solved starts falls by more than this.
-_SHARE_LOST = 0.35
+_SHARE_LOST = 0.45
+#: Robust mode: so many solved starts may get lost by chance, or the tenth that `Gate.robust_ratio` says.
+_FEW_STARTS = 2
 #: Robust mode: medians closer than this many units of cost are the same.
 _FEW = 3.0
 #: Robust mode: no stricter limits apply to single rows, since one median may move where the mean of all doesn't.
@@ -94,6 +96,8 @@ class RowComparison:
             return (
                 f"{_ending(old, self.cost)}, then {_ending(new, self.cost)}, by the same code in the same environment"
             )
+        if new.starts > 1 and abs(new.share - old.share) > _SHARE_LOST:
+            return f"solved from {old.share:.0%} -> {new.share:.0%} of its {new.starts} starts"
         if not math.isnan(self.log2) and new.status not in FAILURES:
             change = "" if new.cost == old.cost else f" ({_percent(new.cost / old.cost)})"
             return f"{old.cost:g} -> {new.cost:g} {self.cost}{change}"
@@ -234,6 +238,9 @@ def _broken(kept: list[RowComparison], gate: Gate, mean: float, judged: int, *, 
         and row.new.cost - row.old.cost > units
     ]
     broken = []
+    before, after = (math.fsum(row.share * row.starts for row in side) for side in zip(*pairs, strict=True))
+    if robust and before - after > max(_FEW_STARTS, before * (1 - 1 / gate.robust_ratio)) + 0.5:
+        broken.append(f"{after:.0f} starts are solved, where {before:.0f} were")
     if lost > gate.solved:
         broken.append(f"{_rows(lost)} no longer solved at tau = {gate.tau:g} (at most {gate.solved})")
     if crashed > gate.crashed:
