@@ -37,7 +37,7 @@ def table(rows: int = 30, solvers: int = 3, seed: int = 0) -> pd.DataFrame:
 
 
 def test_the_53_problems_of_more_and_wild_come_from_22_functions():
-    # More & Wild (2009), section 4.2: 22 functions, 53 problems.
+    # More & Wild (2009), section 4: 22 functions, 53 problems.
     names = [f"more_wild/{problem.name}" for problem in get_suite("more_wild")]
     found = clusters(names)
     assert (len(found), found.nunique()) == (53, 22)

@@ -1,13 +1,36 @@
 """Statistics of cost tables: compute -> an object that holds the numbers (`.frame`) -> `.figure()`.
 
-Intervals come from one bootstrap (`Bootstrap`), which draws functions with all their rows: rows of one function, in
-several sizes or from several starts, are not independent of each other (`clusters`).
+| question | function |
+|---|---|
+| how sure is the height of a curve? | `performance_bands`, `data_profile_bands`, `accuracy_bands`, `ecdf_bands` |
+| how long until a target is reached, over all targets? | `run_times`, then `ecdf_bands` |
+| how long with restarts, as in COCO? | `expected_run_times`; `restarted` simulates them |
+| one number a solver | `area_scores`: area under the data or performance profile over log x, from `LIMITS` |
+| solvers two by two | `pairwise_table`: wins, ties, losses, median log2 ratio; `log_ratio_plot` |
+| mean ranks | `rank_table` |
+| several starts | `over_starts`: median and quartiles; `few_starts` warns below fifteen where something is random |
+| does the order depend on who else is compared? | `flips` |
+| does it depend on tau, or on the cost? | `order_changes` of several tables |
+| where does who fail? | `cost_heat_map`, `digits_heat_map` |
+| what is an exact derivative worth? | `derivative_errors` |
+
+What is not solved costs inf, stays in every denominator, loses against whatever is solved, and ties in the last ranks.
+Equal costs are ties. Intervals are percentiles of one bootstrap (`Bootstrap`: 1000 replicates, 95 %, seed 0), which
+draws functions with all their rows: rows of one function, in several sizes or from several starts, are not independent
+of each other (`clusters`). Bands hold pointwise. The same table and seed give the same numbers.
 
 >>> import pandas as pd
->>> from optcore_bench.statistics import area_scores, pairwise_table
->>> costs = pd.DataFrame({"a": [12.0, 30.0], "b": [24.0, float("inf")]}, index=["suite/p", "suite/q"])
->>> int(pairwise_table(costs).of("a", "b").wins)
-2
+>>> from optcore_bench.statistics import area_scores, clusters, pairwise_table
+>>> costs = pd.DataFrame(
+...     {"a": [12.0, 30.0, 44.0], "b": [24.0, float("inf"), 40.0]}, index=["suite/p_n2", "suite/p_n4", "suite/q"]
+... )
+>>> row = pairwise_table(costs).of("a", "b")
+>>> int(row.wins), int(row.losses), int(row.more_solved)
+(2, 1, 1)
+>>> area_scores(costs, "performance").frame["score"].round(2).tolist()
+[0.99, 0.62]
+>>> sorted(set(clusters(costs)))  # two functions, of which `Bootstrap` draws two
+['p', 'q']
 """
 
 from optcore_bench.statistics.bands import (

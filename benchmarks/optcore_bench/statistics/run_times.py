@@ -139,7 +139,7 @@ def expected_run_times(
         InvalidInputError: the tables don't fit each other, or a row has no group.
 
     References:
-        Hansen, Auger, Brockhoff & Tusar (2022), IEEE Trans. Evol. Comput. 26(6), and arXiv:1605.03560, section 5.1.
+        Hansen, Auger, Brockhoff & Tusar (2022), IEEE Trans. Evol. Comput. 26(6), and arXiv:1605.03560.
 
     >>> costs = pd.DataFrame({"a": [10.0, np.inf]}, index=["s/p", "s/p#2"])
     >>> spent = pd.DataFrame({"a": [12.0, 30.0]}, index=["s/p", "s/p#2"])
@@ -211,7 +211,7 @@ def restarted(costs: pd.DataFrame, spent: pd.DataFrame, samples: int = 100, seed
         A cost table with `samples` rows a problem, for `ecdf_bands`.
 
     References:
-        Hansen et al. (2016), arXiv:1605.03560, section 5.3 (simulated restarts).
+        Hansen et al. (2016), arXiv:1605.03560, on simulated restarts.
     """
     if samples < 1:
         raise InvalidInputError(f"samples must be >= 1, not {samples!r}")
