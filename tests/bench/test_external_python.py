@@ -54,6 +54,11 @@ def own_versions(fun, x0):
     assert "optcore" not in sys.modules
     return {"x": x0, "message": f"{sys.executable} {numpy.__file__}"}
 
+def leaves_something(fun, x0):
+    np.left_behind = getattr(np, "left_behind", 0) + 1
+    os.environ["LEFT_BEHIND"] = os.environ.get("LEFT_BEHIND", "") + "x"
+    return {"x": x0, "message": f"{np.left_behind} {os.environ['LEFT_BEHIND']} {os.getppid()}"}
+
 def raises(fun, x0):
     fun(x0 + 1)
     raise ValueError("no way")
@@ -259,6 +264,19 @@ def test_what_goes_wrong_there_is_a_row_with_the_evaluations_made_before(bare: s
         ("raises", "exits", "dies", "aborts", "floods"), 2
     )
     assert evaluations["catches"] == 9
+
+
+def test_one_interpreter_serves_a_worker_and_no_run_finds_what_another_left(folder: Path) -> None:
+    entry = {"path": f"{folder}/remote_solver.py:leaves_something", "python": sys.executable}
+    study = Study("s", ["more_wild/rosenbrock", "more_wild/bard", "more_wild/wood"], entry)
+    messages = run_study(study, folder / "store").runs["message"].tolist()
+    left, parents = {text.rpartition(" ")[0] for text in messages}, {text.rpartition(" ")[2] for text in messages}
+    assert left == {"1 x"}
+    assert len(parents) == 1 or sys.platform != "linux"
+    end = time.monotonic() + 10
+    while any(is_running(int(pid)) for pid in parents) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not any(is_running(int(pid)) for pid in parents)
 
 
 def test_a_solver_that_hangs_there_is_killed_with_all_that_it_started(folder: Path) -> None:

@@ -18,6 +18,13 @@ __all__ = ["show_algorithms", "show_catalog"]
 
 Rows = list[dict[str, Any]]
 
+_HINTS = {
+    "algorithms": (
+        'one of your own in a study: {name = "mine", path = "my_solver.py:solve"}, in another Python with '
+        'python = "venv/bin/python", or a program with command = ["./solver"]; see optcore_bench.external'
+    )
+}
+
 
 def show_catalog(what: str, suite: str | None = None, *, as_json: bool) -> None:
     """Print suites, problems (of one suite where it is named), algorithms, derivatives or studies.
@@ -30,6 +37,8 @@ def show_catalog(what: str, suite: str | None = None, *, as_json: bool) -> None:
         typer.echo(json.dumps(rows))
     else:
         print_table(rows)
+        if what in _HINTS and suite is None:
+            typer.echo(_HINTS[what], err=True)
 
 
 def show_algorithms(name: str | None, *, as_json: bool) -> None:

@@ -43,11 +43,12 @@ A function needs nothing there but Python 3.8 and numpy. The name of an algorith
 needs Python 3.11, numpy, scipy and the library of the algorithm: optcore itself is taken from the source of the
 harness and need not be installed, and neither need its dependency optree. PYTHONPATH and PYTHONHOME don't reach it.
 
-The interpreter is started once for each run. What the solver asks is answered through pipes by the process of the
-harness, so that the budget is exact, and counts, history and noise are those of any other solver. The rows of its runs
-carry its versions in their `environment` (`solver_python`, `solver_numpy`, `solver_scipy`, `solver_blas`), and so do
-the ids of the runs; the path of the interpreter doesn't matter. What is installed there is looked at once in a process.
-`max_memory` limits this process and that of the harness, each; a limit by time includes its start.
+The interpreter is started once for each worker, and each run is a copy of it, in which no other has left anything;
+where there is no such fork (macOS), it is started for each run. What the solver asks is answered through pipes by the
+process of the harness, so that the budget is exact, and counts, history and noise are those of any other solver. The
+rows of its runs carry its versions in their `environment` (`solver_python`, `solver_numpy`, `solver_scipy`,
+`solver_blas`), and so do the ids of the runs; the path of the interpreter doesn't matter. What is installed there is
+looked at once in a process. `max_memory` limits this process and that of the harness, each.
 
 **A program.** With the key `command`, any program that reads and writes lines is a solver; PROTOCOL.md beside this
 module describes the protocol, with a solver in C and one in Python:

@@ -1,9 +1,13 @@
-"""The harness's side of a solver in another Python: it is started, asks, is answered, and ends."""
+"""The harness's side of a solver in another Python: it is started, asks, is answered, and ends.
+
+On Linux the interpreter stays, with its libraries loaded, and each run is a copy of it.
+"""
 
 from __future__ import annotations
 
 import inspect
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -17,12 +21,18 @@ from optcore.marks import Kind
 from optcore.objective import Objective
 from optcore.solvers import Algorithm, SolverResult, get_algorithm
 from optcore_bench.external import host
-from optcore_bench.external.process import Ended, ExternalError, Process
+from optcore_bench.external.process import Ended, ExternalError, Process, how_it_ended
 
 __all__ = ["Call", "RemoteAlgorithm", "RemoteFunction", "own_environment"]
 
 #: Longer messages are none: the solver wrote into its pipe.
 _LONGEST = 1 << 34
+
+#: Whether an interpreter stays for further runs, each in a copy of it: only where a fork without exec is safe, and
+#: where the guard of supervised processes ends whatever they leave behind.
+_SERVES = sys.platform == "linux"
+#: Interpreters of this process that wait for a run.
+_IDLE: dict[str, Process] = {}
 
 Questions = Mapping[str, Callable[..., Any]]
 
@@ -55,28 +65,79 @@ class Call:
             ExternalError: the solver raised, its process ended, or it can't be started.
             StopSolver: the budget is spent; the process has ended.
         """
-        with Process([self.python, host.__file__], own_environment()) as process:
-            try:
-                process.write(host.pack({**self.request, "do": "run", **request}, arrays))
+        process = _IDLE.pop(self.python, None) or self._start()
+        try:
+            answered = self._hold(process, {**self.request, "do": "run", **request}, arrays, questions)
+        except BaseException:
+            process.end()
+            raise
+        if _SERVES:
+            process.forget_printed()
+            _IDLE[self.python] = process
+        else:
+            process.end()
+        if isinstance(answered, BaseException):
+            raise answered
+        return answered
+
+    def _start(self) -> Process:
+        process = Process([self.python, host.__file__, *(["serve"] if _SERVES else [])], own_environment())
+        if _SERVES:
+            process.has_forked()
+        return process
+
+    def _hold(
+        self, process: Process, request: Mapping[str, Any], arrays: Sequence[Any], questions: Questions
+    ) -> tuple[Any, list[Any]] | BaseException:
+        """A run, from the request to the end of its process; what ended it, if the solver wasn't asked for it.
+
+        Raises:
+            ExternalError: its process ended by itself, or the pipe can't be used any more.
+        """
+        try:
+            process.write(host.pack(request, arrays))
+            message, given = self._receive(process)
+            if "fingerprint" in message:
+                self._check(message["fingerprint"])
+                process.watch(message["pid"] if _SERVES else None)
                 message, given = self._receive(process)
-                if "fingerprint" in message:
-                    self._check(message["fingerprint"])
-                    message, given = self._receive(process)
-                while "ask" in message:
-                    process.write(_reply(questions[message["ask"]](*given)))
-                    message, given = self._receive(process)
-            except Ended:
-                raise ExternalError(f"the solver's process, {self.python!r}, {process.wait()}", "crashed") from None
-            if "failed" in message:
-                raise ExternalError(message["failed"])
-            return message, given
+            while "ask" in message:
+                try:
+                    reply = _reply(questions[message["ask"]](*given))
+                except BaseException as stop:
+                    if not _SERVES or isinstance(stop, KeyboardInterrupt):
+                        raise
+                    process.write(host.pack({"form": "stop"}))
+                    self._wait_for_end(process)
+                    return stop
+                process.write(reply)
+                message, given = self._receive(process)
+            if _SERVES and "ended" not in message:
+                self._wait_for_end(process)
+        except Ended:
+            how = f"was killed, with the one that starts it{process.words_at_the_end}" if _SERVES else process.wait()
+            raise self._crash(how) from None
+        if "ended" in message:
+            how = how_it_ended(os.waitstatus_to_exitcode(message["ended"]))
+            raise self._crash(how + process.words_at_the_end)
+        return ExternalError(message["failed"]) if "failed" in message else (message, given)
+
+    def _crash(self, how: str) -> ExternalError:
+        return ExternalError(f"the solver's process, {self.python!r}, {how}", "crashed")
+
+    def _wait_for_end(self, process: Process) -> None:
+        while "ended" not in self._receive(process)[0]:
+            pass
 
     def _receive(self, process: Process) -> tuple[dict[str, Any], list[Any]]:
         head, blob = host.LENGTHS.unpack(process.read(host.LENGTHS.size))
         if head + blob > _LONGEST:
             raise ExternalError(f"the solver in {self.python!r} wrote into the pipe to the harness")
         try:
-            return host.unpack(process.read(head), process.read(blob))
+            message, arrays = host.unpack(process.read(head), process.read(blob))
+            if "ended" in message:
+                process.watch(None)
+            return message, arrays  # noqa: TRY300  what follows is about reading them
         except (ValueError, KeyError, TypeError) as error:
             raise ExternalError(f"the solver in {self.python!r} wrote into the pipe to the harness") from error
 

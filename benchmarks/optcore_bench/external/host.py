@@ -10,6 +10,7 @@ What the solver prints goes to stderr.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import hashlib
 import importlib
@@ -19,6 +20,7 @@ import importlib.util
 import json
 import os
 import platform
+import signal
 import struct
 import sys
 import traceback
@@ -116,6 +118,11 @@ class _OneOf(importlib.abc.MetaPathFinder):
         place = self._places.get(name)
         if place is None:
             return None
+        if name == "optcore" and sys.version_info < (3, 11):
+            raise ImportError(
+                f"algorithms of optcore need Python 3.11 or newer, and this is {platform.python_version()}; a plain "
+                "function that doesn't import optcore needs 3.8"
+            )
         folder = [os.path.dirname(place)] if os.path.basename(place) == "__init__.py" else None
         return importlib.util.spec_from_file_location(name, place, submodule_search_locations=folder)
 
@@ -137,6 +144,8 @@ class _Anything:
 
 def _take_optcore(places: Mapping[str, str]) -> None:
     """Make the harness's optcore importable, and what it needs beside numpy and the solver's own library."""
+    if any(isinstance(finder, _OneOf) for finder in sys.meta_path):
+        return
     sys.meta_path.insert(0, _OneOf({"optcore": places["optcore"]}))
     sys.meta_path.append(_OneOf({name: place for name, place in places.items() if name != "optcore"}))
     if importlib.util.find_spec("optree") is None:
@@ -262,24 +271,33 @@ class _Harness:
     """The other end of the pipes."""
 
     def __init__(self, read: int, write: int) -> None:
-        self._in, self._out = os.fdopen(read, "rb"), os.fdopen(write, "wb")
+        self._in, self._out = read, os.fdopen(write, "wb")
 
     def send(self, message: Mapping[str, Any], arrays: Sequence[Any] = ()) -> None:
         self._out.write(pack(message, arrays))
         self._out.flush()
 
     def receive(self) -> tuple[dict[str, Any], list[Any]]:
-        lengths = self._in.read(LENGTHS.size)
-        if len(lengths) < LENGTHS.size:  # nobody is there any more
-            os._exit(0)
-        head, blob = (self._in.read(length) for length in LENGTHS.unpack(lengths))
+        head, blob = (self._read(length) for length in LENGTHS.unpack(self._read(LENGTHS.size)))
         return unpack(head, blob)
+
+    def _read(self, size: int) -> bytes:
+        """So many bytes and no more: what comes next may be for another copy of this process."""
+        data = b""
+        while len(data) < size:
+            part = os.read(self._in, size - len(data))
+            if not part:  # nobody is there any more
+                os._exit(0)
+            data += part
+        return data
 
     def ask(self, what: str, x: Any = None) -> Any:
         import numpy as np
 
         self.send({"ask": what}, [] if x is None else [np.asarray(x, dtype=np.float64)])
         answer, arrays = self.receive()
+        if answer["form"] == "stop":
+            os._exit(0)
         if answer["form"] == "float":
             return float(arrays[0][0])
         if answer["form"] == "pair":
@@ -395,29 +413,21 @@ def _describe_error(error: BaseException) -> str:
     return "; caused by ".join(parts)
 
 
-def _serve(harness: _Harness) -> None:
-    request, arrays = harness.receive()
-    _take_optcore(request["places"])
+def _serve(harness: _Harness, request: Mapping[str, Any], arrays: Sequence[Any]) -> None:
     if request["do"] == "describe":
         harness.send({"fingerprint": _fingerprint(with_blas=True), **_describe(request)})
         return
     found = _load(request["what"])
-    harness.send({"fingerprint": _fingerprint(with_blas=False)})
+    harness.send({"fingerprint": _fingerprint(with_blas=False), "pid": os.getpid()})
     if _is_algorithm(found):
         _run_algorithm(harness, found, request, arrays)
     else:
         _run_function(harness, found, request, arrays)
 
 
-def main() -> None:
-    """Serve one request: describe a solver, or run it."""
-    del sys.path[0]  # the folder of this file
-    harness = _Harness(os.dup(0), os.dup(1))
-    with open(os.devnull, "rb") as nothing:
-        os.dup2(nothing.fileno(), 0)
-    os.dup2(2, 1)
+def _serve_and_end(harness: _Harness, request: Mapping[str, Any], arrays: Sequence[Any]) -> None:
     try:
-        _serve(harness)
+        _serve(harness, request, arrays)
     except BaseException as error:  # noqa: BLE001  whatever the solver raises; SystemExit too
         try:
             harness.send({"failed": _describe_error(error)})
@@ -425,6 +435,44 @@ def main() -> None:
             os._exit(1)
     sys.stderr.flush()
     os._exit(0)
+
+
+def _serve_many(harness: _Harness) -> None:
+    """Serve each run in a copy of this process, in which libraries are loaded and no solver has run."""
+    if os.fork():
+        os._exit(0)  # so that this is no child of the process of the harness, which looks at what its runs leave
+    while True:
+        request, arrays = harness.receive()
+        _take_optcore(request["places"])
+        with contextlib.suppress(Exception):  # what can't be loaded is told by the copy
+            for module in request["preload"]:
+                importlib.import_module(module)
+        pid = os.fork()
+        if pid == 0:
+            os.setpgid(0, 0)
+            _serve_and_end(harness, request, arrays)
+        _, status = os.waitpid(pid, 0)
+        with contextlib.suppress(OSError):
+            os.killpg(pid, signal.SIGKILL)
+        harness.send({"ended": status})
+
+
+def main() -> None:
+    """Serve one request, to describe a solver or to run it; or, with the argument "serve", one run after the other."""
+    del sys.path[0]  # the folder of this file
+    harness = _Harness(os.dup(0), os.dup(1))
+    with open(os.devnull, "rb") as nothing:
+        os.dup2(nothing.fileno(), 0)
+    os.dup2(2, 1)
+    if "serve" in sys.argv:
+        _serve_many(harness)
+    try:
+        request, arrays = harness.receive()
+        _take_optcore(request["places"])
+    except Exception as error:  # noqa: BLE001  no numpy
+        harness.send({"failed": _describe_error(error)})
+        os._exit(1)
+    _serve_and_end(harness, request, arrays)
 
 
 if __name__ == "__main__":

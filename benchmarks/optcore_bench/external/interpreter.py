@@ -95,7 +95,13 @@ class Interpreter(External):
             what = {"path": source.path, "name": source.name, "text": text, "helpers": list(source.helpers)}
         else:
             what = {"module": self.solver.where, "name": self.solver.name}
-        return {"what": what, "places": _places()}
+        return {"what": what, "places": _places(), "preload": self._preload()}
+
+    def _preload(self) -> list[str]:
+        """Modules that start no threads and that every run needs: not those of the user, nor other libraries."""
+        if isinstance(self.solver, Place):
+            return ["numpy"]
+        return ["numpy", "scipy.optimize", "optcore.solvers"]
 
     def _told(self, options: Mapping[str, Any], request: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
         """What the interpreter tells about the solver; it is asked once.

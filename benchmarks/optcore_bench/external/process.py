@@ -17,7 +17,7 @@ from optcore.errors import OptcoreError
 from optcore_bench.supervise.usage import resident_bytes
 from optcore_bench.supervise.words import last_words
 
-__all__ = ["MEMORY_LIMIT", "Ended", "ExternalError", "Process"]
+__all__ = ["MEMORY_LIMIT", "Ended", "ExternalError", "Process", "how_it_ended"]
 
 #: Bytes that a process and its children may hold during a run; None without a limit.
 MEMORY_LIMIT: ContextVar[int | None] = ContextVar("MEMORY_LIMIT", default=None)
@@ -64,7 +64,6 @@ class Process:
         self._printed = bytearray()
         self._read = bytearray()
         self._own_group = sys.platform == "linux"
-        self._limit = MEMORY_LIMIT.get()
         try:
             self._process = subprocess.Popen(
                 list(command),
@@ -82,6 +81,7 @@ class Process:
         self._in, self._out, self._errors = (pipe.fileno() for pipe in pipes if pipe is not None)
         for descriptor in (self._in, self._out, self._errors):
             os.set_blocking(descriptor, False)
+        self._watched = self._process.pid
         self._poll = select.poll()
         self._poll.register(self._errors, select.POLLIN)
 
@@ -91,10 +91,18 @@ class Process:
     def __exit__(self, *_: object) -> None:
         self.end()
 
-    @property
-    def pid(self) -> int:
-        """Its number."""
-        return self._process.pid
+    def has_forked(self) -> None:
+        """Note that the process that was started has left its pipes to a copy of itself, and ends."""
+        self._process.wait()
+
+    def watch(self, pid: int | None) -> None:
+        """Look at the memory of another process that has its pipes and leads a group, and end it too; None: no more."""
+        self._watched = self._process.pid if pid is None else pid
+
+    def forget_printed(self) -> None:
+        """Start a run with nothing printed."""
+        _ = self.last_words
+        self._printed.clear()
 
     def write(self, data: bytes) -> None:
         """Write all of it; what the process prints on stderr meanwhile is taken.
@@ -162,14 +170,15 @@ class Process:
         Raises:
             ExternalError: it holds more memory than it may.
         """
+        limit = MEMORY_LIMIT.get()
         self._poll.register(descriptor, event)
         try:
-            ready = dict(self._poll.poll(None if self._limit is None else _TICK_MILLISECONDS))
+            ready = dict(self._poll.poll(None if limit is None else _TICK_MILLISECONDS))
         finally:
             self._poll.unregister(descriptor)
-        if self._limit is not None and (held := _held_bytes(self.pid)) > self._limit:
+        if limit is not None and (held := _held_bytes(self._watched)) > limit:
             raise ExternalError(
-                f"killed while its process held {held / 1e6:.0f} MB of memory; the limit is {self._limit / 1e6:.0f} MB",
+                f"killed while its process held {held / 1e6:.0f} MB of memory; the limit is {limit / 1e6:.0f} MB",
                 "crashed",
             )
         if self._errors in ready and not self._drain():
@@ -195,9 +204,14 @@ class Process:
         except subprocess.TimeoutExpired:
             how = "closed its output without ending"
         else:
-            how = f"ended with exit code {code}" if code >= 0 else f"was killed by {_signal_name(-code)}"
+            how = how_it_ended(code)
+        return how + self.words_at_the_end
+
+    @property
+    def words_at_the_end(self) -> str:
+        """What it printed last, as the end of a sentence; "" for nothing."""
         said = self.last_words
-        return how + (f"; it printed last: {said}" if said else "")
+        return f"; it printed last: {said}" if said else ""
 
     @property
     def last_words(self) -> str:
@@ -210,15 +224,24 @@ class Process:
 
     def end(self) -> None:
         """Kill it and its group, and let go of it. Ending twice does no harm."""
-        if self._own_group:
+        for pid in {self._process.pid, self._watched} if self._own_group else ():
             with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+                os.killpg(pid, signal.SIGKILL)
         self._process.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             if pipe is not None:
                 with suppress(OSError):
                     pipe.close()
+
+
+def how_it_ended(code: int) -> str:
+    """An exit code, negative for a signal, in words.
+
+    >>> how_it_ended(3), how_it_ended(-11)
+    ('ended with exit code 3', 'was killed by SIGSEGV')
+    """
+    return f"ended with exit code {code}" if code >= 0 else f"was killed by {_signal_name(-code)}"
 
 
 def _held_bytes(pid: int) -> int:
