@@ -359,7 +359,7 @@ def test_a_study_in_a_file_finds_the_program_from_its_folder_and_its_text_is_rea
         ({"command": "sh", "asks": []}, r"asks must be a list of fun, gradient, residuals, jacobian, but is \[\]"),
         ({"algorithm": "scipy_bfgs", "asks": "fun"}, r"asks goes with the key 'command'"),
         ({"command": "sh", "python": "python3"}, r"has 'python' or 'command', not both"),
-        ({"comand": "sh"}, r"'comand'; did you mean 'command'\?"),
+        ({"command": "sh", "aks": "fun"}, r"'aks'; did you mean 'asks'\?"),
     ],
 )
 def test_what_cannot_be_a_program_is_refused_in_one_sentence(

@@ -268,7 +268,7 @@ def test_what_goes_wrong_there_is_a_row_with_the_evaluations_made_before(bare: s
 
 def test_one_interpreter_serves_a_worker_and_no_run_finds_what_another_left(folder: Path) -> None:
     entry = {"path": f"{folder}/remote_solver.py:leaves_something", "python": sys.executable}
-    study = Study("s", ["more_wild/rosenbrock", "more_wild/bard", "more_wild/wood"], entry)
+    study = Study("s", ["more_wild/rosenbrock", "more_wild/bard", "more_wild/brown_dennis"], entry, "none")
     messages = run_study(study, folder / "store").runs["message"].tolist()
     left, parents = {text.rpartition(" ")[0] for text in messages}, {text.rpartition(" ")[2] for text in messages}
     assert left == {"1 x"}
