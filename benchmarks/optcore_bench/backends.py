@@ -22,6 +22,7 @@ from optcore.errors import InvalidInputError, MissingLibraryError, unknown_name
 from optcore_bench.cores import count_workers
 from optcore_bench.remote import Session, end_session, perform_remotely
 from optcore_bench.store import RunRecord
+from optcore_bench.surroundings import Surroundings
 from optcore_bench.worker import Job, NotRun, Supervisors, perform, perform_elsewhere
 
 __all__ = ["BACKENDS", "Backend", "open_backend"]
@@ -118,7 +119,9 @@ class _Processes:
         parallel = joblib.Parallel(
             self.workers, self._name, return_as="generator_unordered", pre_dispatch="2*n_jobs", batch_size=1
         )
-        yield from _collect(parallel, perform_elsewhere, jobs, os.getpid(), platform.node())
+        # Taken when the study runs: joblib keeps its processes for the next one.
+        surroundings = Surroundings.here(owned=self._name == "loky")
+        yield from _collect(parallel, perform_elsewhere, jobs, os.getpid(), platform.node(), surroundings)
 
 
 class _Dask:

@@ -27,6 +27,7 @@ from optcore_bench.execute import clean_values
 from optcore_bench.store import RunRecord
 from optcore_bench.supervise import Outcome, SupervisionError, Supervisor
 from optcore_bench.supervise.words import shorten
+from optcore_bench.surroundings import Surroundings
 
 __all__ = [
     "Job",
@@ -196,19 +197,46 @@ def _clean_values(job: Job, rows: HistoryRows, supervisor: Supervisor) -> tuple[
     return values, f"values without noise are known for {found.size} of {known.size} evaluations: {outcome.message}"
 
 
-_OF_THIS_PROCESS = Supervisors()
 _watched: set[int] = set()
 
 
-def perform_elsewhere(job: Job, parent: int, host: str) -> RunRecord | NotRun:
-    """The same in a process of joblib's, which ends when the one that runs the study does, even by kill -9."""
-    if host == platform.node() and parent != os.getpid() and parent not in _watched:
+class _Served:
+    """What a process of joblib's holds: the supervisors of the study that it works for, and what they see."""
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        self._seen: Surroundings | None = None
+        self._supervisors = Supervisors()
+
+    def supervisors(self, surroundings: Surroundings | None) -> Supervisors:
+        """Supervisors whose processes see what the process that runs the study sees; None for what this one sees."""
+        with self._mutex:
+            if surroundings is not None and surroundings != self._seen:
+                surroundings.apply()
+                if self._seen is not None:  # those that were started saw something else
+                    self._supervisors.close()
+                    self._supervisors = Supervisors()
+                self._seen = surroundings
+            return self._supervisors
+
+
+_OF_THIS_PROCESS = _Served()
+
+
+def perform_elsewhere(job: Job, parent: int, host: str, surroundings: Surroundings) -> RunRecord | NotRun:
+    """The same in a process of joblib's, which ends when the one that runs the study does, even by kill -9.
+
+    Such a process may have worked for an earlier study, and sees what the one that runs this study sees now.
+    """
+    ours = parent == os.getpid()
+    near = host == platform.node() and not ours
+    if near and parent not in _watched:
         _watched.add(parent)
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
         if threading.current_thread() is threading.main_thread():
             # A batch system tells all processes of a job to end. The one that runs the study ends this one.
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    return perform(job, _OF_THIS_PROCESS)
+    return perform(job, _OF_THIS_PROCESS.supervisors(surroundings if near else None))
 
 
 def _end_with(pid: int) -> None:
