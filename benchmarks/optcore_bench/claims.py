@@ -15,7 +15,6 @@ as dead once they have not touched their file for two minutes.
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import json
 import os
@@ -24,12 +23,12 @@ import secrets
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from optcore_bench.store.files import explained
+from optcore_bench.store.locks import boot_of_machine, lock
 
 __all__ = ["Claims", "Peer"]
 
@@ -96,11 +95,11 @@ class Peer:
             return False
         try:
             # Shared, so that several that look at the same moment don't take each other for the process.
-            locked = _lock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            locked = lock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
             silent = time.time() - os.fstat(descriptor).st_mtime
         finally:
             os.close(descriptor)
-        here = self.who.get("boot") == _boot()
+        here = self.who.get("boot") == boot_of_machine()
         if locked is None:
             return _is_running(self.who) if here else silent < _SILENT_SECONDS
         return not locked or (bool(self.who) and not here and silent < _SILENT_SECONDS)
@@ -131,7 +130,8 @@ class Claims:
         self._stored: dict[str, str] = {}
         with explained(root):
             self._path, self._descriptor = self._create()
-        who = {"host": platform.node(), "boot": _boot(), "pid": os.getpid(), "started": _start_of(os.getpid())}
+        pid = os.getpid()
+        who = {"host": platform.node(), "boot": boot_of_machine(), "pid": pid, "started": _start_of(pid)}
         self._write(json.dumps({**who, "work": work}))
         self._refresh()
         self._stored.clear()  # whoever reads the store from now on finds these in it
@@ -148,7 +148,7 @@ class Claims:
             except FileNotFoundError:
                 self._folder.mkdir(exist_ok=True)
                 continue
-            _lock(descriptor, fcntl.LOCK_EX)
+            lock(descriptor, fcntl.LOCK_EX)
             if os.fstat(descriptor).st_nlink:  # else somebody took it, not yet locked, for that of a dead process
                 return path, descriptor
             os.close(descriptor)
@@ -255,33 +255,15 @@ class Claims:
         self.close()
 
 
-def _lock(descriptor: int, how: int) -> bool | None:
-    """Lock an open file: False if another process has, None where there are no locks."""
-    try:
-        fcntl.flock(descriptor, how)
-    except OSError as error:
-        return False if error.errno in (errno.EWOULDBLOCK, errno.EACCES) else None
-    return True
-
-
 def _remove(path: Path) -> None:
     """Remove the file of a process that has ended; one that was just made, not yet locked, notices that it is gone."""
     with contextlib.suppress(FileNotFoundError):
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         try:
-            if _lock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB) is not False:
+            if lock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB) is not False:
                 path.unlink()
         finally:
             os.close(descriptor)
-
-
-@cache
-def _boot() -> str:
-    """Names this machine since it was started."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return platform.node()
 
 
 def _start_of(pid: int) -> str:

@@ -1,13 +1,14 @@
 """Folders that are filled under another name beside their place, and what a death leaves of them.
 
-Such a folder is called `.NAME.xxxxxxxx.tmp`. Whoever fills it holds a lock on it, which the system lets go of when the
-process ends, however it ends. It also says in a file which machine, since when it was started, the lock is on: other
-machines that share the disk may not see it.
+Such a folder is called `.NAME.xxxxxxxx.tmp`. Whoever fills it holds a lock on a file in it, which the system lets go of
+when the process ends, however it ends. The file says on which machine, since when this was started, the lock is: others
+that share the disk may not see it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 import secrets
@@ -16,9 +17,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from optcore_bench.claims import boot_of_machine, lock
+from optcore_bench.store.locks import boot_of_machine, lock
 
-__all__ = ["begun_folder", "remove_dead"]
+__all__ = ["begun_folder", "remove_dead", "rename"]
 
 #: Says which machine a folder is filled on; removed before the folder gets its name.
 _WHERE = ".filled-on"
@@ -36,18 +37,25 @@ def begun_folder(path: Path) -> Iterator[Path]:
         path: the name that it will have.
 
     Yields:
-        The folder. Whoever has filled it renames it within the block, by `finish`'s `rename`; it is removed at the end
-        of the block if it is still there.
+        The folder. Whoever has filled it gives it its name within the block, see `rename`; if it still is there at the
+        end of the block, it is removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_dead(path)
-    begun, descriptor = _make(path)
+    begun = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    begun.mkdir()
+    descriptor = -1
     try:
-        (begun / _WHERE).write_text(boot_of_machine(), encoding="utf-8")
+        descriptor = os.open(begun / _WHERE, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        lock(descriptor, fcntl.LOCK_EX)
+        os.write(
+            descriptor, boot_of_machine().encode()
+        )  # only now, so that an unlocked file that says it is a dead one's
         yield begun
     finally:
         shutil.rmtree(begun, ignore_errors=True)
-        os.close(descriptor)
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 def rename(begun: Path, path: Path) -> None:
@@ -60,36 +68,12 @@ def rename(begun: Path, path: Path) -> None:
     begun.rename(path)
 
 
-def _make(path: Path) -> tuple[Path, int]:
-    while True:
-        begun = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-        try:
-            begun.mkdir()
-            descriptor = os.open(begun, os.O_RDONLY | os.O_CLOEXEC)
-        except (FileExistsError, FileNotFoundError):  # the name is taken, or somebody took it for a dead one's
-            if not path.parent.is_dir():
-                raise
-            continue
-        lock(descriptor)
-        if _is_there(begun, descriptor):
-            return begun, descriptor
-        os.close(descriptor)
-
-
-def _is_there(folder: Path, descriptor: int) -> bool:
-    """Whether the opened folder still is what is found at its path."""
-    try:
-        return os.path.samestat(os.stat(folder), os.fstat(descriptor))
-    except FileNotFoundError:
-        return False
-
-
 def remove_dead(path: Path) -> list[Path]:
     """Remove folders that processes began beside a path and, since they have died, will not finish.
 
     A folder is dead if nobody holds its lock, and it was filled on this machine since this was started; one of another
     machine's, which may not show its locks here, only if nothing has been written to it for an hour. Where the file
-    system knows no locks, nothing is removed.
+    system knows no locks, those that say where they were filled are left.
 
     Args:
         path: what they were begun for.
@@ -106,24 +90,25 @@ def remove_dead(path: Path) -> list[Path]:
 
 
 def _remove_if_dead(folder: Path) -> bool:
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:  # gone, or no folder, or somebody else's
+    if not folder.is_dir() or folder.is_symlink():
         return False
     try:
-        if not lock(descriptor, wait=False) or not (_was_here(folder) or _is_silent(folder)):
+        descriptor = os.open(folder / _WHERE, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:  # of an earlier version, or its process died, or is, between two steps
+        descriptor = -1
+    here = False
+    try:
+        if descriptor >= 0:
+            if not lock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                return False
+            here = os.read(descriptor, 200).decode(errors="replace") == boot_of_machine()
+        if not here and not _is_silent(folder):
             return False
         shutil.rmtree(folder, ignore_errors=True)
         return not folder.exists()
     finally:
-        os.close(descriptor)
-
-
-def _was_here(folder: Path) -> bool:
-    try:
-        return (folder / _WHERE).read_text(encoding="utf-8") == boot_of_machine()
-    except (OSError, ValueError):
-        return False
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 def _is_silent(folder: Path) -> bool:

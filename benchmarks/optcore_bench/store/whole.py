@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from optcore_bench.store.begun import begun_folder, rename
 from optcore_bench.store.compact import write_index, write_segment
 from optcore_bench.store.digest import Digest, store_digest
 from optcore_bench.store.files import explained, file_sum, replace_text
@@ -37,14 +36,10 @@ def whole_folder(path: Path) -> Iterator[Path]:
     """
     refuse_existing(path)
     with explained(path, "nothing was left there"):
-        begun = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-        begun.mkdir(parents=True)
-        try:
+        with begun_folder(path) as begun:
             yield begun
             refuse_existing(path)
-            begun.rename(path)
-        finally:
-            shutil.rmtree(begun, ignore_errors=True)
+            rename(begun, path)
         sync_folder(path.parent)
 
 

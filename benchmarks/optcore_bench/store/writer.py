@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import secrets
-import shutil
 import threading
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -14,6 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from optcore_bench.environment import fingerprint, provenance
+from optcore_bench.store.begun import begun_folder, rename
 from optcore_bench.store.compact import compact, rotate
 from optcore_bench.store.files import explained, file_sum, locked, replace_text
 from optcore_bench.store.log import LogWriter, sync_folder
@@ -220,20 +219,17 @@ def _read_text(path: Path) -> str | None:
 def _create(root: Path, study: str, manifest: Mapping[str, Any] | None) -> None:
     """Make a store under another name beside its place and rename it: nobody sees half of it."""
     entries = {"environment": fingerprint(), "provenance": provenance(None)} if manifest is None else dict(manifest)
-    begun = root.with_name(f".{root.name}.{secrets.token_hex(4)}.tmp")
-    begun.mkdir(parents=True)
-    try:
+    with begun_folder(root) as begun:
         replace_text(begun / STUDY, study)
         sums = {STUDY: file_sum(begun / STUDY)}
         write_manifest(begun, {"schema": SCHEMA_VERSION, "created": now(), **UNFINISHED, "files": sums, **entries})
-        begun.rename(root)
-    except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
-            raise
-        if not (root / "manifest.json").exists():
-            raise StoreError(
-                f"'{root}' holds something that is not a store; choose another path or remove what is there"
-            ) from error
-    finally:
-        shutil.rmtree(begun, ignore_errors=True)
+        try:
+            rename(begun, root)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise
+            if not (root / "manifest.json").exists():
+                raise StoreError(
+                    f"'{root}' holds something that is not a store; choose another path or remove what is there"
+                ) from error
     sync_folder(root.parent)
