@@ -130,7 +130,7 @@ def test_files_of_dead_processes_are_removed_by_the_next(tmp_path: Path) -> None
 def test_without_locks_a_process_is_known_by_its_number_and_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(claiming, "_lock", lambda descriptor, how: None)
+    monkeypatch.setattr(claiming, "lock", lambda descriptor, how: None)
     with Claims(tmp_path) as mine:
         process = start(tmp_path)
         (peer,) = mine.peers()
@@ -145,7 +145,7 @@ def test_a_process_elsewhere_lives_as_long_as_it_touches_its_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, locks: bool
 ) -> None:
     if not locks:
-        monkeypatch.setattr(claiming, "_lock", lambda descriptor, how: None)
+        monkeypatch.setattr(claiming, "lock", lambda descriptor, how: None)
     with Claims(tmp_path) as mine:
         path = tmp_path / "claims" / "elsewhere.claims"
         path.write_text('{"host": "far", "boot": "b", "pid": 1, "started": "1", "work": ""}\n+ a\n')
