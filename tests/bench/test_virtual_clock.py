@@ -16,6 +16,7 @@ from optcore.errors import InvalidInputError, UnknownNameError
 from optcore_bench.costs import VirtualClock, cost_table, expected_longest, hit_counts, virtual_grid
 from optcore_bench.costs.counting import measured_overhead
 from optcore_bench.evaluations import Evaluations
+from optcore_bench.figures import solver_styles
 from tests.bench.fake_results import FakeResults, make_results, run, study_results
 
 
@@ -121,7 +122,9 @@ def test_cells_are_marked_where_more_than_a_twentieth_of_the_runs_was_cut_off(cu
     assert not rows.loc["b [none]", "marked"]
     assert grid.best()["marked"].tolist() == [marked] * 2
     (trace,) = grid.figure(x="cores", y="fun_seconds").data
-    assert trace.text.tolist() == [["a [none] *" if marked else "a [none]"] * 2]
+    assert trace.text.tolist() == [["a<br>[none] *" if marked else "a<br>[none]"] * 2]
+    # The colour of a solver is the one that it has in every other figure of the study.
+    assert {colour for _, colour in trace.colorscale} == {solver_styles(grid.solvers)["a [none]"].color}
 
 
 def test_what_a_grid_cannot_show_is_said():

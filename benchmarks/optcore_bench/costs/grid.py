@@ -36,11 +36,13 @@ class VirtualGrid:
             (more than 5 % were: with a larger budget it may look better).
         tau: accuracy at which problems count as solved.
         not_assessable: rows that nothing can solve, see `cost_table`.
+        solvers: all of the study in its order, which decides their colours.
     """
 
     table: pd.DataFrame
     tau: float
     not_assessable: list[str]
+    solvers: tuple[str, ...]
 
     def best(self) -> pd.DataFrame:
         """The solver with the least median time in each setting; of equals the one that is fastest more often.
@@ -72,9 +74,14 @@ class VirtualGrid:
         import plotly.graph_objects as go
 
         best = self._slice(x, y, fixed)
-        solvers = list(dict.fromkeys(self.table["solver"]))
-        code = best["solver"].map({name: i for i, name in enumerate(solvers)}).astype(float)
-        text = best["solver"].fillna("none") + np.where(best["marked"], " *", "")
+        from optcore_bench.figures import base_layout, solver_styles
+
+        shown = list(dict.fromkeys(best["solver"].dropna())) or [""]
+        colours = [style.color for style in solver_styles(shown, self.solvers).values()]
+        edges = np.linspace(0, 1, len(shown) + 1)
+        scale = [(edge, colour) for i, colour in enumerate(colours) for edge in (edges[i], edges[i + 1])]
+        code = best["solver"].map({name: i for i, name in enumerate(shown)}).astype(float)
+        text = best["solver"].fillna("none").str.replace(" [", "<br>[") + np.where(best["marked"], " *", "")
         frame = best.assign(code=code, text=text)
         cells = {name: frame.pivot(index=y, columns=x, values=name) for name in ("code", "text", "median_seconds")}
         figure = go.Figure(
@@ -85,17 +92,21 @@ class VirtualGrid:
                 text=cells["text"].to_numpy(),
                 customdata=cells["median_seconds"].to_numpy(),
                 texttemplate="%{text}",
+                textfont={"size": 12},
                 hovertemplate="%{text}: median %{customdata:.3g} s<extra></extra>",
-                zmin=0,
-                zmax=max(len(solvers) - 1, 1),
-                colorscale="Cividis",
+                zmin=-0.5,
+                zmax=len(shown) - 0.5,
+                colorscale=scale,
                 showscale=False,
-            )
+                xgap=2,
+                ygap=2,
+            ),
+            layout=base_layout(),
         )
         title = f"Least median time to solve, tau = {self.tau:g} (* cut off on more than {CUT_OFF_SHARE:.0%})"
-        figure.update_layout(title=title, xaxis_title=x.replace("_", " "), yaxis_title=y.replace("_", " "))
-        figure.update_xaxes(type="category")
-        figure.update_yaxes(type="category")
+        figure.update_layout(title={"text": title, "font": {"size": 14}})
+        for update, name in ((figure.update_xaxes, x), (figure.update_yaxes, y)):
+            update(type="category", title_text=name.replace("_", " "), showgrid=False)
         return figure
 
     def _slice(self, x: str, y: str, fixed: dict[str, float]) -> pd.DataFrame:
@@ -176,7 +187,7 @@ def virtual_grid(
     table = pd.concat(frames, ignore_index=True)
     table["marked"] = table["cut_off"] > CUT_OFF_SHARE
     columns = [*SETTINGS, "solver", "problems", "solved", "median_seconds", "fastest", "cut_off", "marked"]
-    return VirtualGrid(table[columns], hits.attrs["tau"], hits.attrs["not_assessable"])
+    return VirtualGrid(table[columns], hits.attrs["tau"], hits.attrs["not_assessable"], hits.attrs["solvers"])
 
 
 @dataclass(frozen=True, eq=False)
