@@ -206,6 +206,10 @@ class Evaluations:
         start = floats(self.runs["f_start"])
         return np.where(np.isfinite(start), start, np.nan)
 
+    def f_final(self) -> Floats:
+        """Noise-free value of the point that each run returned, NaN where there is none, shape (R,)."""
+        return floats(self.runs["f_final"]) if "f_final" in self.runs else np.full(len(self.runs), np.nan)
+
     def reference(self, f_opt: ReferenceValue) -> tuple[Floats, NDArray[np.object_]]:
         """The value f_L of each run's convergence test, and where it comes from.
 

@@ -12,6 +12,7 @@ import pytest
 import optcore as om
 from optcore.errors import InvalidInputError
 from optcore_bench.costs import (
+    accuracy_table,
     cost_table,
     degenerate_rows,
     freeze_reference,
@@ -53,6 +54,17 @@ def test_costs_by_output_judge_the_returned_point_and_charge_all(columns, histor
     assert (table.attrs["basis"], table.attrs["solved_by"]) == ("output", "f")
     pd.testing.assert_frame_equal(hit_counts(results, basis="output").costs(), table)
     assert summary_table(results, [1e-5], basis="output")["solved_1e-5"].tolist() == [int(output < INF)]
+
+
+def test_accuracy_by_output_is_that_of_the_returned_point():
+    runs = [run("a", values=[10, 0, 5], f_final=5.0), run("b", values=[10, 4], f_final=NAN), run("c", values=[10, 4])]
+    results = make_results(*runs)
+    assert accuracy_table(results, basis="output").loc["s/p"].tolist() == [0.5, 1.0, 1.0]
+    assert accuracy_table(results).loc["s/p"].tolist() == [0.0, 0.4, 0.4]
+    with pytest.raises(InvalidInputError, match="budget=5 needs basis='history'"):
+        accuracy_table(results, 5, basis="output")
+    with pytest.raises(InvalidInputError, match="basis must be"):
+        accuracy_table(results, basis="last")
 
 
 def test_noisy_runs_are_judged_without_noise_by_both_bases():

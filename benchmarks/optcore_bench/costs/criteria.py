@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 
 from optcore.errors import InvalidInputError
-from optcore_bench.evaluations import Bools, Evaluations, Floats, HasTables, Ints, ReferenceValue, floats
+from optcore_bench.evaluations import Bools, Evaluations, Floats, HasTables, Ints, ReferenceValue
 
 from .models import check_tau
 from .points import first_close
 
-__all__ = ["Basis", "Judgement", "SolvedBy", "degenerate_rows", "judge"]
+__all__ = ["Basis", "Judgement", "SolvedBy", "check_basis", "degenerate_rows", "judge"]
 
 #: Whether the first point that passes decides, or the one that the solver returned.
 Basis = Literal["history", "output"]
@@ -51,8 +51,7 @@ def judge(
 ) -> Judgement:
     """Apply the convergence test to all runs; the arguments are those of `cost_table`."""
     check_tau(tau)
-    if basis not in ("history", "output"):
-        raise InvalidInputError(f"basis must be 'history' or 'output', not {basis!r}")
+    check_basis(basis)
     if solved_by not in ("f", "x", "gradient"):
         raise InvalidInputError(f"solved_by must be 'f', 'x' or 'gradient', not {solved_by!r}")
     if basis == "output" and solved_by != "f":
@@ -83,10 +82,15 @@ def judge(
     return Judgement(charged, attrs)
 
 
+def check_basis(basis: Basis) -> None:
+    """Refuse what isn't a basis."""
+    if basis not in ("history", "output"):
+        raise InvalidInputError(f"basis must be 'history' or 'output', not {basis!r}")
+
+
 def _returned(evaluations: Evaluations, targets: Floats) -> Ints:
     """The last evaluation of each run whose returned point has passed, else -1."""
-    final = floats(evaluations.runs["f_final"]) if "f_final" in evaluations.runs else np.full(len(targets), np.nan)
-    passed = (final <= targets) & (np.diff(evaluations.offsets) > 0)
+    passed = (evaluations.f_final() <= targets) & (np.diff(evaluations.offsets) > 0)
     return np.where(passed, evaluations.offsets[1:] - 1, -1)
 
 

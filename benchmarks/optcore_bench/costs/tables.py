@@ -17,7 +17,7 @@ from optcore.errors import InvalidInputError
 from optcore_bench.evaluations import Evaluations, Floats, HasTables, Ints, ReferenceValue, applicable, floats
 
 from .counting import cost_at
-from .criteria import Basis, SolvedBy, judge
+from .criteria import Basis, SolvedBy, check_basis, judge
 from .models import CostModel, JacCost, describe_cost
 
 __all__ = ["accuracy_table", "columns_of", "cost_table", "dimensions", "pivot", "relative_gaps"]
@@ -85,6 +85,8 @@ def accuracy_table(
     cost: CostModel = "evaluations",
     jac_cost: JacCost = 0,
     f_opt: ReferenceValue = "best_known",
+    *,
+    basis: Basis = "history",
 ) -> pd.DataFrame:
     """What is left of f_start - f_L after a fixed budget: (f_best - f_L) / (f_start - f_L).
 
@@ -94,29 +96,43 @@ def accuracy_table(
         cost: as for `cost_table`.
         jac_cost: as for `cost_table`.
         f_opt: as for `cost_table`.
+        basis: "history": f_best is the best value that the solver asked for within the budget; "output": the value
+            of the point that it returned, whatever it spent.
 
     Returns:
         Rows and columns of `cost_table`. 1 is the start (also for runs without a value), 0 is f_L, negative
         is better than f_L; where f_start <= f_L: 0 if f_L was reached, else inf.
+
+    Raises:
+        InvalidInputError: an option isn't one of the above, or a returned point is asked for within a budget.
     """
     evaluations = Evaluations.read(results)
-    rows = evaluations.improvements
-    rows = rows[cost_at(evaluations, rows, cost, jac_cost) <= budget] if math.isfinite(budget) else rows
+    check_basis(basis)
+    if basis == "output" and math.isfinite(budget):
+        raise InvalidInputError(f"basis='output' is about whole runs; budget={budget!r} needs basis='history'")
     gaps = np.ones(len(evaluations.runs))
-    # Improvements of a run come in order: the last assignment is the best value within the budget.
-    gaps[evaluations.run[rows]] = relative_gaps(evaluations, rows, f_opt)
+    if basis == "output":
+        gaps = _gaps(evaluations.f_final(), evaluations, np.arange(len(gaps)), f_opt)
+    else:
+        rows = evaluations.improvements
+        rows = rows[cost_at(evaluations, rows, cost, jac_cost) <= budget] if math.isfinite(budget) else rows
+        # Improvements of a run come in order: the last assignment is the best value within the budget.
+        gaps[evaluations.run[rows]] = relative_gaps(evaluations, rows, f_opt)
     table = pivot(evaluations.runs, gaps, missing=1.0)
-    table.attrs |= {"budget": float(budget), "cost": describe_cost(cost, jac_cost), "f_opt": f_opt}
+    table.attrs |= {"budget": float(budget), "cost": describe_cost(cost, jac_cost), "f_opt": f_opt, "basis": basis}
     table.attrs["solvers"] = evaluations.solvers
     return table
 
 
 def relative_gaps(evaluations: Evaluations, rows: Ints, f_opt: ReferenceValue) -> Floats:
     """(f_best - f_L) / (f_start - f_L) at some evaluations; 0 or inf where f_start <= f_L; 1 where not defined."""
-    run = evaluations.run[rows]
+    return _gaps(evaluations.best[rows], evaluations, evaluations.run[rows], f_opt)
+
+
+def _gaps(values: Floats, evaluations: Evaluations, run: Ints, f_opt: ReferenceValue) -> Floats:
     f_low = evaluations.reference(f_opt)[0][run]
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        above, scale = evaluations.best[rows] - f_low, evaluations.f_start()[run] - f_low
+        above, scale = values - f_low, evaluations.f_start()[run] - f_low
         gaps = np.where(scale > 0, above / scale, np.where(above <= 0, 0.0, np.inf))
     return np.where(np.isnan(scale) | np.isnan(above), 1.0, gaps)
 
