@@ -161,6 +161,27 @@ def test_runs_are_listed_with_status_evaluations_and_what_is_left(results, page)
     assert runs["gap"][j][problem] == pytest.approx(left, rel=1e-3)
 
 
+def test_it_says_how_to_run_the_study_again_and_which_options_were_used(tmp_path):
+    environment = {"optcore": "0.1.0", "numpy": "2.4.6", "python": "CPython 3.11.7"}
+    options = {"algorithm_options": '{"tolerance": 1e-9, "memory": null}', "derivative_options": '{"n_cores": 2}'}
+    results = make_results(
+        run("a forward", "p", [3, 0], **options),
+        run("a forward", "q", [3, 0], algorithm_options='{"tolerance": 1e-6}'),
+        manifest={"digest": "abc", "environment": environment},
+        study={"name": "mine", "problems": ["more_wild"], "seed": None},
+    )
+    text = text_of(write_report(results, tmp_path / "r.html").read_text())
+    assert "algorithm a tolerance 1e-09 | 1e-06 algorithm a memory none derivative forward n_cores 2" in text
+    said = text.split("Reproduce it")[1].split("What the words mean")[0]
+    assert "with CPython 3.11.7" in said
+    assert (
+        "pip install optcore==0.1.0 numpy==2.4.6 optcore run study.toml --store again optcore reproduce STORE" in said
+    )
+    assert 'digest abc name = "mine" problems = ["more_wild"]' in said
+    alone = text_of(write_report(make_results(run("a", "p", [3, 0])), tmp_path / "r.html").read_text())
+    assert "These results don't come from a store of a study" in alone
+
+
 def test_the_same_results_give_the_same_bytes_wherever_they_lie(tmp_path):
     first, second = study_results(n_problems=3), study_results(n_problems=3)
     second.path = tmp_path / "elsewhere"

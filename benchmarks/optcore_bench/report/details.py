@@ -184,13 +184,14 @@ def reproduce(results: Any, evaluations: Evaluations) -> str:
     environment = manifest.get("environment") or {}
     packages = " ".join(f"{name}=={environment[name]}" for name in ("optcore", "numpy", "scipy") if name in environment)
     commands = [f"pip install {packages}"] if packages else []
-    commands += ["optcore run study.toml --store again"]
+    commands += ["optcore run study.toml --store again", "optcore reproduce STORE"]
     python = environment.get("python")
     words = (
         "Save the study below as study.toml and run it"
         + (f", with {python}" if python else "")
         + ". In the same environment (see Provenance) the digest will be the one given here, whatever the number of "
-        "workers; elsewhere costs may differ by a few evaluations."
+        "workers; elsewhere costs may differ by a few evaluations. Whoever has the store runs it again and compares "
+        "row by row with the last command."
     )
     runs = evaluations.runs["environment"].dropna().nunique()
     if runs > 1:

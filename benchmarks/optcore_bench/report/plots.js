@@ -5,7 +5,7 @@ const optcorePlots = (function () {
   const clone = (value) => JSON.parse(JSON.stringify(value));
   const plain = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
   // Long titles of axes are broken before the bracket, so that they fit a phone.
-  const fold = (text) => plain(wide() ? text : text.replace(/([;,]) |(?= \()/g, "$1\n")).replace(/\n/g, "<br>");
+  const fold = (text) => plain(wide() ? text : text.replace(/(;) |(?= \(a )/g, "$1\n")).replace(/\n/g, "<br>");
 
   // Nothing leaves the page: no button that uploads a chart.
   const config = () => ({
