@@ -285,7 +285,7 @@ class _Work:
         self._until = until
         self._allow_mixed = allow_mixed
         self._todo = {run.run_id: run for run in plan.pending}
-        self._seconds = Kin(plan, "seconds")
+        self._seconds = None if until is None else Kin(plan, "seconds")
         self._late: dict[str, float] = {}
 
     def do(self, workers: Backend) -> int:
@@ -320,7 +320,7 @@ class _Work:
 
     def _fits(self, run: Run) -> bool:
         """Whether a run may end in time, as far as its other starts tell."""
-        if self._until is None or run.reason:
+        if self._until is None or self._seconds is None or run.reason:
             return True
         took = self._seconds.of(run, near=True)
         if took is None or took <= self._until - time.time():
@@ -365,7 +365,7 @@ class _Work:
             record = replace(record, timings={**record.timings, "started_at": began})
         self._writer.append(record)
         self._claims.stored(run_id, record.run["status"])
-        if (took := record.timings.get("seconds")) is not None:
+        if self._seconds is not None and (took := record.timings.get("seconds")) is not None:
             self._seconds.add(self._todo[run_id].key, took)
         evaluations = record.run["n_fun_evals"] + record.run["n_fun_and_jac_evals"]
         self._progress.done(self._todo.pop(run_id).label, record.run["status"], evaluations)

@@ -59,7 +59,7 @@ class Compacted(NamedTuple):
 
     selection: Selection
     stem: str  # name of the segment
-    digest: Digest
+    digest: Digest | None  # None where nothing changed: it takes longer than all the rest then
     changed: bool  # whether a file of the tables had to be written
     complete: bool  # whether no log is left that a process holds open
 
@@ -82,7 +82,7 @@ def compact(root: Path, wanted: Collection[str] | None = None) -> Compacted:
         sources: list[Source] = [*segments, *(LogSource(path) for path in free)]
         selection = select(sources, wanted)
         changed = len(segments) != 1 or any(source.runs.num_rows for source in sources[1:]) or bool(selection.dropped)
-        digest = store_digest(plain_rows(selection.runs))
+        digest = store_digest(plain_rows(selection.runs)) if changed else None
         if changed:
             replaces = [*list_segments(root), *(path.stem for path in free)]
             stem = write_segment(root, sources, selection, replaces, digest)

@@ -14,12 +14,13 @@ from typing import Any, Self
 from optcore_bench.environment import fingerprint, provenance
 from optcore_bench.store.begun import begun_folder, rename
 from optcore_bench.store.compact import compact, rotate
+from optcore_bench.store.digest import store_digest
 from optcore_bench.store.files import explained, file_sum, locked, replace_text
 from optcore_bench.store.log import LogWriter, sync_folder
 from optcore_bench.store.manifest import STUDY, UNFINISHED, finished, now, read_manifest, unfinished, write_manifest
 from optcore_bench.store.record import RunRecord, encode, prepare
 from optcore_bench.store.schema import KEY, SCHEMA_VERSION, StoreError, no_store
-from optcore_bench.store.selection import read_consistently, select
+from optcore_bench.store.selection import plain_rows, read_consistently, select
 
 _ROTATE_BYTES = 64 * 2**20
 
@@ -156,7 +157,9 @@ class StoreWriter:
             if not done.complete:
                 write_manifest(self.path, unfinished(manifest))
             elif done.changed or manifest.get("finished") is None:
-                write_manifest(self.path, finished(self.path, manifest, done.selection.runs, done.stem, done.digest))
+                runs = done.selection.runs
+                digest = done.digest or store_digest(plain_rows(runs))
+                write_manifest(self.path, finished(self.path, manifest, runs, done.stem, digest))
         return done.selection.dropped
 
     def close(self) -> None:
