@@ -170,8 +170,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> str:
     return Results(folder / "s").digest
 
 
-@pytest.mark.parametrize("leave", [0, 20_000, 65_536])
-@pytest.mark.parametrize("backend", ["threads", "loky"])
+@pytest.mark.parametrize(("backend", "leave"), [("threads", 0), ("threads", 20_000), ("loky", 65_536)])
 def test_a_study_that_meets_a_full_disk_is_one_sentence_and_resumes(
     tmp_path: Path, expected: str, backend: str, leave: int
 ) -> None:
