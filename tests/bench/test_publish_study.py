@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 
@@ -157,6 +158,20 @@ def test_what_cannot_be_published_is_refused_in_a_sentence(stores, tmp_path):
     assert done.exit_code == 2
     assert "--beside goes with --publish" in done.stderr
     assert not (tmp_path / "x").exists()
+
+
+def test_the_command_publishes_without_figures_where_nothing_could_draw_them(stores, published, tmp_path, monkeypatch):
+    monkeypatch.setattr("optcore_bench.cli.doctor.find_browser", lambda: None)
+    second = ["--beside", str(stores[1].path)]
+    done = CliRunner().invoke(
+        app, ["report", str(stores[0].path), "--publish", str(tmp_path / "out"), *second, "--json"]
+    )
+    assert done.exit_code == 0, done.stderr
+    facts = json.loads(done.stdout)
+    assert facts["published"] == str(tmp_path / "out")
+    found = {path for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    assert {str(path) for path in found} == set(facts["files"])
+    assert (tmp_path / "out" / "README.md").read_bytes() == (published / "README.md").read_bytes()
 
 
 def make_frame_results() -> Results:

@@ -121,7 +121,7 @@ def _spent(evaluations: Evaluations) -> pd.DataFrame:
     runs = evaluations.runs[evaluations.applicable]
     ended = runs["status"].isin(["budget_evaluations", "budget_seconds"])
     table = runs.assign(ended=ended).pivot(index="row", columns="solver", values="ended")
-    return table.fillna(value=False).astype(bool)
+    return table.eq(other=1)  # what wasn't run is missing, and false
 
 
 def _ran(table: pd.DataFrame, solvers: list[str]) -> NDArray[np.bool_]:
