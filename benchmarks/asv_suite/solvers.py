@@ -1,7 +1,7 @@
 """What solvers cost and solve, by algorithm and derivative strategy: exact counts, and the time of all problems.
 
 One of them by hand, in `benchmarks/`:
-`python -c "from asv_suite.solvers import Gradients; print(Gradients().setup_cache())"`.
+`python -c "from asv_suite.solvers import Gradients; print(Gradients().measure())"`.
 """
 
 from optcore import Budget

@@ -17,7 +17,7 @@ of time are what they are.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -58,7 +58,7 @@ class SolverSuite(ABC):
     >>> Small.params
     (('scipy_lbfgsb',), ('analytic',))
     >>> suite = Small()
-    >>> found = suite.setup_cache()
+    >>> found = suite.measure()
     >>> suite.track_solved(found, "scipy_lbfgsb", "analytic")
     2
     """
@@ -78,6 +78,9 @@ class SolverSuite(ABC):
     repeat: ClassVar[tuple[int, int, float]] = (1, 5, 20.0)
     warmup_time: ClassVar[float] = 0.0
 
+    #: Made for each subclass, see `measure`.
+    setup_cache: ClassVar[Callable[..., Any]]
+
     @property
     @abstractmethod
     def algorithms(self) -> Any:
@@ -92,6 +95,7 @@ class SolverSuite(ABC):
         algorithms = [listed] if isinstance(listed, (str, Mapping)) else list(listed)
         derivatives = [cls.derivatives] if isinstance(cls.derivatives, (str, Mapping)) else list(cls.derivatives)
         names = tuple(algorithm_entry(one).name for one in algorithms)
+        cls.setup_cache = _own_setup_cache(cls)
         cls.params = (names, tuple(make_strategy(one).name for one in derivatives))
 
     @classmethod
@@ -108,8 +112,8 @@ class SolverSuite(ABC):
             keep_x=False,
         )
 
-    def setup_cache(self) -> dict[str, dict[str, float]]:
-        """Run all of it once a commit.
+    def measure(self) -> dict[str, dict[str, float]]:
+        """Run all of it; what asv calls once a commit, as `setup_cache`.
 
         Returns:
             For each solver's label: `evaluations` (geometric mean until solved; what isn't solved counts with all
@@ -136,8 +140,6 @@ class SolverSuite(ABC):
             }
             for solver in costs.columns
         }
-
-    setup_cache.timeout = 1800  # type: ignore[attr-defined]  # read by asv
 
     def setup(self, found: Mapping[str, Mapping[str, float]], algorithm: str, derivative: str) -> None:
         """Skip a pair that can't be, and prepare what is timed.
@@ -173,3 +175,20 @@ class SolverSuite(ABC):
         del found, algorithm, derivative
         for task in self._tasks:
             execute(None, task)
+
+
+def _own_setup_cache(cls: type[SolverSuite]) -> Callable[..., Any]:
+    """A `setup_cache` that asv takes for one of this class alone.
+
+    What it returns is shared by all benchmarks whose `setup_cache` stands in the same line of the same module, as
+    `inspect` tells; an inherited one would be shared by all suites. This one is said to stand where its class does.
+    """
+
+    def setup_cache(self: SolverSuite) -> dict[str, dict[str, float]]:
+        """Run all of it once a commit, see `measure`."""
+        return self.measure()
+
+    setup_cache.__module__ = cls.__module__
+    setup_cache.__wrapped__ = cls  # type: ignore[attr-defined]
+    setup_cache.timeout = 1800  # type: ignore[attr-defined]
+    return setup_cache

@@ -54,3 +54,19 @@ def test_asv_finds_the_subclasses_and_not_the_class() -> None:
     assert not inspect.isabstract(Small)
     names = {name.partition("_")[0] for name in dir(Small) if name.startswith(("time_", "track_"))}
     assert names == {"time", "track"}
+
+
+class Other(Small):
+    derivatives: ClassVar = "central"
+
+
+def test_what_is_measured_of_one_suite_is_not_taken_for_another() -> None:
+    """asv shares it by the module and line of `setup_cache`, as below (asv_runner.benchmarks._base)."""
+    keys = []
+    for suite in (Small(), Other()):
+        module = inspect.getmodule(suite.setup_cache)
+        assert module is not None
+        keys.append((module.__name__, inspect.getsourcelines(suite.setup_cache)[1]))
+    assert keys[0] != keys[1]
+    assert [name for name, _ in keys] == [__name__] * 2
+    assert Other.params == (("lb", "scipy_neldermead"), ("central",))
