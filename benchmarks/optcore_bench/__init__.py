@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from optcore_bench.citations import cite
     from optcore_bench.comparison import compare
     from optcore_bench.conclusions import Findings, findings
-    from optcore_bench.convergence import convergence
     from optcore_bench.costs import (
         VirtualClock,
         accuracy_table,
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from optcore_bench.runner import run_study
     from optcore_bench.store import Results
     from optcore_bench.study import Study, StudyError, load_study
+    from optcore_bench.trajectories import convergence
 
 _HOMES = {
     "Findings": "conclusions",
@@ -47,7 +47,7 @@ _HOMES = {
     "break_even": "costs",
     "cite": "citations",
     "compare": "comparison",
-    "convergence": "convergence",
+    "convergence": "trajectories",
     "cost_table": "costs",
     "data_profile_plot": "figures",
     "degenerate_rows": "costs",

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from optcore.errors import InvalidInputError
-from optcore_bench.convergence import convergence
 from optcore_bench.costs import CostModel, JacCost, VirtualClock, accuracy_table, cost_table, tau_label
 from optcore_bench.evaluations import Evaluations, HasTables, ReferenceValue
 from optcore_bench.statistics import (
@@ -33,6 +32,7 @@ from optcore_bench.statistics import (
     spent_table,
 )
 from optcore_bench.study import TAUS
+from optcore_bench.trajectories import convergence
 
 __all__ = ["Plot", "all_figures"]
 

@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 
 from optcore.plots.styles import COLOURS, line_style
-from optcore_bench.convergence import convergence
 from optcore_bench.costs import accuracy_table, cost_table, dimensions
 from optcore_bench.figures import (
     accuracy_profile_plot,
@@ -18,6 +17,7 @@ from optcore_bench.figures import (
     solver_styles,
 )
 from optcore_bench.profiles import data_profile, performance_profile
+from optcore_bench.trajectories import convergence
 from tests.bench.fake_results import study_results
 
 

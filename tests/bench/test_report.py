@@ -14,7 +14,6 @@ import pytest
 from plotly.offline import get_plotlyjs
 
 from optcore_bench.conclusions import findings
-from optcore_bench.convergence import convergence
 from optcore_bench.costs import VirtualClock, break_even, cost_table, hit_counts, summary_table
 from optcore_bench.evaluations import Evaluations
 from optcore_bench.report import write_report
@@ -22,6 +21,7 @@ from optcore_bench.report.curves import MOST_POINTS, curve_data
 from optcore_bench.report.data import page_data
 from optcore_bench.report.says import pair_to_compare
 from optcore_bench.report.write import script_json
+from optcore_bench.trajectories import convergence
 from tests.bench.fake_results import make_results, run, study_results
 
 EVIL = "<script>alert('x')</script>&\"</td>"

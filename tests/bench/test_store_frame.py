@@ -11,12 +11,12 @@ import pytest
 
 from optcore.errors import InvalidInputError, UnknownNameError
 from optcore_bench import VirtualClock, cost_table
-from optcore_bench.convergence import convergence
 from optcore_bench.costs import accuracy_table, summary_table
 from optcore_bench.figures import data_profile_plot, performance_profile_plot
 from optcore_bench.profiles import data_profile, ecdf, log_ratio_profile, performance_profile
 from optcore_bench.report import write_report
 from optcore_bench.store import Results, check
+from optcore_bench.trajectories import convergence
 from tests.bench.store_records import make_store, record
 
 

@@ -10,8 +10,8 @@ import pandas as pd
 from optcore.errors import InvalidInputError
 from optcore_bench.comparison.rows import Side
 from optcore_bench.comparison.verdict import RowComparison
-from optcore_bench.convergence import ConvergencePlot, StepCurve, step_curves, thin_steps
 from optcore_bench.costs import describe_cost
+from optcore_bench.trajectories import ConvergencePlot, StepCurve, step_curves, thin_steps
 
 if TYPE_CHECKING:
     from optcore_bench.comparison.comparison import Comparison

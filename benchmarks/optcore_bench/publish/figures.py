@@ -9,7 +9,6 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from optcore_bench.convergence import ConvergencePlot, convergence
 from optcore_bench.costs import accuracy_table, cost_table, describe_cost, tau_label
 from optcore_bench.evaluations import Evaluations
 from optcore_bench.figures import (
@@ -20,6 +19,7 @@ from optcore_bench.figures import (
 )
 from optcore_bench.publish.chosen import Subset, subsets
 from optcore_bench.publish.layout import for_print
+from optcore_bench.trajectories import ConvergencePlot, convergence
 
 __all__ = ["PaperFigure", "publication_figures"]
 

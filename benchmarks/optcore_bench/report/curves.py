@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from optcore.errors import InvalidInputError
-from optcore_bench.convergence import FLOOR, StepCurve, median_curve, step_curves, thin_steps
 from optcore_bench.costs import CostModel, JacCost, describe_cost
 from optcore_bench.evaluations import Evaluations
+from optcore_bench.trajectories import FLOOR, StepCurve, median_curve, step_curves, thin_steps
 
 __all__ = ["curve_data", "numbers"]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from optcore.errors import InvalidInputError, UnknownNameError
-from optcore_bench.convergence import convergence, step_curves, thin_steps
+from optcore_bench.trajectories import convergence, step_curves, thin_steps
 from tests.bench.fake_results import make_results, run, study_results
 
 NAN = math.nan
@@ -103,3 +103,14 @@ def test_a_figure_has_one_line_a_solver_and_a_shade_for_quantiles():
     assert len(many.figure().data) == 2 * len(solvers)
     assert one.figure().layout.yaxis.type == "log"
     assert all(np.min(t.y) >= 1e-16 for t in one.figure().data)
+
+
+def test_the_name_stays_the_function_once_its_module_is_imported():
+    import importlib
+    from types import ModuleType
+
+    import optcore_bench
+
+    for name, home in optcore_bench._HOMES.items():
+        importlib.import_module(f"optcore_bench.{home}")
+        assert not isinstance(getattr(optcore_bench, name), ModuleType), name
