@@ -22,6 +22,8 @@ import optcore as om
 from optcore_bench import Results, Study, reproduce, run_study
 from optcore_bench.cli import app
 from optcore_bench.reproduction import VERDICTS, Reproduction
+from optcore_bench.reproduction.original import open_original
+from optcore_bench.reproduction.readable import read_stored_study
 from optcore_bench.reproduction.sample import choose, read_sample
 from optcore_bench.store import DamagedStoreError, StoreNotFoundError
 from optcore_bench.store.export import export_bundle, export_csv
@@ -355,6 +357,19 @@ def test_published_runs_that_are_not_those_of_the_manifest_are_refused(registere
     (folder / "runs.csv").unlink()
     with pytest.raises(om.InvalidInputError, match=r"but not which; publish its runs too"):
         reproduce(folder)
+
+
+@pytest.mark.parametrize("file", sorted(PUBLISHED.parent.glob("*/runs.*")), ids=lambda file: str(file.parent.name))
+def test_published_runs_have_the_digest_of_their_manifest_and_a_study_that_lists_them(file: Path) -> None:
+    original = open_original(file.parent)
+    assert original.results is None
+    listed = read_stored_study(original.study, file.parent).runs
+    keys = {
+        (row["suite"], row["problem"], row["start"], row["noise"], row["algorithm"], row["derivative"])
+        for row in original.rows
+    }
+    assert keys == set(listed)
+    assert len(keys) == len(original.rows) == original.manifest["digest_rows"]
 
 
 def test_the_published_study_quick_is_reproduced_here_or_the_environment_differs() -> None:
