@@ -63,24 +63,32 @@ def _lesson(rows: pd.DataFrame) -> str:
         f"solves {solved - lost} of the {solved} that '{exact}' solves at tau = {tau_label(_TAU)}"
         + (f", and {int(row['gained'])} others" if row["gained"] else "")
         + (f" (of the {lost} lost, the budget ended {int(row['lost_to_budget'])})" if lost else ""),
-        f"at {ratios} times the cost where a jacobian counts as {counted} evaluations",
     ]
+    if prices:
+        parts.append(f"at {ratios} times the cost where a jacobian counts as {counted} evaluations")
     if np.isfinite(row["break_even_n"]):
         parts.append(f"the same cost where it counts as {_two(row['break_even_n'])} n")
     return f"{'; '.join(parts)}. {_enough(rows)}"
 
 
 def _enough(rows: pd.DataFrame) -> str:
-    """Down to which tau a strategy loses little, all larger ones included."""
+    """Down to which tau a strategy loses little, all larger ones included; and with a larger budget, perhaps."""
+    smallest = _smallest(rows, rows["lost"])
+    beyond = _smallest(rows, rows["lost"] - rows["lost_to_budget"])
+    words = "Not enough at any tau shown" if smallest is None else f"Enough down to tau = {tau_label(smallest)}"
+    if beyond == smallest or beyond is None:
+        return f"{words}."
+    return f"{words}; down to {tau_label(beyond)} if what the budget ended is left out."
+
+
+def _smallest(rows: pd.DataFrame, lost: pd.Series) -> float | None:
+    """The smallest tau down to which at most a small part is lost."""
     smallest = None
-    for row in rows.sort_values("tau", ascending=False).itertuples():
-        if row.exact_solved == 0 or row.lost > ENOUGH * row.exact_solved:
+    for tau, exact, count in sorted(zip(rows["tau"], rows["exact_solved"], lost, strict=True), reverse=True):
+        if exact == 0 or count > ENOUGH * exact:
             break
-        smallest = float(row.tau)
-    if smallest is None:
-        return "Not enough at any tau shown."
-    every = smallest == rows["tau"].min()
-    return f"Enough {'at every tau shown, ' if every else ''}down to tau = {tau_label(smallest)}."
+        smallest = float(tau)
+    return smallest
 
 
 def stopping_rows(both: Sequence[Evaluations], names: Sequence[str], taus: Sequence[float]) -> list[str]:
