@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped,unused-ignore]
 
 import optcore as om
 from optcore_bench.algorithms import algorithm_entry
@@ -142,15 +143,22 @@ class SolverSuite(ABC):
         }
 
     def setup(self, found: Mapping[str, Mapping[str, float]], algorithm: str, derivative: str) -> None:
-        """Skip a pair that can't be, and prepare what is timed.
+        """Skip a pair that can't be; pin the threads, as runs of a study have them, and prepare what is timed.
 
         Raises:
             NotImplementedError: by which asv knows that there is nothing to measure.
         """
         if solver_label(algorithm, derivative) not in found:
             raise NotImplementedError(f"{algorithm} doesn't run under {derivative}")
+        self._limits = threadpool_limits(1)
         runs = [run for run in expand(self.study()) if (run.entry.name, run.derivative.name) == (algorithm, derivative)]
         self._tasks: list[Task] = [make_task(run) for run in runs if not run.reason]
+
+    def teardown(self, found: Any, algorithm: str, derivative: str) -> None:
+        """Give the threads back; asv calls it for what was skipped too."""
+        del found, algorithm, derivative
+        if hasattr(self, "_limits"):
+            self._limits.restore_original_limits()
 
     def track_evaluations_to_solve(self, found: Any, algorithm: str, derivative: str) -> float:
         """Geometric mean of evaluations until solved."""

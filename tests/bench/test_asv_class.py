@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import optcore as om
+from optcore.environment import blas_threads
 from optcore_bench import accuracy_table, cost_table, run_study
 from optcore_bench.asv import SolverSuite
 
@@ -44,9 +45,14 @@ def test_a_pair_that_cannot_be_is_skipped_as_asv_wants_it_and_the_rest_is_timed(
     suite = Small()
     with pytest.raises(NotImplementedError, match="lb doesn't run under none"):
         suite.setup({"lb [forward]": {}}, "lb", "none")
+    suite.teardown({}, "lb", "none")
+    before = blas_threads()
     suite.setup({"lb [forward]": {}}, "lb", "forward")
+    assert blas_threads() == 1
     assert len(suite._tasks) == 3
     suite.time_all_problems({}, "lb", "forward")
+    suite.teardown({}, "lb", "forward")
+    assert blas_threads() == before
 
 
 def test_asv_finds_the_subclasses_and_not_the_class() -> None:
