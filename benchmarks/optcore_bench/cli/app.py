@@ -456,6 +456,10 @@ def doctor_command(*, json: Json = False) -> None:
 
 app.add_typer(store_app, name="store")
 
+#: What help shows first.
+_FIRST = ("run", "report", "compare", "advise", "doctor")
+app.registered_commands.sort(key=lambda command: (*_FIRST, command.name).index(command.name))
+
 
 def main() -> None:
     """Entry point of the command `optcore`."""
