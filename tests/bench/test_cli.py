@@ -343,7 +343,9 @@ def test_version_and_help() -> None:
 
     assert optcore("--version").stdout == f"optcore {__version__}\n"
     first_screen = optcore("--help").stdout
-    positions = [first_screen.index(f" {command} ") for command in ("run", "report", "compare", "advise", "doctor", "show")]
+    positions = [
+        first_screen.index(f" {command} ") for command in ("run", "report", "compare", "advise", "doctor", "show")
+    ]
     assert positions == sorted(positions)
 
 

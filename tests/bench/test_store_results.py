@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -312,3 +313,9 @@ def test_arrow_reads_the_types_that_the_schema_names(tmp_path) -> None:
     for table, schema in TABLES.items():
         (path,) = (tmp_path / "s" / table).iterdir()
         assert pq.read_schema(path).remove_metadata().equals(pa.schema(list(schema)))
+
+
+def test_a_published_folder_is_not_taken_for_a_store_without_runs():
+    folder = Path(__file__).parents[2] / "results" / "quick"
+    with pytest.raises(StoreNotFoundError, match=r"is a published folder, which has no evaluations: .*optcore run"):
+        Results(folder)

@@ -22,8 +22,9 @@ from optcore_bench.costs import cost_at
 from optcore_bench.environment import environment_hash
 from optcore_bench.evaluations import Evaluations, HasTables, floats, solver_label
 from optcore_bench.gate import Gate
-from optcore_bench.reproduction.original import PUBLISHED_RUNS, open_original
+from optcore_bench.reproduction.original import open_original
 from optcore_bench.store import Results
+from optcore_bench.store.manifest import published_runs
 
 __all__ = ["Opened", "common_floor", "open_side", "read_side"]
 
@@ -239,7 +240,7 @@ def _published_costs(file: Path) -> dict[tuple[str, int, str], float]:
 
 
 def _published_runs(path: Path) -> tuple[dict[Key, Row], dict[Key, str]]:
-    if not any((path / name).is_file() for name in PUBLISHED_RUNS):
+    if published_runs(path) is None:
         return {}, {}
     runs = pd.DataFrame(list(open_original(path).rows))
     return _rows(runs, [math.inf] * len(runs), [math.nan] * len(runs))

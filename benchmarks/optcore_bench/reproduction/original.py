@@ -21,15 +21,12 @@ import pyarrow.parquet as pq
 from optcore.errors import InvalidInputError
 from optcore_bench.store import Results
 from optcore_bench.store.digest import store_digest
-from optcore_bench.store.manifest import read_study
+from optcore_bench.store.manifest import published_runs, read_manifest, read_study
 from optcore_bench.store.schema import RUNS, DamagedStoreError
 from optcore_bench.store.selection import plain_rows
 from optcore_bench.store.writer import store_path
 
-__all__ = ["PUBLISHED_RUNS", "Original", "open_original"]
-
-#: Where a published folder has its runs.
-PUBLISHED_RUNS = ("runs.parquet", "runs.csv")
+__all__ = ["Original", "open_original"]
 
 _ADVICE = "publish its runs too, as runs.csv of `optcore store export STORE FOLDER`"
 
@@ -85,20 +82,19 @@ def open_original(store: str | os.PathLike[str]) -> Original:
         InvalidInputError: there are no runs.
     """
     path = store_path(store)
-    results: Results | None = Results(path)
-    assert results is not None
-    table, manifest, study = results.selected[1].runs, results.manifest, results.study
+    if file := published_runs(path):
+        manifest = read_manifest(path)
+        return Original(path, read_study(path), manifest, tuple(plain_rows(_read_published(file, manifest))), None)
+    results = Results(path)
+    table, manifest = results.selected[1].runs, results.manifest
     if not table.num_rows:
-        file = next((path / name for name in PUBLISHED_RUNS if (path / name).is_file()), None)
-        if file is None:
-            published = manifest.get("digest_rows")
-            raise InvalidInputError(
-                f"'{path}' says the digest of {published} runs, but not which; {_ADVICE}"
-                if published
-                else f"the store '{path}' holds no runs yet; run its study first"
-            )
-        table, results, study = _read_published(file, manifest), None, read_study(path)
-    return Original(path, study, manifest, tuple(plain_rows(table)), results)
+        published = manifest.get("digest_rows")
+        raise InvalidInputError(
+            f"'{path}' says the digest of {published} runs, but not which; {_ADVICE}"
+            if published
+            else f"the store '{path}' holds no runs yet; run its study first"
+        )
+    return Original(path, results.study, manifest, tuple(plain_rows(table)), results)
 
 
 def _read_published(file: Path, manifest: Mapping[str, Any]) -> Any:

@@ -22,6 +22,8 @@ from optcore_bench.store.schema import TABLES, DamagedStoreError, check_version,
 
 MANIFEST = "manifest.json"
 STUDY = "study.toml"
+#: Where a published folder has its runs.
+_PUBLISHED_RUNS = ("runs.parquet", "runs.csv")
 #: A folder with the files of solvers of the user's own.
 SOURCES = "sources"
 
@@ -34,6 +36,13 @@ UNFINISHED: dict[str, Any] = {
     "digest_left_out": None,
     "statuses": None,
 }
+
+
+def published_runs(root: Path) -> Path | None:
+    """The file with the runs of a published folder, which has no evaluations; None where it is none."""
+    if any((root / folder).is_dir() for folder in ("runs", "log")):
+        return None
+    return next((root / name for name in _PUBLISHED_RUNS if (root / name).is_file()), None)
 
 
 def read_manifest(root: Path) -> dict[str, Any]:

@@ -19,8 +19,8 @@ import pyarrow.compute as pc
 
 from optcore.errors import unknown_name
 from optcore_bench.store.digest import Digest, store_digest
-from optcore_bench.store.manifest import STUDY, read_manifest, read_study
-from optcore_bench.store.schema import TABLES
+from optcore_bench.store.manifest import STUDY, published_runs, read_manifest, read_study
+from optcore_bench.store.schema import TABLES, StoreNotFoundError
 from optcore_bench.store.selection import Selection, merged_rows, plain_rows, read_consistently, select
 from optcore_bench.store.sources import Source
 from optcore_bench.store.writer import store_path
@@ -40,7 +40,7 @@ class Results:
             temporary folder for as long as the results are in use, and compared with its sums.
 
     Raises:
-        StoreNotFoundError: there is no store at the path.
+        StoreNotFoundError: there is no store at the path, or a published folder, which has no evaluations.
         StoreVersionError: a newer optcore wrote it.
         DamagedStoreError: a file does not hold what was written.
     """
@@ -51,6 +51,11 @@ class Results:
         if self._path.suffix.lower() == ".zip" and self._path.is_file():
             self._root = self._unpacked(self._path)
         self._manifest = read_manifest(self._root)
+        if file := published_runs(self._root):
+            raise StoreNotFoundError(
+                f"'{path}' is a published folder, which has no evaluations: `optcore reproduce` and `optcore compare` "
+                f"take it, pandas reads '{file.name}', and `optcore run {self._root / 'study.toml'}` makes its store"
+            )
         self._sources, self._selection = read_consistently(self._root, _chosen)
 
     def _unpacked(self, bundle: Path) -> Path:
