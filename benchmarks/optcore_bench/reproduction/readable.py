@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from optcore.errors import InvalidInputError, OptcoreError
-from optcore_bench.algorithms import AlgorithmEntry, algorithm_entry
-from optcore_bench.external.kept import with_kept_source
+from optcore_bench.algorithms import AlgorithmEntry, algorithm_entry, anchored_algorithms
 from optcore_bench.runs import Run, expand
 from optcore_bench.selection import problem_entry
 from optcore_bench.strategies import make_strategy
@@ -54,7 +53,7 @@ def read_stored_study(table: Mapping[str, Any], root: Path) -> Readable:
 
     Args:
         table: what its `study.toml` says.
-        root: the store, which has copies of the files of solvers.
+        root: the store, which has copies of the files of solvers; relative paths start there.
 
     Returns:
         What can be run of it.
@@ -63,7 +62,7 @@ def read_stored_study(table: Mapping[str, Any], root: Path) -> Readable:
         InvalidInputError, UnknownNameError: a rule of the study, such as its budget, can't be read.
     """
     algorithms, bad_algorithms = _read_all(
-        table.get("algorithms"), lambda entry: _read_algorithm(with_kept_source(entry, root))
+        table.get("algorithms"), lambda entry: _read_algorithm(anchored_algorithms(entry, root))
     )
     derivatives, bad_derivatives = _read_all(table.get("derivatives"), make_strategy)
     problems, bad_problems = _read_all(table.get("problems"), problem_entry)
