@@ -55,7 +55,7 @@ def _wait_for_workers(address: str, count: int, output: Path) -> None:
     while time.monotonic() < end:
         try:
             with distributed.Client(address, timeout=5, set_as_default=False) as client:
-                client.wait_for_workers(count, timeout=60)
+                client.wait_for_workers(count, timeout=180)
                 return
         except OSError:
             time.sleep(0.2)

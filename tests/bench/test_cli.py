@@ -174,7 +174,7 @@ def interrupt(folder: Path, store: Path, how: signal.Signals, *arguments: str) -
     while rows_so_far(store) < 35 and time.monotonic() < end and process.poll() is None:
         time.sleep(0.002)
     process.send_signal(how)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=180)
     return process.returncode, err
 
 
@@ -392,6 +392,6 @@ def test_a_terminal_gets_a_bar(folder: Path, store: str) -> None:
     except OSError:  # Linux says so at the end
         pass
     os.close(ours)
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=180) == 0
     total = len(Results(store).runs)
     assert f"{total}/{total}".encode() in shown

@@ -285,7 +285,7 @@ def processes_in(folder: Path) -> list[int]:
     return found
 
 
-def wait_until(condition: Any, seconds: float = 60.0) -> None:
+def wait_until(condition: Any, seconds: float = 180.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"
@@ -342,7 +342,7 @@ def test_a_signal_to_all_processes_ends_cleanly(
     process = start(tmp_path, "--backend", backend)
     wait_until(lambda: len(stored_frames(tmp_path / "store")) > 12)
     os.killpg(process.pid, how)  # as a batch system does, or a terminal
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=180)
     assert process.returncode == status, err
     assert err.splitlines()[-1] == f"{word}; finished runs are stored, and the same command resumes"
     assert "Traceback" not in err
@@ -367,7 +367,7 @@ def test_what_a_killed_process_had_taken_is_taken_over(tmp_path: Path, many: Res
 @linux
 def test_the_command_says_that_the_walltime_was_over(tmp_path: Path, many: Results) -> None:
     process = start(tmp_path, "--walltime", "1s", "--json")
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=180)
     assert process.returncode == 4, err
     facts = json.loads(out)
     assert facts["left"] == len(many.runs) - facts["runs"] > 0
