@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -104,6 +105,7 @@ class CallableAlgorithm(Algorithm):
 def _of_any_point(function: Callable[..., Any], n: int, label: str) -> Callable[[Any], Any]:
     """The function, for points as people write them; below it there are float64 vectors of shape (n,) only."""
 
+    @functools.wraps(function)
     def call(x: Any) -> Any:
         if type(x) is np.ndarray and x.dtype == np.float64 and x.shape == (n,):
             return function(x)

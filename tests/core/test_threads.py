@@ -76,7 +76,7 @@ def test_points_that_another_thread_has_forgotten_are_no_failure():
     """The order of points may be emptied between two looks at it."""
 
     def solver(fun, x0):
-        memory = fun.__self__
+        memory = fun.__wrapped__.__self__
         for i in range(10):
             fun(x0 + i)
             memory._order.clear()

@@ -13,6 +13,7 @@ import typer
 from optcore.errors import InvalidInputError, unknown_name
 from optcore_bench.cli.tables import print_table
 from optcore_bench.store import Results
+from optcore_bench.store.manifest import published_runs, read_manifest
 
 __all__ = ["show", "show_provenance"]
 
@@ -55,7 +56,7 @@ def show_provenance(store: Path, problem: str | None, algorithm: str | None, *, 
     """
     if problem is not None or algorithm is not None:
         raise InvalidInputError("--provenance is of the whole store; leave out --problem and --algorithm")
-    manifest = Results(store).manifest
+    manifest = read_manifest(store) if published_runs(store) else Results(store).manifest
     names = ("created", "finished", "digest", "environment", "provenance", "resumed", "merged")
     facts = {name: manifest[name] for name in names if manifest.get(name)}
     if "provenance" not in facts:
