@@ -24,6 +24,7 @@ import pytest
 import optcore_bench.supervise.run
 from optcore.history import Recorder
 from optcore_bench.supervise import Outcome, SupervisionError, Supervisor
+from optcore_bench.supervise.handle import Child
 from tests.processes import is_running
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -72,6 +73,16 @@ def test_clean_runs_share_a_child_and_so_do_runs_that_raise_ordinary_exceptions(
     pid = pid_of(supervisor)
     run(supervisor, fail)
     assert pid_of(supervisor) == supervisor.child_pid == pid
+
+
+def test_a_child_that_is_starting_has_no_number(mode, monkeypatch):
+    """A study that was interrupted at that moment killed process 0, which is every process of its own group."""
+    seen = []
+    started = Child.started
+    monkeypatch.setattr(Child, "started", lambda self, pid: (seen.append(made.child_pid), started(self, pid)))
+    with Supervisor(mode=mode) as made:
+        assert pid_of(made) == made.child_pid
+    assert seen == [None]
 
 
 def leave_a_thread(memory):
