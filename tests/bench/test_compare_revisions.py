@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from typer.testing import CliRunner
 from optcore.errors import InvalidInputError
 from optcore_bench.cli import app
 from optcore_bench.comparison.revisions import compare_revisions
+from tests.processes import git
 
 SOLVER = '''
 def descend(fun, jac, x0):
@@ -58,11 +58,6 @@ gate = { tau = 1e-2 }
 WORSE = ("2 * step, 0", "1.05 * step, 0")
 
 
-def git(folder: Path, *arguments: str) -> None:
-    who = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
-    subprocess.run(["git", *who, *arguments], cwd=folder, check=True, capture_output=True)
-
-
 def repository(folder: Path, *, packaged: bool) -> Path:
     """A repository whose first commit is tagged `before`, whose branch main is worse, and that holds its study."""
     folder.mkdir()
@@ -95,8 +90,7 @@ def test_committed_states_of_a_package_are_built_run_and_compared(tmp_path: Path
     assert found.time is not None
     assert [step.split()[0] for step in steps] == ["building"] * 2 + ["running"] * 4
     assert [trace.name for trace in found.figure(found.changed()[0].label).data] == ["old", "new"]
-    changed = subprocess.run(["git", "status", "--porcelain"], cwd=root, check=True, capture_output=True, text=True)
-    assert changed.stdout.split() == ["M", "rev_descent.py"]
+    assert git(root, "status", "--porcelain").split() == ["M", "rev_descent.py"]
 
 
 def optcore(*arguments: Any) -> Any:

@@ -19,6 +19,7 @@ import optcore
 import optcore.environment
 from optcore_bench import environment
 from optcore_bench.environment import environment_hash, fingerprint, library_version, provenance
+from tests.processes import git
 
 KEYS = {"optcore", "python", "numpy", "scipy", "blas", "blas_threads", "simd", "os", "libc", "machine", "cpu"}
 
@@ -124,15 +125,11 @@ def test_provenance_names_the_commit_and_whether_files_were_changed(tmp_path, mo
     for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
         monkeypatch.delenv(name, raising=False)
 
-    def git(*arguments: str) -> str:
-        options = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
-        return subprocess.run(["git", *options, *arguments], check=True, capture_output=True, text=True).stdout.strip()
-
-    git("init")
-    git("commit", "--allow-empty", "-m", "first")
-    assert provenance(None)["git"] == {"commit": git("rev-parse", "HEAD"), "dirty": False}
+    git(tmp_path, "init")
+    git(tmp_path, "commit", "--allow-empty", "-m", "first")
+    assert provenance(None)["git"] == {"commit": git(tmp_path, "rev-parse", "HEAD"), "dirty": False}
     (tmp_path / "new").write_text("x")
-    assert provenance(None)["git"] == {"commit": git("rev-parse", "HEAD"), "dirty": True}
+    assert provenance(None)["git"] == {"commit": git(tmp_path, "rev-parse", "HEAD"), "dirty": True}
 
 
 def test_without_git_there_is_no_commit(monkeypatch) -> None:

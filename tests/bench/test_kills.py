@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from optcore_bench.store import Results, check, stored_run_ids
-from tests.bench.test_runner_resume import processes_in, stored_frames, wait_until
-from tests.processes import is_running
+from tests.bench.test_runner_resume import processes_in, stored_frames
+from tests.processes import is_running, wait_until
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 
@@ -147,7 +147,7 @@ def test_twenty_kills_at_random_moments_cost_the_runs_in_flight_and_leave_nothin
         else:  # at any moment before that
             time.sleep(chance.uniform(0.0, 1.0) * to_first_run)
         killed += launcher.kill(group=number % 2 == 0) == -signal.SIGKILL
-        wait_until(lambda: not processes_in(folder), 10.0)
+        wait_until(lambda: not processes_in(folder))
         assert len(set(in_logs(folder))) == len(in_logs(folder))
         assert kept <= stored(folder)
         kept = stored(folder)

@@ -21,6 +21,7 @@ from optcore_bench import compare, cost_table, run_study
 from optcore_bench.comparison.baseline import read_baseline
 from optcore_bench.study import Study
 from optcore_bench.testing import RegressionError, assert_solves, check
+from tests.processes import git
 
 ROOT = Path(__file__).parents[2]
 PROBLEMS = ["more_wild/rosenbrock", "more_wild/bard"]
@@ -82,11 +83,6 @@ def run_pytest(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str
     return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=300, check=False)
 
 
-def git(folder: Path, *arguments: str) -> None:
-    who = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
-    subprocess.run(["git", *who, *arguments], cwd=folder, check=True, capture_output=True)
-
-
 def commit(folder: Path, change: tuple[str, str] | None, message: str) -> None:
     if change is not None:
         before = (folder / "descent.py").read_text()
@@ -146,13 +142,12 @@ def test_the_baseline_is_small_sorted_and_says_where_it_holds(repository: Path) 
 )
 def test_commits(repository: Path, tmp_path: Path, change: Any, arguments: Any, code: int, said: str) -> None:
     clone = tmp_path / "clone"
-    subprocess.run(["git", "clone", "-q", str(repository), str(clone)], check=True, capture_output=True)
+    git(tmp_path, "clone", "-q", str(repository), str(clone))
     commit(clone, change, "a change")
     done = run_pytest(clone, *arguments)
     assert done.returncode == code, done.stdout + done.stderr
     assert re.search(said, done.stdout), done.stdout
-    status = subprocess.run(["git", "status", "--porcelain"], cwd=clone, check=True, capture_output=True, text=True)
-    assert [line for line in status.stdout.splitlines() if "__pycache__" not in line] == []
+    assert [line for line in git(clone, "status", "--porcelain").splitlines() if "__pycache__" not in line] == []
 
 
 def test_the_plugin_is_an_entry_point_and_imports_nothing_but_pytest(tmp_path: Path) -> None:

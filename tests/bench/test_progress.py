@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import io
-import time
-from collections.abc import Callable
 
 import pytest
 from rich.console import Console
 
 from optcore_bench.progress import Lines, Progress, Quiet, Tally, TerminalBar, make_progress
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20.0
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
+from tests.processes import wait_until
 
 
 def tell(progress: Progress) -> None:

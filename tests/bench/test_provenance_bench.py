@@ -25,6 +25,7 @@ from optcore_bench.environment import environment_hash, fingerprint, provenance,
 from optcore_bench.provenance import library_versions, origin, source_of
 from optcore_bench.runs import expand
 from optcore_problems import Problem
+from tests.processes import git
 
 SOLVER = "def still(fun, x0):\n    fun(x0)\n    return x0\n"
 STUDY = """
@@ -43,11 +44,6 @@ PUBLISHED = Path(__file__).parents[2] / "results" / "quick"
 def _no_git_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
         monkeypatch.delenv(name, raising=False)
-
-
-def git(folder: Path, *arguments: str) -> str:
-    options = ["-C", str(folder), "-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
-    return subprocess.run(["git", *options, *arguments], check=True, capture_output=True, text=True).stdout.strip()
 
 
 def repository(folder: Path, **files: str) -> str:

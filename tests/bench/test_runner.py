@@ -22,7 +22,7 @@ from optcore_bench.runner import MixedEnvironmentError, MixedStudyError, run_stu
 from optcore_bench.store import Results, StoreNotFoundError, StoreWriter, stored_run_ids, verify
 from optcore_bench.study import Study
 from optcore_problems import Problem
-from tests.processes import is_running
+from tests.processes import PATIENCE, is_running, wait_until
 
 TINY: dict[str, Any] = {
     "name": "tiny",
@@ -412,13 +412,6 @@ def start(script: Path, backend: str = "threads") -> subprocess.Popen[str]:
     )
 
 
-def wait_until(condition: Any, seconds: float = 180.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
-
-
 def waiting_pids(script: Path, how_many: int) -> list[int]:
     path = script.parent / "pids"
     wait_until(lambda: path.exists() and len(path.read_text().split()) >= how_many)
@@ -430,14 +423,14 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The digest of the script's study, run with threads and without interruption."""
     path = tmp_path_factory.mktemp("undisturbed") / "script.py"
     path.write_text(textwrap.dedent(SCRIPT))
-    out, err = start(path).communicate(timeout=180)
+    out, err = start(path).communicate(timeout=PATIENCE)
     assert err == ""
     assert out.splitlines()[0] == "started"
     return out.splitlines()[1]
 
 
 def test_a_script_needs_no_guard_and_runs_once(script: Path, undisturbed: str) -> None:
-    out, err = start(script, "loky").communicate(timeout=180)
+    out, err = start(script, "loky").communicate(timeout=PATIENCE)
     assert out.splitlines() == ["started", undisturbed]
     assert err == ""
 
@@ -453,18 +446,18 @@ def test_an_interruption_costs_the_runs_in_flight_only(
     process = start(script, backend)
     pids = waiting_pids(script, 2)
     process.send_signal(how)
-    _, err = process.communicate(timeout=180)
+    _, err = process.communicate(timeout=PATIENCE)
     if how is signal.SIGINT:
         assert "KeyboardInterrupt" in err
         assert process.returncode in (-signal.SIGINT, 130, 1)
-    wait_until(lambda: not any(is_running(pid) for pid in pids), 60.0)
+    wait_until(lambda: not any(is_running(pid) for pid in pids))
     kept = dict(stored_run_ids(store))
     assert kept
     assert not Results(store).finished
     if backend == "loky":  # what a store gives when it is taken up doesn't depend on who began it
         return
     wait.unlink()
-    resumed, err = start(script).communicate(timeout=180)
+    resumed, err = start(script).communicate(timeout=PATIENCE)
     assert set(kept) < set(stored_run_ids(store))
     assert resumed.splitlines()[-1] == undisturbed, err
 

@@ -22,6 +22,7 @@ from optcore_bench.store import Results, verify
 from optcore_bench.store.log import read_frames
 from optcore_bench.store.record import decode_description
 from optcore_bench.study import Study
+from tests.processes import PATIENCE, wait_until
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 ROOT = Path(__file__).parents[2]
@@ -285,13 +286,6 @@ def processes_in(folder: Path) -> list[int]:
     return found
 
 
-def wait_until(condition: Any, seconds: float = 180.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
-
-
 def is_complete(folder: Path, many: Results) -> None:
     results = Results(folder / "store")
     assert results.manifest["digest"] == many.manifest["digest"]
@@ -302,13 +296,13 @@ def is_complete(folder: Path, many: Results) -> None:
     assert sorted(path.name for path in results.path.iterdir()) == sorted(
         ["study.toml", "manifest.json", "runs", "history", "timings", "clock", "derived"]
     )
-    wait_until(lambda: not processes_in(folder), 10.0)
+    wait_until(lambda: not processes_in(folder))
 
 
 @linux
 def test_two_processes_at_once_share_the_runs_and_both_tell_the_digest(tmp_path: Path, many: Results) -> None:
     both = [start(tmp_path, "--json") for _ in range(2)]
-    told = [json.loads(process.communicate(timeout=100)[0]) for process in both]
+    told = [json.loads(process.communicate(timeout=PATIENCE)[0]) for process in both]
     assert [facts["digest"] for facts in told] == [many.manifest["digest"]] * 2
     assert [process.returncode for process in both] == [0, 0]
     is_complete(tmp_path, many)
@@ -342,13 +336,13 @@ def test_a_signal_to_all_processes_ends_cleanly(
     process = start(tmp_path, "--backend", backend)
     wait_until(lambda: len(stored_frames(tmp_path / "store")) > 12)
     os.killpg(process.pid, how)  # as a batch system does, or a terminal
-    _, err = process.communicate(timeout=180)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == status, err
     assert err.splitlines()[-1] == f"{word}; finished runs are stored, and the same command resumes"
     assert "Traceback" not in err
-    wait_until(lambda: not processes_in(tmp_path), 10.0)
+    wait_until(lambda: not processes_in(tmp_path))
     assert not (tmp_path / "store" / "claims").exists()
-    _, err = (process := start(tmp_path)).communicate(timeout=100)
+    _, err = (process := start(tmp_path)).communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
     is_complete(tmp_path, many)
 
@@ -359,7 +353,7 @@ def test_what_a_killed_process_had_taken_is_taken_over(tmp_path: Path, many: Res
     wait_until(lambda: len(list((tmp_path / "store" / "claims").glob("*"))) == 2)
     first.kill()
     first.communicate()
-    _, err = second.communicate(timeout=100)
+    _, err = second.communicate(timeout=PATIENCE)
     assert second.returncode == 0, err
     is_complete(tmp_path, many)
 
@@ -367,12 +361,12 @@ def test_what_a_killed_process_had_taken_is_taken_over(tmp_path: Path, many: Res
 @linux
 def test_the_command_says_that_the_walltime_was_over(tmp_path: Path, many: Results) -> None:
     process = start(tmp_path, "--walltime", "1s", "--json")
-    out, err = process.communicate(timeout=180)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 4, err
     facts = json.loads(out)
     assert facts["left"] == len(many.runs) - facts["runs"] > 0
     assert facts["digest"] is None
-    wait_until(lambda: not processes_in(tmp_path), 10.0)
-    _, err = (process := start(tmp_path)).communicate(timeout=100)
+    wait_until(lambda: not processes_in(tmp_path))
+    _, err = (process := start(tmp_path)).communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
     is_complete(tmp_path, many)
