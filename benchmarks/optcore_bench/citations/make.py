@@ -18,6 +18,7 @@ from optcore_bench.citations.sources import ALGORITHMS, LIBRARIES, METHODS, STRA
 from optcore_bench.costs import cost_table, tau_label
 from optcore_bench.evaluations import Evaluations
 from optcore_bench.store import Results
+from optcore_bench.store.schema import FAILED
 from optcore_bench.study import TAUS
 
 __all__ = ["Citation", "cite"]
@@ -218,7 +219,7 @@ def _counted() -> str:
 
 def _ended(evaluations: Evaluations) -> str:
     status = evaluations.runs["status"].value_counts()
-    failed = {name: int(status[name]) for name in ("error", "timeout", "crashed", "interrupted") if name in status}
+    failed = {name: int(status[name]) for name in FAILED if name in status}
     words = _list([f"{count} ended as '{name}'" for name, count in failed.items()]) if failed else "no run failed"
     apart = int(status.get("not_applicable", 0))
     pairs = f" {apart} combinations of problem, solver and derivative can't be and were not run." if apart else ""

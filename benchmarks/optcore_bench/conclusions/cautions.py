@@ -14,9 +14,9 @@ from optcore_bench.costs import JacCost, cost_table, degenerate_rows, improved, 
 from optcore_bench.evaluations import Evaluations, ReferenceValue, floats
 from optcore_bench.statistics import clusters, few_starts, flips, order_changes
 from optcore_bench.statistics.flips import OrderChanges
+from optcore_bench.store.schema import FAILED
 
 __all__ = [
-    "FAILED",
     "beaten",
     "cut_off",
     "degenerate",
@@ -32,8 +32,6 @@ __all__ = [
     "unsolved",
 ]
 
-#: Statuses of runs that went wrong, as opposed to runs that ended before they solved their problem.
-FAILED = ("error", "timeout", "crashed", "interrupted")
 #: Percentile intervals from fewer groups than this are too narrow to be taken at their word.
 FEW_FUNCTIONS = 20
 #: Above this share of runs that the budget ended, a failure says little about the solver.

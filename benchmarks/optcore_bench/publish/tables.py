@@ -13,10 +13,10 @@ import pandas as pd
 from optcore_bench.costs import JacCost, cost_table, summary_table, tau_label
 from optcore_bench.evaluations import Evaluations
 from optcore_bench.publish.worth import available_bracket, worth_table
+from optcore_bench.store.schema import FAILED
 
 __all__ = ["Column", "PaperTable", "costs_table", "publication_tables", "solvers_table", "strategies_table"]
 
-_FAILED = ("error", "timeout", "crashed", "interrupted")
 _SPECIAL = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
     "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
@@ -169,7 +169,7 @@ def solvers_table(evaluations: Evaluations, solvers: Sequence[str], taus: Sequen
     for price in prices:
         costs = cost_table(evaluations, tau, jac_cost=price)[list(solvers)]
         frame[f"median_{price}"] = costs.where(costs < math.inf).median().to_numpy()
-    failed = [name for name in _FAILED if name in counts]
+    failed = [name for name in FAILED if name in counts]
     frame["failed"] = counts[failed].sum(axis=1).to_numpy(dtype=int)
     return PaperTable(
         name="solvers",

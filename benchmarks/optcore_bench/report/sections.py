@@ -30,11 +30,10 @@ from optcore_bench.report.markup import (
     table,
 )
 from optcore_bench.report.says import said
+from optcore_bench.store.schema import FAILED
 
 __all__ = ["filled", "main_tau", "nothing_to_show", "study_name"]
 
-#: Statuses of runs that went wrong, as opposed to runs that ended before they solved their problem.
-FAILED = ("error", "timeout", "crashed", "interrupted")
 #: What a jacobian may cost: least, as it was here, most.
 BRACKET: tuple[JacCost, ...] = (0, "measured", "n")
 #: More rows than this are counted, not shown.

@@ -31,6 +31,10 @@ STATUSES = (
     "not_applicable",
 )
 
+#: Statuses of runs that went wrong, as opposed to runs that ended before they solved their problem; "interrupted" is
+#: said by results that others recorded.
+FAILED = ("error", "timeout", "crashed", "interrupted")
+
 #: What makes two runs the same cell of a study; a finished store holds one run of each.
 KEY = ("suite", "problem", "start", "noise", "algorithm", "derivative")
 
