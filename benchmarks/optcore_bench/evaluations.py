@@ -181,6 +181,16 @@ class Evaluations:
         return Batches.of(self)
 
     @cached_property
+    def prices(self) -> tuple[Floats, Floats]:
+        """What a call of jac, and the jacobian in fun_and_jac, was measured to cost in evaluations, shapes (R,).
+
+        Kept, because the clock takes long to read; see `optcore_bench.costs.counting.median_prices`.
+        """
+        from optcore_bench.costs.counting import median_prices
+
+        return median_prices(self, self.clock())
+
+    @cached_property
     def problem(self) -> Ints:
         """Number of each run's problem, whatever its start and noise, shape (R,)."""
         groups = self.runs.groupby(["suite", "problem", "n"], sort=False, dropna=False)
@@ -224,10 +234,17 @@ class Evaluations:
         """
         if f_opt not in ("best_known", "compared"):
             raise InvalidInputError(f"f_opt must be 'best_known' or 'compared', not {f_opt!r}")
+        return self._best_known if f_opt == "best_known" else self._best_of_runs
+
+    @cached_property
+    def _best_of_runs(self) -> tuple[Floats, NDArray[np.object_]]:
         found = pd.Series(self.run_best).groupby(self.problem).transform("min").to_numpy(dtype=float)
-        source = np.full(len(found), "best of the compared runs", dtype=object)
-        if f_opt == "compared":
-            return found, source
+        return found, np.full(len(found), "best of the compared runs", dtype=object)
+
+    @cached_property
+    def _best_known(self) -> tuple[Floats, NDArray[np.object_]]:
+        found, source = self._best_of_runs
+        source = source.copy()
         known = floats(self.runs["f_opt"])
         frozen, finder = self.frozen
         source[np.isfinite(frozen)] = [f"frozen: best of {name}" for name in finder[np.isfinite(frozen)]]

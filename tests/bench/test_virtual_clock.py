@@ -73,7 +73,8 @@ def test_the_measured_overhead_is_the_time_between_batches():
     # The batches last from 1 to 4 and from 6 to 7; 1 and 2 seconds pass before them.
     clock = [(1, 2), (1, 2), (1, 4), (2, 3), (2, 3), (6, 7)]
     results = make_results(run("a", **FORWARD, clock=clock, n=4), run("b", values=[]))
-    assert measured_overhead(Evaluations.read(results))[0] == 1.5
+    evaluations = Evaluations.read(results)
+    assert measured_overhead(evaluations, evaluations.clock())[0] == 1.5
     replay = VirtualClock(1.0, 0.0, cores=5, overhead_seconds="measured")
     for table in (cost_table(results, cost=replay), hit_counts(results, clock=True).costs(replay)):
         assert table.loc["s/p"].tolist() == [1 + 1 + 2 * 1.5, math.inf]

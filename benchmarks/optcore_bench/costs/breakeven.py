@@ -49,13 +49,6 @@ class Crossing:
             return cls("below", behind / steeper) if behind < 0 else cls("never")
         return cls("tied" if behind == 0 else "always" if behind < 0 else "never")
 
-    @property
-    def threshold(self) -> float:
-        """The price from which on the first is cheaper: 0 for always, inf for never, NaN if there is none."""
-        if self.price is not None:
-            return float(self.price) if self.verdict == "above" else np.nan
-        return {"always": 0.0, "never": np.inf}.get(self.verdict, np.nan)
-
 
 @dataclass(frozen=True, eq=False)
 class BreakEven:
@@ -86,7 +79,7 @@ class BreakEven:
     @property
     def both(self) -> int:
         """How many problems both solve."""
-        return int((~self.table["verdict"].isin(["only a", "only b", "neither"])).sum())
+        return len(self._of_both())
 
     def median_price(self, unit: Unit = "n") -> float:
         """Median over problems of the price from which on a is cheaper.
@@ -99,10 +92,14 @@ class BreakEven:
 
     def cheaper(self, price: float, unit: Unit = "n") -> int:
         """On how many of the problems that both solve a is cheaper if a jacobian costs `price`."""
-        frame = self.table[~self.table["verdict"].isin(["only a", "only b", "neither"])]
+        frame = self._of_both()
         weight = price * (floats(frame["n"]) if unit == "n" else 1.0)
         cost = {s: frame[f"evaluations_{s}"] + weight * frame[f"jacobians_{s}"] for s in "ab"}
         return int((cost["a"] < cost["b"]).sum())
+
+    def _of_both(self) -> pd.DataFrame:
+        """The rows that both solve."""
+        return self.table[~self.table["verdict"].isin(["only a", "only b", "neither"])]
 
     def _thresholds(self, unit: Unit) -> np.ndarray:
         verdict = self.table["verdict"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import pandas as pd
@@ -17,7 +16,7 @@ from .models import CostModel, JacCost, check_cost, check_jac_cost, check_no_jac
 from .rounds import rounds_up_to
 from .virtual import VirtualClock
 
-__all__ = ["Calls", "check_timed", "cost_at", "measured_overhead", "measured_prices", "overhead_of", "priced"]
+__all__ = ["Calls", "check_timed", "cost_at", "measured_overhead", "median_prices", "overhead_of", "priced"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +52,9 @@ def cost_at(evaluations: Evaluations, rows: Ints, cost: CostModel, jac_cost: Jac
         check_no_jac_cost(jac_cost, "a VirtualClock has jac_seconds instead")
         rounds = rounds_up_to(evaluations, rows, int(cost.cores), sizes=cost.spread > 0)
         overhead = (
-            measured_overhead(evaluations)[evaluations.run[rows]] if cost.overhead_seconds == "measured" else None
+            measured_overhead(evaluations, evaluations.clock())[evaluations.run[rows]]
+            if cost.overhead_seconds == "measured"
+            else None
         )
         batches = evaluations.count(evaluations.first_of_batch, rows)
         return rounds.seconds(cost) + batches * overhead_of(cost, evaluations.runs, evaluations.run[rows], overhead)
@@ -61,7 +62,7 @@ def cost_at(evaluations: Evaluations, rows: Ints, cost: CostModel, jac_cost: Jac
         check_jac_cost(jac_cost)
         run = evaluations.run[rows]
         calls = _calls(evaluations, rows, run, count_jacobians=isinstance(jac_cost, str) or jac_cost != 0)
-        measured = measured_prices(evaluations) if jac_cost == "measured" else None
+        measured = evaluations.prices if jac_cost == "measured" else None
         return priced(calls, cost, jac_cost, None if measured is None else (measured[0][run], measured[1][run]))
     check_no_jac_cost(jac_cost, f"cost={cost!r} takes none")
     if cost == "batches":
@@ -69,13 +70,17 @@ def cost_at(evaluations: Evaluations, rows: Ints, cost: CostModel, jac_cost: Jac
     return check_timed(evaluations.runs.iloc[evaluations.run[rows]], evaluations.clock()[1][rows])
 
 
-def measured_overhead(evaluations: Evaluations) -> Floats:
+def measured_overhead(evaluations: Evaluations, clock: tuple[Floats, Floats]) -> Floats:
     """Seconds a batch that each run spent outside of calls: solver, sending out, collecting; shape (R,).
 
     It is the end of the last call, less the time from the first start to the last stop of each batch, over the
     number of batches. NaN where no clock ran.
+
+    Args:
+        evaluations: all of them.
+        clock: start and stop of each, `evaluations.clock()`.
     """
-    start, stop = evaluations.clock()
+    start, stop = clock
     first = np.flatnonzero(evaluations.first_of_batch)
     if first.size == 0:
         return np.full(len(evaluations.runs), np.nan)
@@ -154,23 +159,20 @@ def _check_priced(calls: Calls, unpriced: NDArray[np.bool_]) -> None:
         )
 
 
-def measured_prices(evaluations: Evaluations) -> tuple[Floats, Floats]:
+def median_prices(evaluations: Evaluations, clock: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
     """Median time of jacobians over median time of evaluations, by problem and strategy, shapes (R,).
 
     An evaluation's time is pooled over all runs of the problem, a jacobian's over the runs with the same
-    strategy. NaN where either wasn't timed. Of the same evaluations they are counted once.
+    strategy. NaN where either wasn't timed.
+
+    Args:
+        evaluations: all of them.
+        clock: start and stop of each, `evaluations.clock()`.
+
+    Returns:
+        Prices in evaluations of the jacobian in calls of jac, and of that in calls of fun_and_jac.
     """
-    if evaluations not in _PRICES:
-        _PRICES[evaluations] = _median_prices(evaluations)
-    return _PRICES[evaluations]
-
-
-#: Prices that were counted already, for as long as their evaluations are in use: the clock takes long to read.
-_PRICES: WeakKeyDictionary[Evaluations, tuple[Floats, Floats]] = WeakKeyDictionary()
-
-
-def _median_prices(evaluations: Evaluations) -> tuple[Floats, Floats]:
-    start, stop = evaluations.clock()
+    start, stop = clock
     problem = evaluations.problem
     pairs = evaluations.runs.assign(problem=problem).groupby(["problem", "derivative"], dropna=False)
     strategy = np.asarray(pairs.ngroup(), dtype=np.int64)

@@ -121,9 +121,9 @@ def degenerate_rows(
     """
     evaluations = Evaluations.read(results)
     check_tau(tau)
-    found = _degenerate(evaluations, evaluations.reference(f_opt)[0], evaluations.targets(tau, f_opt))
-    sources = dict(zip(evaluations.runs["row"], evaluations.reference(f_opt)[1], strict=True))
-    found.insert(2, "source", found["row"].map(sources))
+    low, sources = evaluations.reference(f_opt)
+    found = _degenerate(evaluations, low, evaluations.targets(tau, f_opt))
+    found.insert(2, "source", found["row"].map(dict(zip(evaluations.runs["row"], sources, strict=True))))
     found.attrs |= {"tau": float(tau), "f_opt": f_opt}
     return found
 

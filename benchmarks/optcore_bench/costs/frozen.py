@@ -12,14 +12,26 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from optcore_bench.evaluations import applicable, floats, solver_label
+from optcore_bench.store.files import replace_file
 from optcore_bench.store.sources import REFERENCE_FILE
 
 __all__ = ["freeze_reference", "read_reference"]
 
-_KEY = ["suite", "problem", "n"]
-_COLUMNS = [*_KEY, "f_opt", "solver", "run_id"]
+_SCHEMA = pa.schema(
+    [
+        ("suite", pa.string()),
+        ("problem", pa.string()),
+        ("n", pa.float64()),
+        ("f_opt", pa.float64()),
+        ("solver", pa.string()),
+        ("run_id", pa.string()),
+    ]
+)
+_COLUMNS = list(_SCHEMA.names)
 
 
 def freeze_reference(results: Any) -> pd.DataFrame:
@@ -85,12 +97,5 @@ def _folder(results: Any) -> Path | None:
 
 
 def _write(path: Path, frame: pd.DataFrame) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    from optcore_bench.store.files import replace_file
-
-    types = {"suite": pa.string(), "problem": pa.string(), "n": pa.float64(), "f_opt": pa.float64()}
-    schema = pa.schema([(name, types.get(name, pa.string())) for name in _COLUMNS])
-    table = pa.Table.from_pandas(frame[_COLUMNS], schema=schema, preserve_index=False)
+    table = pa.Table.from_pandas(frame[_COLUMNS], schema=_SCHEMA, preserve_index=False)
     replace_file(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))

@@ -14,7 +14,7 @@ from optcore.errors import InvalidInputError
 from optcore.history import FUN, FUN_AND_JAC, JAC, NUMDIFF
 from optcore_bench.evaluations import Bools, Evaluations, Floats, HasTables, Ints, ReferenceValue, applicable
 
-from .counting import Calls, check_timed, measured_overhead, measured_prices, overhead_of, priced
+from .counting import Calls, check_timed, measured_overhead, median_prices, overhead_of, priced
 from .criteria import Basis, SolvedBy, judge
 from .models import CostModel, JacCost, check_cost, check_jac_cost, check_no_jac_cost, describe_cost
 from .rounds import BatchCounts, RoundCounts, batch_counts, charge, longest_calls
@@ -203,10 +203,11 @@ def hit_counts(
     begun = rows >= evaluations.offsets[use]
     prices = seconds = overhead = None
     if clock:
-        overhead = measured_overhead(evaluations)[use]
-        jac, both = measured_prices(evaluations)
+        times = evaluations.clock()
+        overhead = measured_overhead(evaluations, times)[use]
+        jac, both = median_prices(evaluations, times)
         prices = jac[use], both[use]
-        seconds = _spread(evaluations.clock()[1][rows[begun]], begun, 0.0)
+        seconds = _spread(times[1][rows[begun]], begun, 0.0)
     return HitCounts(
         _frame(evaluations, use, charged >= 0, rows, begun),
         judgement.attrs,
