@@ -21,7 +21,7 @@ from optcore_bench.mistakes import Kind, Mistakes, StudyError, attempt, mistakes
 from optcore_bench.selection import ProblemEntry, anchored, is_same, problem_entry
 from optcore_bench.strategies import Strategy, make_strategy
 
-__all__ = ["TAUS", "Study", "StudyError", "load_study", "shipped_studies"]
+__all__ = ["TAUS", "Study", "StudyError", "load_study", "shipped_studies", "taus_of"]
 
 T = TypeVar("T")
 
@@ -315,6 +315,18 @@ def _taus(given: Any) -> tuple[float, ...]:
     if wrong:
         raise _WrongError(dict.fromkeys(wrong))
     return tuple(float(value) for value in values)
+
+
+def taus_of(study: Any) -> tuple[float, ...]:
+    """The precisions that a study asks for, as a store keeps it; the usual ones where it names none.
+
+    >>> taus_of({"name": "mine", "tau": [0.1, 1e-7]}), taus_of({"tau": 1e-3}), taus_of(None) == TAUS
+    ((0.1, 1e-07), (0.001,), True)
+    """
+    given = study.get("tau") if isinstance(study, Mapping) else getattr(study, "tau", None)
+    if not given:
+        return TAUS
+    return (float(given),) if isinstance(given, (int, float)) else tuple(float(tau) for tau in given)
 
 
 def shipped_studies() -> dict[str, Any]:

@@ -19,7 +19,7 @@ from optcore_bench.costs import cost_table, tau_label
 from optcore_bench.evaluations import Evaluations
 from optcore_bench.store import Results
 from optcore_bench.store.schema import FAILED
-from optcore_bench.study import TAUS
+from optcore_bench.study import taus_of
 
 __all__ = ["Citation", "cite"]
 
@@ -196,7 +196,7 @@ def _rules(results: Results) -> str:
 
 
 def _judged(results: Results, evaluations: Evaluations) -> str:
-    taus = [tau_label(float(tau)) for tau in results.study.get("tau") or TAUS]
+    taus = [tau_label(tau) for tau in taus_of(results.study)]
     sources = list(cost_table(evaluations).attrs["f_opt_source"].values())
     unknown = sum(source != "best known" for source in sources)
     known = "the best known value of each problem"

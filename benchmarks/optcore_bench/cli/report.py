@@ -13,6 +13,7 @@ import typer
 from optcore.errors import InvalidInputError
 from optcore_bench.report import write_report
 from optcore_bench.store import Results
+from optcore_bench.study import taus_of
 
 __all__ = ["FigureOptions", "open_in_browser", "report"]
 
@@ -43,13 +44,12 @@ def report(
         _publish(store, options.publish, options.beside, formats if figures is not None else None, as_json=as_json)
         return
     results = Results(store)
-    taus = results.study.get("tau")
     assert results.path is not None  # only results of a data frame have none
     # Beside a bundle, which is a file, and in the folder of a store.
     folder = results.path if results.path.is_dir() else results.path.with_suffix("")
     default = folder / "report.html" if folder.is_dir() else folder.with_suffix(".html")
     target = default if html is None else html.expanduser()
-    page = write_report(results, target, cdn=cdn, **({} if taus is None else {"taus": taus}))
+    page = write_report(results, target, taus_of(results.study), cdn=cdn)
     written: tuple[Path, ...] = ()
     if formats:
         from optcore_bench.publish import publish_figures

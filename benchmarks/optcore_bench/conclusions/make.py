@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from optcore.errors import InvalidInputError
 from optcore_bench.conclusions import cautions, leaders
 from optcore_bench.conclusions.model import Finding, Findings
-from optcore_bench.costs import CostModel, JacCost, cost_table
+from optcore_bench.costs import CostModel, JacCost, cost_table, main_tau
 from optcore_bench.evaluations import Evaluations, HasTables, ReferenceValue
 from optcore_bench.statistics import Bootstrap
-from optcore_bench.study import TAUS
+from optcore_bench.study import taus_of
 
 __all__ = ["findings"]
 
@@ -53,7 +51,7 @@ def findings(
         2 solvers on 2 problems, which come from 2 functions.
     """
     evaluations = Evaluations.read(results)
-    taus = tuple(_taus_of(evaluations) if taus is None else taus)
+    taus = taus_of(getattr(evaluations.source, "study", None)) if taus is None else tuple(taus)
     if not taus:
         raise InvalidInputError("taus is empty; give at least one, such as 1e-5")
     if not evaluations.applicable.any():
@@ -96,14 +94,8 @@ def _cautions(
 
 
 def _middle(tables: Mapping[float, pd.DataFrame]) -> pd.DataFrame:
-    """The table of the tau nearest to 1e-5, the one that single sentences are about."""
-    return tables[min(tables, key=lambda tau: abs(np.log10(max(tau, 1e-300)) + 5))]
-
-
-def _taus_of(evaluations: Evaluations) -> Sequence[float]:
-    study: Any = getattr(evaluations.source, "study", None)
-    given = study.get("tau") if isinstance(study, Mapping) else None
-    return TAUS if given is None else [given] if isinstance(given, float) else list(given)
+    """The table that single sentences are about."""
+    return tables[main_tau(tables)]
 
 
 def _nothing(evaluations: Evaluations) -> str:

@@ -43,12 +43,13 @@ from .criteria import degenerate_rows
 from .frozen import freeze_reference, read_reference
 from .grid import VirtualGrid, virtual_grid
 from .hits import HitCounts, hit_counts
-from .models import CostModel, JacCost, describe_cost, tau_label
+from .models import BRACKET, CostModel, JacCost, describe_cost, main_tau, tau_label
 from .summary import improved, summary_table
 from .tables import accuracy_table, cost_table, dimensions, relative_gaps
 from .virtual import VirtualClock, expected_longest
 
 __all__ = [
+    "BRACKET",
     "BreakEven",
     "CostModel",
     "HitCounts",
@@ -66,6 +67,7 @@ __all__ = [
     "freeze_reference",
     "hit_counts",
     "improved",
+    "main_tau",
     "read_reference",
     "relative_gaps",
     "summary_table",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +13,7 @@ from optcore.errors import InvalidInputError
 from .virtual import VirtualClock, is_number
 
 __all__ = [
+    "BRACKET",
     "CostModel",
     "JacCost",
     "check_cost",
@@ -19,13 +21,26 @@ __all__ = [
     "check_no_jac_cost",
     "check_tau",
     "describe_cost",
+    "main_tau",
     "tau_label",
 ]
 
 JacCost = float | Literal["n", "measured"]
 CostModel = Literal["evaluations", "gradients", "batches", "seconds"] | VirtualClock
 
+#: What a jacobian may cost, in evaluations: nothing, as much as was measured, as much as n evaluations.
+BRACKET: tuple[JacCost, ...] = (0, "measured", "n")
+
 _NAMES = ("evaluations", "gradients", "batches", "seconds")
+
+
+def main_tau(taus: Iterable[float]) -> float:
+    """The accuracy that single sentences and numbers are about: the one nearest to 1e-5.
+
+    >>> main_tau([1e-1, 1e-4, 1e-9])
+    0.0001
+    """
+    return min(taus, key=lambda tau: abs(np.log10(max(tau, 1e-300)) + 5))
 
 
 def tau_label(tau: float) -> str:

@@ -22,7 +22,7 @@ from optcore_bench.publish.stamp import DPI, stamped
 from optcore_bench.publish.tables import PaperTable, publication_tables
 from optcore_bench.store import Results
 from optcore_bench.store.files import explained, file_sum, replace_file, replace_text
-from optcore_bench.study import TAUS
+from optcore_bench.study import taus_of
 
 __all__ = ["FORMATS", "INDEX", "SUMS", "Published", "check_formats", "origin_of", "publish_figures"]
 
@@ -93,7 +93,7 @@ def publish_figures(
     if not evaluations.applicable.any():
         raise InvalidInputError("there is nothing to publish: the store has no finished run that applies")
     chosen = choose_solvers(solvers, evaluations.solvers)
-    tables = publication_tables(evaluations, chosen, _taus(results), tau)
+    tables = publication_tables(evaluations, chosen, taus_of(results.study), tau)
     figures = list(publication_figures(evaluations, chosen, tau))
     writer = _Writer(Path(folder).expanduser(), origin_of(results))
     with explained(writer.folder, "what was written before is whole"):
@@ -131,10 +131,6 @@ def origin_of(results: Results) -> dict[str, str]:
         "sha256 of study.toml": str(listed or hashlib.sha256(text.encode()).hexdigest()),
         "digest of the store": results.digest,
     }
-
-
-def _taus(results: Results) -> Sequence[float]:
-    return tuple(results.study.get("tau") or TAUS)
 
 
 class _Writer:

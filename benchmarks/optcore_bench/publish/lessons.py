@@ -10,9 +10,9 @@ import pandas as pd
 import optcore as om
 from optcore.errors import InvalidInputError
 from optcore.history import FUN, NUMDIFF
-from optcore_bench.costs import tau_label
+from optcore_bench.costs import BRACKET, main_tau, tau_label
 from optcore_bench.evaluations import Evaluations, floats
-from optcore_bench.publish.worth import BRACKET, worth_table
+from optcore_bench.publish.worth import worth_table
 
 __all__ = ["ENOUGH", "derivative_lessons", "limits_of_the_problems", "stopping_rows"]
 
@@ -99,7 +99,7 @@ def stopping_rows(both: Sequence[Evaluations], names: Sequence[str], taus: Seque
         names: of the two studies.
         taus: accuracies; the middle one and the strictest are shown.
     """
-    shown = sorted({min(taus, key=lambda t: abs(np.log10(t) - np.log10(_TAU))), min(taus)}, reverse=True)
+    shown = sorted({main_tau(taus), min(taus)}, reverse=True)
     tables = [_by_strategy(evaluations, shown) for evaluations in both]
     heads = [f"{name}, tau = {tau_label(tau)}" for tau in shown for name in names]
     lines = [f"| derivative | {' | '.join(heads)} |", f"|:---|{'---:|' * len(heads)}"]

@@ -24,7 +24,7 @@ from optcore_bench.store import Results
 from optcore_bench.store.export import export_bundle
 from optcore_bench.store.files import explained, replace_file, replace_text
 from optcore_bench.store.manifest import MANIFEST, STUDY
-from optcore_bench.study import TAUS, shipped_studies
+from optcore_bench.study import shipped_studies, taus_of
 
 __all__ = ["LARGEST_BUNDLE", "publish_study"]
 
@@ -100,7 +100,7 @@ def _publish(results: Results, second: Results | None, root: Path, kinds: list[s
         runs = results.selected[1].runs
         replace_file(root / _RUNS, lambda temporary: pq.write_table(runs, temporary, compression="zstd"))
     written += _bundle(results.path, root / _BUNDLE)
-    write_report(results, root / _REPORT, taus=_taus(results), cdn=True)
+    write_report(results, root / _REPORT, taus=taus_of(results.study), cdn=True)
     shown = _shown(evaluations)
     figures = publish_figures(results, root / _FIGURES, formats=kinds, width="double", only=shown)
     other = None if second is None else (_name(second), Evaluations.read(second))
@@ -121,10 +121,6 @@ def _bundle(store: Path, target: Path) -> list[Path]:
 
 def _copy(source: Path, target: Path) -> None:
     shutil.copyfile(source, target)
-
-
-def _taus(results: Results) -> tuple[float, ...]:
-    return tuple(float(tau) for tau in results.study.get("tau") or TAUS)
 
 
 def _shown(evaluations: Evaluations) -> list[str]:
@@ -155,7 +151,7 @@ def _readme(
     shown: Sequence[str],
     kinds: Sequence[str],
 ) -> list[str]:
-    taus, name = _taus(results), _name(results)
+    taus, name = taus_of(results.study), _name(results)
     lines = [f"# {name}", "", str(results.study.get("description") or ""), ""]
     lines += ["Every number and sentence on this page was made from the store by `optcore report --publish`.", ""]
     lines += ["## What was found", ""]

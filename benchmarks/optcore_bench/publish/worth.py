@@ -9,15 +9,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from optcore.errors import InvalidInputError
-from optcore_bench.costs import JacCost, cost_table
+from optcore_bench.costs import BRACKET, JacCost, cost_table
 from optcore_bench.evaluations import Evaluations, HasTables, solver_label
 from optcore_bench.figures import split_label
 from optcore_bench.study import TAUS
 
-__all__ = ["BRACKET", "available_bracket", "worth_table"]
+__all__ = ["available_bracket", "worth_table"]
 
-#: What a jacobian may cost, in evaluations: nothing, as much as was measured, as much as n evaluations.
-BRACKET: tuple[JacCost, ...] = (0, "measured", "n")
 #: Strategies that are exact, the first one that a study has is the yardstick.
 _EXACT = ("analytic", "fun_and_jac", "jax")
 

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 
 from optcore_bench import toml
+from optcore_bench.conclusions.words import count as counted
 from optcore_bench.costs import improved, tau_label
 from optcore_bench.evaluations import Evaluations
 from optcore_bench.report.markup import (
     Cell,
     Raw,
-    counted,
     element,
     facts,
     headings,

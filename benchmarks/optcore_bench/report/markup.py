@@ -16,7 +16,6 @@ __all__ = [
     "Cell",
     "Raw",
     "choices",
-    "counted",
     "element",
     "facts",
     "headings",
@@ -182,12 +181,3 @@ def plain(value: Any) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     return value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
-
-
-def counted(count: int, one: str, many: str | None = None) -> str:
-    """A number with its noun.
-
-    >>> counted(1, "run"), counted(2, "pair has", "pairs have")
-    ('1 run', '2 pairs have')
-    """
-    return f"{count} {one if count == 1 else many or one + 's'}"

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 
 from optcore_bench.conclusions import findings
+from optcore_bench.conclusions.words import count as counted
 from optcore_bench.costs import break_even, hit_counts
 from optcore_bench.evaluations import Evaluations
-from optcore_bench.report.markup import Raw, counted, element
+from optcore_bench.report.markup import Raw, element
 
 __all__ = ["pair_to_compare", "said"]
 

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from optcore.errors import InvalidInputError
-from optcore_bench.costs import JacCost, cost_table, summary_table, tau_label
+from optcore_bench.conclusions.words import count as counted
+from optcore_bench.costs import BRACKET, JacCost, cost_table, main_tau, summary_table, tau_label
 from optcore_bench.digits import median_digits
 from optcore_bench.evaluations import Evaluations
 from optcore_bench.figures import solver_styles
@@ -18,7 +19,6 @@ from optcore_bench.report.markup import (
     Cell,
     Raw,
     choices,
-    counted,
     element,
     headings,
     left,
@@ -32,10 +32,8 @@ from optcore_bench.report.markup import (
 from optcore_bench.report.says import said
 from optcore_bench.store.schema import FAILED
 
-__all__ = ["filled", "main_tau", "nothing_to_show", "study_name"]
+__all__ = ["filled", "nothing_to_show", "study_name"]
 
-#: What a jacobian may cost: least, as it was here, most.
-BRACKET: tuple[JacCost, ...] = (0, "measured", "n")
 #: More rows than this are counted, not shown.
 MOST_ROWS = 500
 
@@ -86,15 +84,6 @@ def _prices(evaluations: Evaluations, tau: float, *, measured: bool) -> list[Jac
     except InvalidInputError:
         return prices
     return [*prices, "n"]
-
-
-def main_tau(taus: Sequence[float]) -> float:
-    """The accuracy that single sentences and numbers are about: the one nearest to 1e-5.
-
-    >>> main_tau([1e-1, 1e-4, 1e-9])
-    0.0001
-    """
-    return min(taus, key=lambda tau: abs(np.log10(max(tau, 1e-300)) + 5))
 
 
 def nothing_to_show(results: Any, evaluations: Evaluations) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 from plotly.offline import get_plotlyjs, get_plotlyjs_version
 
 from optcore.files import replacing
+from optcore_bench.costs import main_tau
 from optcore_bench.evaluations import Evaluations
 from optcore_bench.report import sections
 from optcore_bench.report.curves import curve_data
@@ -65,9 +66,9 @@ def _page(results: Any, evaluations: Evaluations, taus: tuple[float, ...], *, cd
         body = sections.nothing_to_show(results, evaluations)
         parts |= {"body": body, "data": "null", "curves": "", "figures": "", "plotly": "", "scripts": ""}
         return _fill("page.html", parts)
-    data = page_data(evaluations, taus, pair_to_compare(evaluations, sections.main_tau(taus)))
+    data = page_data(evaluations, taus, pair_to_compare(evaluations, main_tau(taus)))
     curves = curve_data(evaluations, data["problems"], [solver["label"] for solver in data["solvers"]])
-    figures = figure_data(evaluations, sections.main_tau(taus))
+    figures = figure_data(evaluations, main_tau(taus))
     headings = "".join(
         element(
             "details",
