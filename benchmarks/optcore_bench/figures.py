@@ -20,14 +20,16 @@ from optcore.plots.figure import image_bytes
 from optcore.plots.styles import LineStyle, family_styles
 
 from .costs import tau_label
-from .profiles import accuracy_profile, data_profile, performance_profile
+from .profiles import Floats, accuracy_profile, data_profile, performance_profile
 
 __all__ = [
     "ProfilePlot",
     "accuracy_profile_plot",
     "data_profile_plot",
     "line_figure",
+    "order_of",
     "performance_profile_plot",
+    "shade",
     "solver_styles",
     "split_label",
     "write_figure",
@@ -120,7 +122,7 @@ def performance_profile_plot(costs: pd.DataFrame) -> ProfilePlot:
         x_title=f"times the lowest cost on the problem; cost: {costs.attrs.get('cost', 'as given')}",
         y_title=_share_title(costs),
         log2=True,
-        order=_order(costs),
+        order=order_of(costs),
     )
 
 
@@ -131,13 +133,12 @@ def data_profile_plot(costs: pd.DataFrame, n: pd.Series | None = None) -> Profil
         costs: as for `data_profile`.
         n: number of parameters by row; by default what `cost_table` left in `attrs`.
     """
-    dimension = pd.Series(costs.attrs.get("n", {}), dtype=float) if n is None else n
     return ProfilePlot(
-        curves=data_profile(costs, dimension),
+        curves=data_profile(costs, n),
         title="Data profile",
         x_title=f"simplex gradients: {costs.attrs.get('cost', 'cost')} / (n + 1)",
         y_title=_share_title(costs),
-        order=_order(costs),
+        order=order_of(costs),
     )
 
 
@@ -150,11 +151,12 @@ def accuracy_profile_plot(gaps: pd.DataFrame, max_digits: float = 16.0) -> Profi
         title="Accuracy profile",
         x_title=f"digits gained, -log10 (f_best - f_L) / (f_start - f_L), after {spent}",
         y_title="share of problems with at least so many digits",
-        order=_order(gaps),
+        order=order_of(gaps),
     )
 
 
-def _order(table: pd.DataFrame) -> tuple[str, ...]:
+def order_of(table: pd.DataFrame) -> tuple[str, ...]:
+    """Labels of all solvers of the study that a table comes from, for `solver_styles`."""
     return tuple(table.attrs.get("solvers", ()))
 
 
@@ -184,6 +186,33 @@ def line_figure(curves: pd.DataFrame, styles: Mapping[str, LineStyle], unit: str
             )
         )
     return figure
+
+
+def shade(x: Floats, lower: Floats, upper: Floats, solver: str, color: str, opacity: float) -> dict[str, Any]:
+    """The area between two lines of a solver as a plotly trace, which the legend hides with the solver.
+
+    Args:
+        x: ascending, shape (k,).
+        lower: the lower line, shape (k,).
+        upper: the upper line, shape (k,).
+        solver: whose it is.
+        color: of the solver, as "#rrggbb".
+        opacity: of the shade.
+    """
+    rgb = ", ".join(str(int(color[i : i + 2], 16)) for i in (1, 3, 5))
+    return {
+        "type": "scatter",
+        "x": np.concatenate([x, x[::-1]]),
+        "y": np.concatenate([lower, upper[::-1]]),
+        "fill": "toself",
+        "fillcolor": f"rgba({rgb}, {opacity:g})",
+        "line": {"width": 0},
+        "mode": "lines",
+        "name": solver,
+        "legendgroup": solver,
+        "showlegend": False,
+        "hoverinfo": "skip",
+    }
 
 
 def write_figure(figure: go.Figure, path: Path) -> Path:

@@ -11,6 +11,7 @@ import pandas as pd
 from optcore.errors import InvalidInputError
 from optcore_bench.costs import CostModel, JacCost, VirtualClock, accuracy_table, cost_table, tau_label
 from optcore_bench.evaluations import Evaluations, HasTables, ReferenceValue
+from optcore_bench.profiles import dimensions_of
 from optcore_bench.statistics import (
     Bootstrap,
     accuracy_bands,
@@ -169,8 +170,7 @@ def _convergence(
 
 
 def _has_dimensions(costs: pd.DataFrame) -> bool:
-    n = pd.Series(costs.attrs["n"], dtype=float).reindex(costs.index)
-    return bool((n >= 1).all())
+    return bool((dimensions_of(costs) >= 1).all())
 
 
 def _two_best(costs: pd.DataFrame) -> tuple[str, str]:

@@ -19,10 +19,13 @@ from optcore.errors import InvalidInputError
 __all__ = [
     "accuracy_profile",
     "data_profile",
+    "digits_gained",
+    "dimensions_of",
     "ecdf",
     "log_ratio_profile",
     "performance_profile",
     "performance_ratios",
+    "simplex_gradients",
 ]
 
 Floats = NDArray[np.float64]
@@ -65,12 +68,12 @@ def performance_profile(costs: pd.DataFrame) -> pd.DataFrame:
     return _steps(performance_ratios(costs), left=1.0)
 
 
-def data_profile(costs: pd.DataFrame, n: pd.Series) -> pd.DataFrame:
+def data_profile(costs: pd.DataFrame, n: pd.Series | None = None) -> pd.DataFrame:
     """Share of problems that a solver solves within x simplex gradients, that is x (n + 1) evaluations.
 
     Args:
         costs: positive costs in evaluations, inf where unsolved.
-        n: number of parameters by row of `costs`.
+        n: number of parameters by row of `costs`; by default what `cost_table` left in `attrs`.
 
     Returns:
         Columns `solver, x, y`; x >= 0 in units of n + 1 evaluations, y the share.
@@ -86,13 +89,35 @@ def data_profile(costs: pd.DataFrame, n: pd.Series) -> pd.DataFrame:
         raise InvalidInputError(
             "these costs are in units of n + 1 evaluations already: use ecdf(costs), or costs in evaluations"
         )
-    values = _checked(costs, positive=True)
-    dimension = pd.to_numeric(pd.Series(n).reindex(costs.index)).to_numpy(dtype=float, na_value=np.nan)
+    return _steps(simplex_gradients(costs, n), left=0.0)
+
+
+def dimensions_of(costs: pd.DataFrame, n: pd.Series | None = None) -> Floats:
+    """Number of parameters of each row of a cost table, NaN where unknown, shape (rows,).
+
+    Args:
+        costs: a cost table; rows may stand in it several times.
+        n: number of parameters by row; by default what `cost_table` left in `attrs`.
+    """
+    known = pd.Series(costs.attrs.get("n", {}), dtype=float) if n is None else pd.Series(n)
+    return np.asarray(pd.to_numeric(known.reindex(costs.index)).to_numpy(dtype=float, na_value=np.nan))
+
+
+def simplex_gradients(costs: pd.DataFrame, n: pd.Series | None = None) -> pd.DataFrame:
+    """Costs over n + 1, which is what one forward difference costs.
+
+    Args:
+        costs: positive costs in evaluations, inf where unsolved.
+        n: as for `dimensions_of`.
+
+    Raises:
+        InvalidInputError: as for `performance_profile`; or n of a row is missing.
+    """
+    values, dimension = _checked(costs, positive=True), dimensions_of(costs, n)
     if not (dimension >= 1).all():
         row = costs.index[~(dimension >= 1)][0]
         raise InvalidInputError(f"n must be given for every row of the costs and be >= 1; it isn't for {row!r}")
-    scaled = values / (dimension[:, None] + 1)
-    return _steps(pd.DataFrame(scaled, index=costs.index, columns=costs.columns), left=0.0)
+    return pd.DataFrame(values / (dimension[:, None] + 1), index=costs.index, columns=costs.columns)
 
 
 def ecdf(costs: pd.DataFrame) -> pd.DataFrame:
@@ -128,15 +153,24 @@ def accuracy_profile(gaps: pd.DataFrame, max_digits: float = 16.0) -> pd.DataFra
     """
     if not max_digits > 0:
         raise InvalidInputError(f"max_digits must be > 0, not {max_digits!r}")
-    values = _checked(gaps, positive=False)
-    with np.errstate(divide="ignore"):
-        digits = np.clip(-np.log10(np.maximum(values, 0.0)), 0.0, max_digits)
+    _checked(gaps, positive=False)
     frames = []
-    for solver, column in zip(gaps.columns, digits.T, strict=True):
+    for solver, column in zip(gaps.columns, digits_gained(gaps, max_digits).to_numpy().T, strict=True):
         x = np.union1d([0.0], column)
         y = 1 - np.searchsorted(np.sort(column), x, side="right") / column.size
         frames.append(pd.DataFrame({"solver": solver, "x": x, "y": y}))
     return pd.concat(frames, ignore_index=True)
+
+
+def digits_gained(gaps: pd.DataFrame, max_digits: float = 16.0) -> pd.DataFrame:
+    """-log10 of what is left of f_start - f_L, between 0 and `max_digits`; NaN stays.
+
+    >>> digits_gained(pd.DataFrame({"a": [1.0, 1e-3, 0.0]}))["a"].tolist()
+    [0.0, 3.0, 16.0]
+    """
+    with np.errstate(divide="ignore"):
+        digits = np.clip(-np.log10(np.maximum(gaps.to_numpy(dtype=float), 0.0)), 0.0, max_digits)
+    return pd.DataFrame(digits, index=gaps.index, columns=gaps.columns)
 
 
 def log_ratio_profile(costs: pd.DataFrame) -> pd.DataFrame:

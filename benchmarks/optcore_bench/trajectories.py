@@ -60,7 +60,7 @@ class ConvergencePlot:
         Returns:
             A plotly figure: one line per solver and, for several problems, its quantiles as a shade.
         """
-        from .figures import line_figure, solver_styles
+        from .figures import line_figure, shade, solver_styles
 
         styles = styles or solver_styles(self.curves["solver"], self.order)
         shown = self.curves.copy()
@@ -69,32 +69,14 @@ class ConvergencePlot:
         figure = line_figure(shown, styles, unit=self.x_title)
         if "lower" in shown:
             for solver, curve in shown.groupby("solver", sort=False):
-                figure.add_trace(_shade(curve, str(solver), styles[str(solver)].color))
+                x, lower, upper = (curve[name].to_numpy() for name in ("x", "lower", "upper"))
+                figure.add_trace(shade(x, lower, upper, str(solver), styles[str(solver)].color, opacity=0.12))
         figure.update_layout(title_text=self.title)
         figure.update_xaxes(title_text=self.x_title, rangemode="tozero")
         figure.update_yaxes(title_text=self.y_title, type="log", exponentformat="power", dtick=1)
         lowest = np.floor(np.log10(shown["y"].min())) if len(shown) else -1.0
         figure.update_yaxes(dtick=max(1, int(np.ceil(-lowest / 8))))
         return figure
-
-
-def _shade(curve: pd.DataFrame, solver: str, color: str) -> dict[str, Any]:
-    x = np.concatenate([curve["x"], curve["x"][::-1]])
-    y = np.concatenate([curve["lower"], curve["upper"][::-1]])
-    rgb = ", ".join(str(int(color[i : i + 2], 16)) for i in (1, 3, 5))
-    return {
-        "type": "scatter",
-        "x": x,
-        "y": y,
-        "fill": "toself",
-        "fillcolor": f"rgba({rgb}, 0.12)",
-        "line": {"width": 0},
-        "mode": "lines",
-        "name": solver,
-        "legendgroup": solver,
-        "showlegend": False,
-        "hoverinfo": "skip",
-    }
 
 
 def convergence(

@@ -12,6 +12,7 @@ from optcore_bench.conclusions.model import Finding
 from optcore_bench.conclusions.words import count, interval, names, quantity, share, whole_interval
 from optcore_bench.costs import tau_label
 from optcore_bench.evaluations import Evaluations
+from optcore_bench.profiles import dimensions_of, simplex_gradients
 from optcore_bench.statistics import Bootstrap, area_scores, pairwise_table
 
 __all__ = ["BUDGETS", "cheapest", "overall", "scope", "solved"]
@@ -61,8 +62,7 @@ def solved(tables: Mapping[float, pd.DataFrame], bootstrap: Bootstrap) -> Iterat
 
 def _budgets(costs: pd.DataFrame) -> list[float]:
     """Budgets that change something, where their unit is that of the costs and n is known; the whole one is last."""
-    n = pd.Series(costs.attrs["n"], dtype=float).reindex(costs.index)
-    if costs.attrs.get("model") != "evaluations" or not (n >= 1).all():
+    if costs.attrs.get("model") != "evaluations" or not (dimensions_of(costs) >= 1).all():
         return [np.inf]
     everything = _within(costs, np.inf)
     return [budget for budget in BUDGETS if np.isinf(budget) or (_within(costs, budget) != everything).any()]
@@ -70,11 +70,9 @@ def _budgets(costs: pd.DataFrame) -> list[float]:
 
 def _within(costs: pd.DataFrame, budget: float) -> Any:
     """Whether each row was solved within a budget of simplex gradients, shape of the table."""
-    values = costs.to_numpy(dtype=float)
     if np.isinf(budget):
-        return np.isfinite(values)
-    n = pd.Series(costs.attrs["n"], dtype=float).reindex(costs.index).to_numpy()
-    return values / (n[:, None] + 1) <= budget
+        return np.isfinite(costs.to_numpy(dtype=float))
+    return simplex_gradients(costs).to_numpy() <= budget
 
 
 def _lead(costs: pd.DataFrame, budget: float, bootstrap: Bootstrap) -> dict[str, Any]:

@@ -14,12 +14,13 @@ from optcore_bench.figures import (
     ProfilePlot,
     accuracy_profile_plot,
     data_profile_plot,
+    order_of,
     performance_profile_plot,
+    shade,
     solver_styles,
 )
-from optcore_bench.profiles import ecdf, performance_ratios
+from optcore_bench.profiles import digits_gained, ecdf, performance_ratios, simplex_gradients
 from optcore_bench.statistics.bootstrap import Bootstrap, Floats
-from optcore_bench.statistics.drawing import order_of
 
 if TYPE_CHECKING:
     from optcore.plots.styles import LineStyle
@@ -90,20 +91,7 @@ def step_shade(curve: pd.DataFrame, solver: str, color: str) -> dict[str, Any]:
     """The area between `lower` and `upper` of right-continuous steps as a plotly trace."""
     x = np.repeat(curve["x"].to_numpy(), 2)[1:]
     lower, upper = (np.repeat(curve[name].to_numpy(), 2)[:-1] for name in ("lower", "upper"))
-    red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
-    return {
-        "type": "scatter",
-        "x": np.concatenate([x, x[::-1]]),
-        "y": np.concatenate([lower, upper[::-1]]),
-        "fill": "toself",
-        "fillcolor": f"rgba({red}, {green}, {blue}, 0.14)",
-        "line": {"width": 0},
-        "mode": "lines",
-        "name": solver,
-        "legendgroup": solver,
-        "showlegend": False,
-        "hoverinfo": "skip",
-    }
+    return shade(x, lower, upper, solver, color, opacity=0.14)
 
 
 def performance_bands(costs: pd.DataFrame, bootstrap: Bootstrap | None = None) -> BandPlot:
@@ -137,10 +125,7 @@ def data_profile_bands(costs: pd.DataFrame, n: pd.Series | None = None, bootstra
     Returns:
         The numbers, with `.figure()`: the curves of `data_profile`, with `lower` and `upper`.
     """
-    plot = data_profile_plot(costs, n)
-    dimension = pd.Series(costs.attrs.get("n", {}), dtype=float) if n is None else n
-    scaled = costs.div(dimension.reindex(costs.index).astype(float) + 1, axis=0)
-    return _with_bands(plot, scaled, bootstrap or Bootstrap())
+    return _with_bands(data_profile_plot(costs, n), simplex_gradients(costs, n), bootstrap or Bootstrap())
 
 
 def ecdf_bands(costs: pd.DataFrame, bootstrap: Bootstrap | None = None) -> BandPlot:
@@ -173,11 +158,8 @@ def accuracy_bands(gaps: pd.DataFrame, bootstrap: Bootstrap | None = None, max_d
         max_digits: as for `accuracy_profile`.
     """
     plot = accuracy_profile_plot(gaps, max_digits)
-    with np.errstate(divide="ignore"):
-        digits = np.clip(-np.log10(np.maximum(gaps.to_numpy(dtype=float), 0.0)), 0.0, max_digits)
     # More than x digits is what isn't at most x.
-    values = pd.DataFrame(digits, index=gaps.index, columns=gaps.columns)
-    return _with_bands(plot, values, bootstrap or Bootstrap(), falling=True)
+    return _with_bands(plot, digits_gained(gaps, max_digits), bootstrap or Bootstrap(), falling=True)
 
 
 def _with_bands(plot: ProfilePlot, values: pd.DataFrame, bootstrap: Bootstrap, *, falling: bool = False) -> BandPlot:

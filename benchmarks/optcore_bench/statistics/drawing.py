@@ -14,7 +14,7 @@ from optcore_bench.figures import base_layout
 if TYPE_CHECKING:
     from optcore.plots.styles import LineStyle
 
-__all__ = ["dots", "matrix", "order_of"]
+__all__ = ["dots", "matrix"]
 
 _ROW = 22
 
@@ -59,11 +59,6 @@ def dots(frame: pd.DataFrame, styles: Mapping[str, LineStyle], rows: Sequence[st
     figure.update_yaxes(categoryorder="array", categoryarray=list(rows)[::-1], range=[-0.7, len(rows) - 0.3], **every)
     figure.update_layout(height=120 + _ROW * max(8, len(rows)))
     return figure
-
-
-def order_of(table: pd.DataFrame) -> tuple[str, ...]:
-    """Labels of all solvers of the study that a table comes from, for `solver_styles`."""
-    return tuple(table.attrs.get("solvers", ()))
 
 
 def matrix(values: pd.DataFrame, text: pd.DataFrame | None = None, **trace: Any) -> go.Figure:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from optcore.errors import InvalidInputError
-from optcore_bench.profiles import performance_ratios
+from optcore_bench.profiles import digits_gained, performance_ratios
 from optcore_bench.statistics.drawing import matrix
 
 __all__ = ["HeatMap", "cost_heat_map", "digits_heat_map"]
@@ -83,6 +83,4 @@ def digits_heat_map(gaps: pd.DataFrame, max_digits: float = 16.0) -> HeatMap:
     """
     if gaps.empty:
         raise InvalidInputError(f"there is nothing to draw: the table is {gaps.shape}")
-    with np.errstate(divide="ignore"):
-        digits = np.clip(-np.log10(gaps.clip(lower=0.0)), 0.0, max_digits)
-    return HeatMap(digits, "digits", "Digits gained on each problem")
+    return HeatMap(digits_gained(gaps, max_digits), "digits", "Digits gained on each problem")

@@ -11,9 +11,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from optcore.errors import InvalidInputError, unknown_name
-from optcore_bench.figures import base_layout, solver_styles
+from optcore_bench.figures import base_layout, order_of, solver_styles
 from optcore_bench.profiles import log_ratio_profile
-from optcore_bench.statistics.drawing import order_of
 
 if TYPE_CHECKING:
     from optcore.plots.styles import LineStyle

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from optcore_bench.figures import solver_styles
+from optcore_bench.figures import order_of, solver_styles
 from optcore_bench.profiles import performance_ratios
 from optcore_bench.statistics.bootstrap import Bootstrap
-from optcore_bench.statistics.drawing import dots, order_of
+from optcore_bench.statistics.drawing import dots
 from optcore_bench.statistics.scores import best_shares
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ import pandas as pd
 from optcore.errors import InvalidInputError
 from optcore_bench.costs import CostModel, JacCost, cost_at, cost_table, describe_cost
 from optcore_bench.evaluations import Evaluations, HasTables, ReferenceValue
-from optcore_bench.figures import solver_styles
+from optcore_bench.figures import order_of, solver_styles
 from optcore_bench.statistics.bootstrap import Bootstrap
 from optcore_bench.statistics.clusters import rows_by_problem
-from optcore_bench.statistics.drawing import dots, order_of
+from optcore_bench.statistics.drawing import dots
 from optcore_bench.study import TAUS
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from optcore.errors import InvalidInputError
-from optcore_bench.figures import solver_styles
-from optcore_bench.profiles import performance_ratios
+from optcore_bench.figures import order_of, solver_styles
+from optcore_bench.profiles import performance_ratios, simplex_gradients
 from optcore_bench.statistics.bootstrap import Bootstrap, Floats
-from optcore_bench.statistics.drawing import dots, order_of
+from optcore_bench.statistics.drawing import dots
 
 if TYPE_CHECKING:
     from optcore.plots.styles import LineStyle
@@ -123,13 +123,5 @@ def best_shares(samples: Floats) -> Floats:
 
 
 def _positions(costs: pd.DataFrame, kind: Kind, n: pd.Series | None) -> Floats:
-    ratios = performance_ratios(costs)  # checks the costs
-    if kind == "performance":
-        return np.asarray(ratios, dtype=float)
-    dimension = pd.Series(costs.attrs.get("n", {}), dtype=float) if n is None else n
-    known = dimension.reindex(costs.index).to_numpy(dtype=float)
-    if not (known >= 1).all():
-        raise InvalidInputError(
-            f"n must be given for every row and be >= 1; it isn't for {costs.index[~(known >= 1)][0]!r}"
-        )
-    return np.asarray(costs.to_numpy(dtype=float) / (known[:, None] + 1))
+    positions = performance_ratios(costs) if kind == "performance" else simplex_gradients(costs, n)
+    return positions.to_numpy()

@@ -11,11 +11,11 @@ import pandas as pd
 
 from optcore.errors import OptcoreError
 from optcore_bench.evaluations import Evaluations, HasTables
-from optcore_bench.figures import solver_styles
+from optcore_bench.figures import order_of, solver_styles
 from optcore_bench.profiles import performance_ratios
 from optcore_bench.statistics.bootstrap import weighted_medians
 from optcore_bench.statistics.clusters import rows_by_problem
-from optcore_bench.statistics.drawing import dots, order_of
+from optcore_bench.statistics.drawing import dots
 
 if TYPE_CHECKING:
     from optcore.plots.styles import LineStyle
