@@ -45,22 +45,23 @@ def in_one_sentence(*, resume: bool = False) -> Iterator[None]:
     except OptcoreError as error:
         from optcore_bench.store.mixing import NotComparableError
 
-        # A study with several mistakes has a line for each.
-        lines = str(error).split("\n") if len(getattr(error, "sentences", ())) > 1 else [str(error)]
-        for line in lines[:-1]:
-            typer.echo(f"error: {line}" if line is lines[0] else line, err=True)
-        last = f"error: {error}" if len(lines) == 1 else lines[-1]
-        _leave(last, NOT_COMPARABLE if isinstance(error, NotComparableError) else WRONG_INPUT)
+        several = len(getattr(error, "sentences", ())) > 1  # a study with several mistakes has a line for each
+        text = str(error) if several else _one_line(error)
+        _leave(f"error: {text}", NOT_COMPARABLE if isinstance(error, NotComparableError) else WRONG_INPUT)
     except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
         sys.stderr.close()
         raise typer.Exit(0) from None
     except OSError as error:
-        _leave(f"error: {error}", WRONG_INPUT)
+        _leave(f"error: {_one_line(error)}", WRONG_INPUT)
 
 
 def _leave(message: str, status: int) -> None:
-    typer.echo(" ".join(message.split("\n")), err=True)
+    typer.echo(message, err=True)
     raise typer.Exit(status)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split("\n"))
 
 
 @contextlib.contextmanager

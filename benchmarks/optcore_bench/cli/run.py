@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import typer
 
 from optcore_bench.cli.errors import NOT_FINISHED, raising_on_sigterm
-from optcore_bench.cli.report import open_in_browser
 from optcore_bench.cores import available_cores, count_workers
 from optcore_bench.estimate import describe_plan, estimate
 from optcore_bench.progress import duration, make_progress
@@ -79,6 +78,8 @@ def _run(study: Study, options: RunOptions) -> None:
     else:
         _say(facts)
     if page is not None and options.open_report:
+        from optcore_bench.cli.report import open_in_browser  # which imports plotly
+
         open_in_browser(page)
     if outcome.left:
         raise typer.Exit(NOT_FINISHED)
