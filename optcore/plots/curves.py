@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from optcore.errors import InvalidInputError
 from optcore.plots.decimate import decimate
 from optcore.plots.figure import Figure
-from optcore.plots.styles import MUTED, LineStyle, line_style
+from optcore.plots.styles import DASHES, MUTED, LineStyle, line_style
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -173,7 +173,7 @@ def _styles(
         turn = turns.setdefault(i if curve.group is None else curve.group, len(turns))
         if curve.group is None:
             # No curve shares its hue: lines differ by their dashes too, for print in grey.
-            style = _Style(line_style(turn)._replace(dash=line_style(0, turn).dash), in_legend=True, group_title=None)
+            style = _Style(line_style(turn)._replace(dash=DASHES[turn % len(DASHES)]), in_legend=True, group_title=None)
         else:
             style = _member_style(curve.group, turn, seen[curve.group], sizes[curve.group])
             seen[curve.group] += 1
@@ -185,7 +185,7 @@ def _member_style(group: str, turn: int, k: int, size: int) -> _Style:
     """The style of the k-th of the `size` members of a group; they have one colour."""
     small = size <= _SMALL_GROUP
     title = (group if small else f"{group}, {size} results") if k == 0 and size > 1 else None
-    line = line_style(turn)._replace(dash=line_style(0, k if small else turn).dash)
+    line = line_style(turn)._replace(dash=DASHES[(k if small else turn) % len(DASHES)])
     return _Style(line, in_legend=small or k == 0, group_title=title)
 
 
