@@ -15,8 +15,9 @@ from optcore.errors import InvalidInputError
 from optcore_bench import Results, Study, load_study, publish_study, reproduce, run_study, summary_table, worth_table
 from optcore_bench.cli.app import app
 from optcore_bench.evaluations import Evaluations
+from optcore_bench.publish.chosen import subsets
 from optcore_bench.publish.lessons import derivative_lessons, limits_of_the_problems
-from tests.bench.fake_results import make_results, run
+from tests.bench.fake_results import make_results, run, study_results
 
 STUDY = Study(
     "tight_study",
@@ -123,6 +124,13 @@ def test_links_of_the_page_lead_somewhere(published):
     targets = re.findall(r"\]\(([^)]+)\)", page)
     assert len(targets) >= 6
     assert all((published / target).exists() for target in targets)
+
+
+def test_the_page_shows_figures_of_strategies_by_the_names_of_their_files():
+    evaluations = Evaluations.read(study_results(n_problems=1, derivatives=("with h = 1e-3", "closed")))
+    shown = study_module._shown(evaluations)
+    assert "data_profile-with-h-1e-3" in shown
+    assert set(shown) <= {f"data_profile-{part.name}" for part in subsets(evaluations.solvers)}
 
 
 def test_lessons_tell_what_is_lost_to_the_budget_and_down_to_which_tau_a_strategy_is_enough():

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from optcore.errors import InvalidInputError, unknown_name
 from optcore_bench.figures import split_label
 
-__all__ = ["MOST_LINES", "Subset", "choose_solvers", "common_part", "subsets"]
+__all__ = ["MOST_LINES", "Subset", "choose_solvers", "common_part", "for_files", "subsets"]
 
 #: More lines than these, and the strategies of one algorithm, or the algorithms under one strategy, are drawn together.
 MOST_LINES = 8
@@ -86,7 +86,7 @@ def subsets(solvers: Sequence[str]) -> list[Subset]:
         for name in dict.fromkeys(pair[position] for pair in pairs):
             members = tuple(pair[0] for pair in pairs if pair[position] == name)
             if len(members) > 1:
-                found.append(Subset(_for_files(name), f"{len(members)} {words.format(name)}", members))
+                found.append(Subset(for_files(name), f"{len(members)} {words.format(name)}", members))
     return found or [Subset("", f"{len(solvers)} solvers", tuple(solvers))]
 
 
@@ -105,5 +105,10 @@ def common_part(solvers: Sequence[str]) -> tuple[str, dict[str, str]]:
     return "", {solver: solver for solver in solvers}
 
 
-def _for_files(name: str) -> str:
+def for_files(name: str) -> str:
+    """A strategy or an algorithm as part of a file's name.
+
+    >>> for_files("optimagic:nlopt bobyqa")
+    'optimagic-nlopt-bobyqa'
+    """
     return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "solvers"

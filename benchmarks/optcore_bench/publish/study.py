@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from optcore.errors import InvalidInputError
 from optcore_bench.conclusions import findings
 from optcore_bench.evaluations import Evaluations
 from optcore_bench.figures import split_label
-from optcore_bench.publish.chosen import MOST_LINES
+from optcore_bench.publish.chosen import MOST_LINES, for_files
 from optcore_bench.publish.folder import Published, check_formats, publish_figures
 from optcore_bench.publish.lessons import ENOUGH, derivative_lessons, limits_of_the_problems, stopping_rows
 from optcore_bench.publish.tables import solvers_table, strategies_table
@@ -129,16 +130,12 @@ def _shown(evaluations: Evaluations) -> list[str]:
     if len(solvers) <= MOST_LINES:
         return ["data_profile", "performance_profile"]
     kinds = {algorithm.name: str(algorithm.kind) for algorithm in om.algos}
-    strategies: dict[str, int] = {}
-    algorithms: dict[str, int] = {}
-    for algorithm, derivative in map(split_label, solvers):
-        strategies[derivative] = strategies.get(derivative, 0) + 1
-        algorithms[algorithm] = algorithms.get(algorithm, 0) + 1
+    algorithms, strategies = map(Counter, zip(*map(split_label, solvers), strict=True))
     several = [name for name, count in algorithms.items() if count > 1]
     first = [next((a for a in several if kinds.get(a) == kind), None) for kind in ("scalar", "least_squares")]
     common = [name for name, count in strategies.items() if count > 1]
     wanted = [*first, *common[:1], *(name for name in ("forward",) if name in common[1:])]
-    return [f"data_profile-{name}" for name in wanted if name]
+    return [f"data_profile-{for_files(name)}" for name in wanted if name]
 
 
 # --- the page ---------------------------------------------------------------------------------------------------------
