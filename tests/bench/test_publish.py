@@ -379,6 +379,13 @@ def test_a_store_in_which_nothing_ran_has_nothing_to_publish(tmp_path):
     assert not (tmp_path / "paper").exists()
 
 
+def test_what_was_read_already_is_published_alike(results, paper, tmp_path):
+    again = publish_figures(Evaluations.read(results), tmp_path / "again", formats=[]).folder
+    assert {p.name: p.read_bytes() for p in again.iterdir()} == {p.name: p.read_bytes() for p in paper.iterdir()}
+    with pytest.raises(InvalidInputError, match="these evaluations were not read from one"):
+        publish_figures(Evaluations.read(make_results(run("a", values=[1, 0]))), tmp_path / "paper")
+
+
 @pytest.mark.skipif(find_browser() is None, reason="there is no browser that could draw")
 def test_pictures_are_as_wide_as_a_column_and_carry_their_origin(results, tmp_path):
     pytest.importorskip("kaleido")

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import typer
 
 from optcore.errors import InvalidInputError
+from optcore_bench.evaluations import Evaluations
 from optcore_bench.report import write_report
 from optcore_bench.store import Results
 from optcore_bench.study import taus_of
@@ -49,13 +50,14 @@ def report(
     folder = results.path if results.path.is_dir() else results.path.with_suffix("")
     default = folder / "report.html" if folder.is_dir() else folder.with_suffix(".html")
     target = default if html is None else html.expanduser()
-    page = write_report(results, target, taus_of(results.study), cdn=cdn)
+    evaluations = Evaluations.read(results)
+    page = write_report(evaluations, target, taus_of(results.study), cdn=cdn)
     written: tuple[Path, ...] = ()
     if formats:
         from optcore_bench.publish import publish_figures
 
         out = folder / "figures" if options.out is None else options.out
-        written = publish_figures(results, out, formats=formats, width=options.width, solvers=options.solvers).files
+        written = publish_figures(evaluations, out, formats=formats, width=options.width, solvers=options.solvers).files
     if as_json:
         typer.echo(json.dumps({"report": str(page), "figures": [str(path) for path in written]}))
     else:

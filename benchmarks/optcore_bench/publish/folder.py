@@ -45,7 +45,7 @@ class Published:
 
 
 def publish_figures(
-    store: Results | str | os.PathLike[str],
+    store: Results | Evaluations | str | os.PathLike[str],
     folder: str | os.PathLike[str],
     *,
     formats: str | Iterable[str] = FORMATS,
@@ -62,7 +62,7 @@ def publish_figures(
     other files are left alone.
 
     Args:
-        store: a store, or its folder.
+        store: a store, its folder, or `Evaluations` read from one.
         folder: where to write; made where missing.
         formats: of figures: "pdf", "svg", "png"; none for numbers and tables only.
         width: "single" (8.4 cm), "double" (17.4 cm), or a number of cm.
@@ -88,8 +88,12 @@ def publish_figures(
     ['solvers.csv', 'solvers.md', 'solvers.tex']
     """
     kinds, width_cm = check_formats(formats), width_in_cm(width)
-    results = store if isinstance(store, Results) else Results(store)
-    evaluations = Evaluations.read(results)
+    evaluations = Evaluations.read(store if isinstance(store, (Results, Evaluations)) else Results(store))
+    results = evaluations.source
+    if not isinstance(results, Results):
+        raise InvalidInputError(
+            "files of a publication say which store they are of; these evaluations were not read from one"
+        )
     if not evaluations.applicable.any():
         raise InvalidInputError("there is nothing to publish: the store has no finished run that applies")
     chosen = choose_solvers(solvers, evaluations.solvers)

@@ -101,9 +101,9 @@ def _publish(results: Results, second: Results | None, root: Path, kinds: list[s
         runs = results.selected[1].runs
         replace_file(root / _RUNS, lambda temporary: pq.write_table(runs, temporary, compression="zstd"))
     written += _bundle(results.path, root / _BUNDLE)
-    write_report(results, root / _REPORT, taus=taus_of(results.study), cdn=True)
+    write_report(evaluations, root / _REPORT, taus=taus_of(results.study), cdn=True)
     shown = _shown(evaluations)
-    figures = publish_figures(results, root / _FIGURES, formats=kinds, width="double", only=shown)
+    figures = publish_figures(evaluations, root / _FIGURES, formats=kinds, width="double", only=shown)
     other = None if second is None else (_name(second), Evaluations.read(second))
     text = "\n".join([*_readme(results, evaluations, other, shown, kinds), *_files(written), ""])
     replace_text(root / _README, text)

@@ -16,13 +16,14 @@ from optcore_bench.report.markup import Raw, element
 __all__ = ["pair_to_compare", "said"]
 
 
-def said(evaluations: Evaluations, taus: Sequence[float], default: float) -> str:
+def said(evaluations: Evaluations, taus: Sequence[float], default: float, pair: tuple[str, str] | None) -> str:
     """The findings as HTML: those about the default accuracy first, those that limit the others last.
 
     Args:
         evaluations: of the store, with at least one run that applies.
         taus: accuracies of the convergence test.
         default: the accuracy that single sentences are about.
+        pair: two solvers, from `pair_to_compare`, for what a jacobian is worth.
     """
     found = findings(evaluations, taus)
     first: list[str] = []
@@ -30,7 +31,7 @@ def said(evaluations: Evaluations, taus: Sequence[float], default: float) -> str
     for item in found.results:
         about = item.frame["tau"].iloc[0] if "tau" in item.frame and item.kind in ("solved", "early") else default
         (first if about == default else other).append(item.sentence)
-    if (price := _price_of_jacobian(evaluations, default)) is not None:
+    if pair is not None and (price := _price_of_jacobian(evaluations, default, pair)) is not None:
         first.append(price)
     parts = [_list(first)]
     if other:
@@ -47,10 +48,7 @@ def _list(sentences: Iterable[str]) -> Raw:
     return element("ul", *(element("li", sentence) for sentence in sentences), class_="findings")
 
 
-def _price_of_jacobian(evaluations: Evaluations, tau: float) -> str | None:
-    pair = pair_to_compare(evaluations, tau)
-    if pair is None:
-        return None
+def _price_of_jacobian(evaluations: Evaluations, tau: float, pair: tuple[str, str]) -> str | None:
     found = break_even(hit_counts(evaluations, tau), *pair)
     if found.total["n"] is None:
         return found.sentence("evaluations") if found.both else None

@@ -45,13 +45,16 @@ def study_name(results: Any, evaluations: Evaluations) -> str:
     return ", ".join(names) or "optcore"
 
 
-def filled(results: Any, evaluations: Evaluations, taus: Sequence[float], *, measured: bool) -> dict[str, str]:
+def filled(
+    results: Any, evaluations: Evaluations, taus: Sequence[float], pair: tuple[str, str] | None, *, measured: bool
+) -> dict[str, str]:
     """The parts of the body by name, as HTML.
 
     Args:
         results: a store.
         evaluations: of the store, with at least one run that applies.
         taus: accuracies to show.
+        pair: two solvers, the first without jacobians, see `says.pair_to_compare`.
         measured: whether jacobians have a measured price.
     """
     default = main_tau(taus)
@@ -61,7 +64,7 @@ def filled(results: Any, evaluations: Evaluations, taus: Sequence[float], *, mea
         "title": element("h1", study_name(results, evaluations)),
         "lead": _lead(results, evaluations, len(costs)),
         "facts": _facts(evaluations, costs),
-        "findings": said(evaluations, taus, default),
+        "findings": said(evaluations, taus, default, pair),
         "tau_options": choices([(tau_label(t), tau_label(t)) for t in taus], tau_label(default)),
         "tau": tau_label(default),
         "caveats": _caveats(costs),

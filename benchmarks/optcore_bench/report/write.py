@@ -42,7 +42,7 @@ def write_report(
     The same store gives the same bytes, wherever it lies.
 
     Args:
-        results: a store: `runs`, `history()`, `manifest`, `study`, `path`.
+        results: a store: `runs`, `history()`, `manifest`, `study`, `path`; or `Evaluations` read from one.
         path: the file to write; in a folder that exists, `report.html` is written.
         taus: accuracies to show and to choose from.
         cdn: leave plotly.js, which is 4.8 MB, to plotly's server: a small file, whose figures need a network.
@@ -52,7 +52,8 @@ def write_report(
     """
     target = Path(path)
     target = target / "report.html" if target.is_dir() else target
-    page = _page(results, Evaluations.read(results), tuple(taus), cdn=cdn)
+    evaluations = Evaluations.read(results)
+    page = _page(evaluations.source, evaluations, tuple(taus), cdn=cdn)
     target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target) as unfinished:
         unfinished.write_text(page, encoding="utf-8")
@@ -66,7 +67,8 @@ def _page(results: Any, evaluations: Evaluations, taus: tuple[float, ...], *, cd
         body = sections.nothing_to_show(results, evaluations)
         parts |= {"body": body, "data": "null", "curves": "", "figures": "", "plotly": "", "scripts": ""}
         return _fill("page.html", parts)
-    data = page_data(evaluations, taus, pair_to_compare(evaluations, main_tau(taus)))
+    pair = pair_to_compare(evaluations, main_tau(taus))
+    data = page_data(evaluations, taus, pair)
     curves = curve_data(evaluations, data["problems"], [solver["label"] for solver in data["solvers"]])
     figures = figure_data(evaluations, main_tau(taus))
     headings = "".join(
@@ -79,7 +81,7 @@ def _page(results: Any, evaluations: Evaluations, taus: tuple[float, ...], *, cd
         )
         for figure in figures
     )
-    filled = sections.filled(results, evaluations, taus, measured=data["prices"] is not None)
+    filled = sections.filled(results, evaluations, taus, pair, measured=data["prices"] is not None)
     return _fill(
         "page.html",
         parts
