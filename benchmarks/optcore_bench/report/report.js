@@ -302,24 +302,20 @@
   let drawing = Promise.resolve();
   const follow = (work) => { drawing = Promise.all([drawing, work]); };
 
-  function refreshSections(only) {
-    const table = costTable();
-    for (const [id, draw] of Object.entries(sections)) {
-      if (byId(id).open && (!only || only.includes(id))) follow(draw(table));
-    }
+  // The sections that are open, of those named; all costs are made once, if any section is.
+  function refreshSections(only = Object.keys(sections), table = null) {
+    const open = only.filter((id) => byId(id).open);
+    const costs = table || (open.length ? costTable() : null);
+    open.forEach((id) => follow(sections[id](costs)));
   }
 
-  function refreshProfile() {
+  function refresh() {
     const table = costTable();
     writeControls();
     drawDataProfile(table);
     writeCheapest(table);
     writePair();
-  }
-
-  function refresh() {
-    refreshProfile();
-    refreshSections();
+    refreshSections(undefined, table);
   }
 
   // At most one drawing a frame while a slider moves.
