@@ -23,6 +23,7 @@ from optcore_bench.store.record import best_column
 
 if TYPE_CHECKING:
     from optcore_bench.costs.rounds import Batches
+    from optcore_bench.costs.tables import Cells
 
 __all__ = ["Evaluations", "HasTables", "ReferenceValue", "applicable", "floats", "row_labels", "solver_label"]
 
@@ -179,6 +180,17 @@ class Evaluations:
         from optcore_bench.costs.rounds import Batches
 
         return Batches.of(self)
+
+    @cached_property
+    def cells(self) -> Cells:
+        """Where the runs stand in a cost table.
+
+        Raises:
+            InvalidInputError: two runs fall into one cell.
+        """
+        from optcore_bench.costs.tables import Cells
+
+        return Cells.of(self.runs)
 
     @cached_property
     def prices(self) -> tuple[Floats, Floats]:

@@ -14,7 +14,6 @@ from optcore.errors import InvalidInputError, unknown_name
 from optcore_bench.evaluations import Evaluations, Floats, HasTables, Ints, ReferenceValue
 
 from .hits import CORES, HitCounts, hit_counts
-from .tables import pivot
 from .virtual import VirtualClock
 
 __all__ = ["CUT_OFF_SHARE", "VirtualGrid", "virtual_grid"]
@@ -202,12 +201,10 @@ class _Cells:
 
     @classmethod
     def of(cls, hits: HitCounts) -> _Cells:
-        template = pivot(hits.runs, np.zeros(len(hits.runs)))
-        row = template.index.get_indexer(hits.frame["row"])
-        column = template.columns.get_indexer(hits.frame["solver"])
-        cut = np.bincount(column, weights=hits.frame["cut_off"], minlength=template.shape[1])
-        runs = np.bincount(column, minlength=template.shape[1])
-        return cls(row, column, template.shape, list(template.columns), cut / runs)
+        cells = hits.cells
+        shape = len(cells.rows), len(cells.columns)
+        cut = np.bincount(cells.column, weights=hits.frame["cut_off"], minlength=shape[1])
+        return cls(cells.row, cells.column, shape, cells.columns, cut / np.bincount(cells.column, minlength=shape[1]))
 
     def summary(self, costs: Floats) -> pd.DataFrame:
         table = np.full(self.shape, np.inf)

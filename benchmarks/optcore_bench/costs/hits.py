@@ -12,13 +12,13 @@ import pandas as pd
 
 from optcore.errors import InvalidInputError
 from optcore.history import FUN, FUN_AND_JAC, JAC, NUMDIFF
-from optcore_bench.evaluations import Bools, Evaluations, Floats, HasTables, Ints, ReferenceValue, applicable
+from optcore_bench.evaluations import Bools, Evaluations, Floats, HasTables, Ints, ReferenceValue
 
 from .counting import Calls, check_timed, measured_overhead, median_prices, overhead_of, priced
 from .criteria import Basis, SolvedBy, judge
 from .models import CostModel, JacCost, check_cost, check_jac_cost, check_no_jac_cost, describe_cost
 from .rounds import BatchCounts, RoundCounts, batch_counts, charge, longest_calls
-from .tables import pivot
+from .tables import Cells
 from .virtual import VirtualClock
 
 __all__ = ["CORES", "HitCounts", "hit_counts"]
@@ -86,8 +86,8 @@ class HitCounts:
             fun_seconds, cores = 1.0 if fun_seconds is None else fun_seconds, 1 if cores is None else cores
             cost = VirtualClock(fun_seconds, jac_seconds, cores, overhead_seconds, spread)
         costs = np.full(len(self.runs), np.inf)
-        costs[applicable(self.runs)] = self.solved_costs(cost, jac_cost)
-        table = pivot(self.runs, costs)
+        costs[self.cells.used] = self.solved_costs(cost, jac_cost)
+        table = self.cells.table(costs)
         model = cost if isinstance(cost, str) else "virtual"
         table.attrs |= self.attrs | {"cost": describe_cost(cost, jac_cost), "model": model}
         return table
@@ -131,6 +131,11 @@ class HitCounts:
         if cores not in self._rounds:
             self._rounds[cores] = charge(self._batches, cores)
         return self._rounds[cores]
+
+    @cached_property
+    def cells(self) -> Cells:
+        """Where the runs stand in the cost table."""
+        return Cells.of(self.runs)
 
     @cached_property
     def _rounds(self) -> dict[int, RoundCounts]:

@@ -13,7 +13,7 @@ from optcore_bench.study import TAUS
 
 from .criteria import Basis, SolvedBy
 from .models import CostModel, JacCost, describe_cost, tau_label
-from .tables import columns_of, cost_table
+from .tables import cost_table
 
 __all__ = ["improved", "summary_table"]
 
@@ -53,10 +53,10 @@ def summary_table(
     given = None if problems is None else list(problems)
     options: dict[str, Any] = {"basis": basis, "solved_by": solved_by, "problems": given}
     tables = {tau: cost_table(evaluations, tau, cost, jac_cost, f_opt, **options) for tau in taus}
-    runs = evaluations.runs[evaluations.runs["solver"].isin(columns_of(evaluations.runs))]
+    runs = evaluations.runs[evaluations.runs["solver"].isin(evaluations.cells.columns)]
     groups = runs.groupby("solver", sort=False)
     summary = groups[["algorithm", "derivative"]].first()
-    summary["problems"] = evaluations.runs["row"][evaluations.applicable].nunique()
+    summary["problems"] = len(evaluations.cells.rows)
     for tau, table in tables.items():
         solved = table.replace(np.inf, np.nan)
         summary[f"solved_{tau_label(tau)}"] = solved.notna().sum()

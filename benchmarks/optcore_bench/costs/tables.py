@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from optcore.errors import InvalidInputError
-from optcore_bench.evaluations import Evaluations, Floats, HasTables, Ints, ReferenceValue, applicable, floats
+from optcore_bench.evaluations import Bools, Evaluations, Floats, HasTables, Ints, ReferenceValue, applicable, floats
 
 from .counting import cost_at
 from .criteria import Basis, SolvedBy, check_basis, judge
 from .models import CostModel, JacCost, describe_cost
 
-__all__ = ["accuracy_table", "columns_of", "cost_table", "dimensions", "pivot", "relative_gaps"]
+__all__ = ["Cells", "accuracy_table", "cost_table", "dimensions", "relative_gaps"]
 
 
 def cost_table(
@@ -73,7 +74,7 @@ def cost_table(
     costs = np.full(len(evaluations.runs), np.inf)
     solved = np.flatnonzero(judgement.solved)
     costs[solved] = cost_at(evaluations, judgement.charged[solved], cost, jac_cost)
-    table = pivot(evaluations.runs, costs)
+    table = evaluations.cells.table(costs)
     model = cost if isinstance(cost, str) else "virtual"
     table.attrs |= judgement.attrs | {"cost": describe_cost(cost, jac_cost), "model": model}
     return table
@@ -118,7 +119,7 @@ def accuracy_table(
         rows = rows[cost_at(evaluations, rows, cost, jac_cost) <= budget] if math.isfinite(budget) else rows
         # Improvements of a run come in order: the last assignment is the best value within the budget.
         gaps[evaluations.run[rows]] = relative_gaps(evaluations, rows, f_opt)
-    table = pivot(evaluations.runs, gaps, missing=1.0)
+    table = evaluations.cells.table(gaps, missing=1.0)
     table.attrs |= {"budget": float(budget), "cost": describe_cost(cost, jac_cost), "f_opt": f_opt, "basis": basis}
     table.attrs["solvers"] = evaluations.solvers
     return table
@@ -148,31 +149,72 @@ def _dimensions(runs: pd.DataFrame) -> pd.Series:
     return frame.groupby("row", sort=False)["n"].first().rename("n")
 
 
-def columns_of(runs: pd.DataFrame) -> list[str]:
-    """Solvers with any run that applies, in the order of the runs."""
-    return list(dict.fromkeys(runs["solver"][applicable(runs)]))
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """Where the runs stand in a cost table: rows and columns are in the order of the runs.
 
-
-def pivot(runs: pd.DataFrame, values: Floats, missing: float = np.inf) -> pd.DataFrame:
-    """Rows and columns in the order of the runs; a pair that can't be or wasn't run gets `missing`.
-
-    Args:
-        runs: `Evaluations.runs`.
-        values: one for each of them, shape (R,).
-        missing: where there is none.
+    Attributes:
+        rows: names of the rows.
+        columns: labels of the solvers with any run that applies.
+        used: which runs apply, shape (R,).
+        row: the row of each run that applies, shape (r,).
+        column: its column, shape (r,).
+        not_run: pairs of row and column without a run.
+        n: number of parameters by row.
     """
-    frame = runs[["row", "solver"]].assign(value=values)[applicable(runs)]
-    twice = frame.duplicated(["row", "solver"])
-    if twice.any():
-        row, solver, _ = frame[twice].iloc[0]
-        raise InvalidInputError(
-            f"{solver!r} has more than one run of {row!r}: the results mix studies, seeds or options; "
-            "filter the runs first, or give the algorithms different names"
+
+    rows: list[str]
+    columns: list[str]
+    used: Bools
+    row: Ints
+    column: Ints
+    not_run: list[tuple[str, str]]
+    n: dict[str, float]
+
+    @classmethod
+    def of(cls, runs: pd.DataFrame) -> Cells:
+        """Find the cell of each run.
+
+        Args:
+            runs: `Evaluations.runs`.
+
+        Raises:
+            InvalidInputError: two runs fall into one cell.
+        """
+        used = applicable(runs)
+        frame = runs[["row", "solver"]][used]
+        twice = frame.duplicated()
+        if twice.any():
+            row, solver = frame[twice].iloc[0]
+            raise InvalidInputError(
+                f"{solver!r} has more than one run of {row!r}: the results mix studies, seeds or options; "
+                "filter the runs first, or give the algorithms different names"
+            )
+        (row, rows), (column, columns) = (pd.factorize(frame[name]) for name in ("row", "solver"))
+        asked = set(zip(runs["row"], runs["solver"], strict=True))
+        return cls(
+            list(rows),
+            list(columns),
+            used,
+            row,
+            column,
+            [(r, c) for r in rows for c in columns if (r, c) not in asked],
+            _dimensions(runs).to_dict(),
         )
-    rows, columns = list(dict.fromkeys(frame["row"])), columns_of(runs)
-    table = frame.pivot(index="row", columns="solver", values="value").reindex(index=rows, columns=columns)
-    asked = set(zip(runs["row"], runs["solver"], strict=True))
-    table = table.fillna(missing).rename_axis(index="problem", columns="solver").astype(float)
-    table.attrs["not_run"] = [(row, column) for row in rows for column in columns if (row, column) not in asked]
-    table.attrs["n"] = _dimensions(runs).to_dict()
-    return table
+
+    def table(self, values: Floats, missing: float = np.inf) -> pd.DataFrame:
+        """A table with a value of each run; a pair that can't be or wasn't run gets `missing`.
+
+        Args:
+            values: one for each run, shape (R,).
+            missing: where there is none.
+
+        Returns:
+            The table, with `not_run` and `n` in its `attrs`.
+        """
+        cells = np.full((len(self.rows), len(self.columns)), missing)
+        cells[self.row, self.column] = values[self.used]
+        index, columns = pd.Index(self.rows, name="problem"), pd.Index(self.columns, name="solver")
+        table = pd.DataFrame(cells, index, columns)
+        table.attrs |= {"not_run": list(self.not_run), "n": dict(self.n)}
+        return table

@@ -49,13 +49,16 @@ def run_times(
     if not taus:
         raise InvalidInputError("taus is empty; give at least one, such as 1e-5")
     evaluations = Evaluations.read(results)
-    tables = [cost_table(evaluations, tau, cost, jac_cost, f_opt) for tau in taus]
-    attrs = {key: tables[0].attrs[key] for key in ("cost", "model", "n", "solvers")}
-    # Tables whose attrs differ can't be compared by pandas where they hold arrays.
-    for table in tables:
-        table.attrs = {}
-    pooled = pd.concat(tables)
-    pooled.attrs = {**attrs, "taus": tuple(float(tau) for tau in taus)}
+    return pool({tau: cost_table(evaluations, tau, cost, jac_cost, f_opt) for tau in taus})
+
+
+def pool(tables: Mapping[float, pd.DataFrame]) -> pd.DataFrame:
+    """Cost tables of several tau below each other; see `run_times`."""
+    first = next(iter(tables.values()))
+    # Without attrs, which pandas can't compare where they hold arrays.
+    pooled = pd.concat([pd.DataFrame(table.to_numpy(), table.index, table.columns) for table in tables.values()])
+    pooled.attrs = {key: first.attrs[key] for key in ("cost", "model", "n", "solvers")}
+    pooled.attrs["taus"] = tuple(float(tau) for tau in tables)
     return pooled
 
 
@@ -76,10 +79,7 @@ def spent_table(
     total = np.zeros(len(evaluations.runs))
     some = np.flatnonzero(np.diff(evaluations.offsets) > 0)
     total[some] = cost_at(evaluations, evaluations.offsets[some + 1] - 1, cost, jac_cost)
-    frame = evaluations.runs[["row", "solver"]].assign(spent=total)[evaluations.applicable]
-    shape = cost_table(evaluations)
-    table = frame.pivot(index="row", columns="solver", values="spent").reindex(index=shape.index, columns=shape.columns)
-    table = table.rename_axis(index="problem", columns="solver")
+    table = evaluations.cells.table(total, missing=np.nan)
     table.attrs = {"cost": describe_cost(cost, jac_cost), "solvers": evaluations.solvers}
     return table
 
