@@ -124,4 +124,4 @@ def best_shares(samples: Floats) -> Floats:
 
 def _positions(costs: pd.DataFrame, kind: Kind, n: pd.Series | None) -> Floats:
     positions = performance_ratios(costs) if kind == "performance" else simplex_gradients(costs, n)
-    return positions.to_numpy()
+    return np.asarray(positions, dtype=float)
