@@ -101,6 +101,22 @@ def test_a_version_is_found_by_import_name() -> None:
     assert library_version("no_such_library") is None
 
 
+def test_the_versions_of_packages_are_those_that_importlib_tells() -> None:
+    known = {entry.metadata["Name"]: entry.version for entry in importlib.metadata.distributions()}
+    found = provenance(None)["packages"]
+    assert found == known
+    assert list(found) == sorted(known, key=str.lower)
+
+
+def test_a_package_without_a_name_or_version_is_left_out(tmp_path, monkeypatch) -> None:
+    for name, text in {"a": "Name: a\n", "b": "Version: 1\n\nName: b\n", "c": "name: c\nVersion:  1.0 \n"}.items():
+        (tmp_path / f"{name}-1.dist-info").mkdir()
+        (tmp_path / f"{name}-1.dist-info" / "METADATA").write_text(f"Metadata-Version: 2.1\n{text}")
+    (tmp_path / "d-1.dist-info").mkdir()
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    assert environment._packages() == {"c": "1.0"}
+
+
 def _installed(name: str) -> bool:
     return any(entry.metadata["Name"] == name for entry in importlib.metadata.distributions())
 
