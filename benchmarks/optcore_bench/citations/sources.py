@@ -62,7 +62,7 @@ LIBRARIES: dict[str, tuple[tuple[str, ...], str]] = {
     "iminuit": (("dembinski2020",), "iminuit"),
     "dfols": (("cartis2019",), "DFO-LS"),
     "pybobyqa": (("cartis2019",), "Py-BOBYQA"),
-    "optimagic": (("gabler2024",), "optimagic"),
+    "optimagic": (("gabler2022",), "optimagic"),
 }
 SUITES: dict[str, tuple[str, ...]] = {
     "more_wild": ("more2009",),
