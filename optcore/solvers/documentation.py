@@ -175,7 +175,8 @@ def algorithms_page(algorithms: Iterable[type[Algorithm]]) -> str:
 
 _HEAD = """# Algorithms
 
-Written by `python -m optcore.solvers`; don't edit. `optcore list algorithms --details` prints the same.
+Written by `python -m optcore.solvers`; don't edit. `optcore list algorithms --details` prints the same, and those of
+optimagic where it is installed.
 
 Options are given by name, `algo_options={"convergence_gtol_abs": 1e-8}`, or in Python as
 `algorithm=om.algos.scipy_lbfgsb(convergence_gtol_abs=1e-8)`. *Strictest* are the values that a study with

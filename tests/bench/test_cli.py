@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -312,6 +313,12 @@ def test_list_tells_all_about_algorithms() -> None:
     assert len(json.loads(optcore("list", "algorithms", "--details", "--json").stdout)) > 40
 
 
+def test_list_tells_all_about_what_it_lists() -> None:
+    listed = json.loads(optcore("list", "algorithms", "--json").stdout)
+    detailed = json.loads(optcore("list", "algorithms", "--details", "--json").stdout)
+    assert [row["name"] for row in detailed] == [row["algorithm"] for row in listed]
+
+
 def test_list_says_what_it_has_no_details_of() -> None:
     wrong = optcore("list", "algorithms", "scipy_lbfgs")
     assert wrong.exit_code == 2
@@ -333,8 +340,23 @@ def test_doctor_says_what_is_missing_and_what_it_unlocks(monkeypatch: pytest.Mon
     assert any(line.startswith("  ok       numpy ") for line in lines)
     facts = json.loads(optcore("doctor", "--json").stdout)
     assert facts["browser"] is None
-    optional = {"jax", "asdex", "nlopt", "dfols", "pybobyqa", "iminuit", "optimagic", "kaleido", "duckdb"}
+    optional = {
+        "jax",
+        "asdex",
+        "nlopt",
+        "dfols",
+        "pybobyqa",
+        "iminuit",
+        "optimagic",
+        "distributed",
+        "kaleido",
+        "duckdb",
+    }
     assert {entry["library"] for entry in facts["optional"]} == optional
+    extras = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+    assert {entry["install"] for entry in facts["optional"]} == {f"optcore[{name}]" for name in extras if name != "all"}
     assert {"blas", "cpu", "cores"} <= set(facts["machine"])
 
 

@@ -42,15 +42,15 @@ def show_catalog(what: str, suite: str | None = None, *, as_json: bool) -> None:
 
 
 def show_algorithms(name: str | None, *, as_json: bool) -> None:
-    """Print all that there is to know of all algorithms, or of one.
+    """Print all that there is to know of all algorithms, those of optimagic too where it is installed, or of one.
 
     Raises:
         UnknownNameError: there is no such algorithm; suggests the nearest.
     """
-    from optcore.solvers import algorithm_names, get_algorithm
+    from optcore.solvers import get_algorithm
     from optcore.solvers.documentation import document
 
-    algorithms = [get_algorithm(n) for n in ([name] if name else algorithm_names())]
+    algorithms = [get_algorithm(name)] if name else _all_algorithms()
     if as_json:
         documented = [dataclasses.asdict(document(a)) | {"installed": a.available()} for a in algorithms]
         typer.echo(json.dumps(documented))
@@ -118,10 +118,6 @@ def _problems(suites: Sequence[str] | None = None) -> Rows:
 
 
 def _algorithms() -> Rows:
-    from optcore.solvers import algorithm_names, get_algorithm
-    from optcore.solvers.optimagic import optimagic_algorithms
-
-    algorithms = [*map(get_algorithm, algorithm_names()), *optimagic_algorithms()]
     return [
         {
             "algorithm": a.name,
@@ -132,8 +128,15 @@ def _algorithms() -> Rows:
             "library": a.library,
             "installed": a.available(),
         }
-        for a in algorithms
+        for a in _all_algorithms()
     ]
+
+
+def _all_algorithms() -> list[type[Algorithm]]:
+    from optcore.solvers import algorithm_names, get_algorithm
+    from optcore.solvers.optimagic import optimagic_algorithms
+
+    return [*map(get_algorithm, algorithm_names()), *optimagic_algorithms()]
 
 
 def _derivatives() -> Rows:

@@ -24,6 +24,7 @@ OPTIONAL = (
     ("pybobyqa", "pybobyqa", "the algorithm nag_pybobyqa"),
     ("iminuit", "iminuit", "the algorithm iminuit_migrad"),
     ("optimagic", "optimagic", "the algorithms optimagic:NAME, any of optimagic's"),
+    ("distributed", "dask", "the backend 'dask': runs on several machines"),
     ("kaleido", "figures", "figures as PDF, SVG and PNG; needs Chrome or Chromium too"),
     ("duckdb", "sql", "results.sql: queries over the tables of a store"),
 )
