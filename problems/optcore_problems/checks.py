@@ -73,6 +73,9 @@ def has_failed(checks: list[Check]) -> bool:
 def check_problem(problem: Problem, *, jax: bool = True, stored: Mapping[str, float] | None = None) -> list[Check]:
     """Check what a problem says of itself.
 
+    Of a problem with noise, failures or cost it is the one without them that is checked: what it says of itself is of
+    that one.
+
     Args:
         problem: the problem.
         jax: whether to compare derivatives with JAX's, where it is installed.
@@ -86,7 +89,7 @@ def check_problem(problem: Problem, *, jax: bool = True, stored: Mapping[str, fl
     >>> {check.name: str(check.verdict) for check in checks}  # doctest: +ELLIPSIS
     {'start': 'ok', 'batch': 'ok', 'complex step': 'ok', 'jax': 'skipped', 'pattern': 'skipped', 'optimum': 'ok', ...}
     """
-    subject = _Subject(problem, stored or {})
+    subject = _Subject(problem.clean, (stored or {}).get(problem.full_name))
     checks = _CHECKS if jax else {**_CHECKS, "jax": _not_asked_for}
     return [_run(name, check, subject) for name, check in checks.items()]
 
@@ -103,7 +106,7 @@ def _run(name: str, check: Callable[[_Subject], Check], subject: _Subject) -> Ch
 class _Subject:
     """A problem under examination, and what several checks need of it."""
 
-    def __init__(self, problem: Problem, stored: Mapping[str, float]) -> None:
+    def __init__(self, problem: Problem, stored: float | None) -> None:
         self.problem = problem
         self.stored = stored
 
@@ -309,8 +312,8 @@ def _lowest(s: _Subject) -> Check:
     if p.f_opt is None:
         return Check("lowest", Verdict.SKIPPED, "no f_opt")
     found = {f"the local minimum {i + 1}": local.f for i, local in enumerate(p.local_optima)}
-    if p.full_name in s.stored:
-        found["a stored run"] = s.stored[p.full_name]
+    if s.stored is not None:
+        found["a stored run"] = s.stored
     found |= _solved(s)
     allowed = 1e-12 * abs(p.f_opt) + (_rounding(s, p.x_opt) if p.x_opt is not None else 0.0)
     for where, value in found.items():

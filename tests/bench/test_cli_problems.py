@@ -59,6 +59,18 @@ def test_check_problems_compares_with_the_runs_of_a_store(tmp_path: Path) -> Non
     assert {check["name"]: check["detail"] for check in row["checks"]}["lowest"] == "4 values, none below"
 
 
+def test_check_problems_checks_the_problems_of_a_study_as_it_transforms_them(tmp_path: Path) -> None:
+    study = tmp_path / "noisy.toml"
+    study.write_text(
+        'problems = [{ problem = "more_wild/bard", noise = true }, { problem = "more_wild/bard", scaling = true }]\n'
+        'algorithms = "scipy_bfgs"\n'
+    )
+    done = optcore("check-problems", str(study), "--no-jax", "--json")
+    assert done.exit_code == 0, done.output
+    assert [row["problem"] for row in json.loads(done.stdout)] == ["more_wild/bard", "more_wild/bard+scaled"]
+    assert optcore("check-problems", str(tmp_path / "none.toml")).exit_code == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

@@ -32,6 +32,33 @@ def test_every_problem_that_ships_passes(problem: Problem) -> None:
     assert [check for check in check_problem(problem, jax=False) if check.verdict is Verdict.WRONG] == []
 
 
+TRANSFORMED = [
+    transformed
+    for p in (
+        BARD,
+        CUBE,
+        FREUDENSTEIN,
+        get_problem("nist_strd/misra1a_start1"),
+        get_problem("scalable/broyden_tridiagonal", n=10),
+    )
+    for transformed in (
+        p.with_scaling(),
+        p.with_starts(2)[1],
+        p.with_bounds().with_scaling(decades=1) if p.x_opt is not None else p,
+        p.with_noise(),
+        p.with_failures(0.5, "exception").with_scaling(),
+        p.with_noise("rounded", 3).with_cost(60.0),
+    )
+]
+
+
+@pytest.mark.parametrize("problem", TRANSFORMED, ids=lambda p: f"{p.full_name} {p.noise}")
+def test_transformed_problems_pass_without_their_noise_failures_and_cost(problem: Problem) -> None:
+    checks = check_problem(problem, jax=False)
+    assert [check for check in checks if check.verdict is Verdict.WRONG] == []
+    assert {check.name: check.verdict for check in checks}["complex step"] is Verdict.OK
+
+
 def bowl(x: Any, xp: Any) -> Any:
     return ((x - 1.0) ** 2).sum()
 

@@ -394,7 +394,10 @@ def list_command(
 def check_problems_command(
     problems: Annotated[
         list[str] | None,
-        typer.Argument(help="Suites, or problems as 'suite/problem'. [default: all suites]", show_default=False),
+        typer.Argument(
+            help="Suites, problems as 'suite/problem', or STUDY.toml for those of a study. [default: all suites]",
+            show_default=False,
+        ),
     ] = None,
     *,
     jax: Annotated[bool, typer.Option("--jax/--no-jax", help="Compare derivatives with JAX's too.")] = True,

@@ -30,7 +30,7 @@ def check_problems(chosen: Sequence[str], stores: Sequence[Path], *, jax: bool, 
     """Check problems and print a table, a row a problem, and a sentence for each thing that is wrong.
 
     Args:
-        chosen: suites and problems; all suites where none is named.
+        chosen: suites, problems, and files of studies, which mean their problems; all suites where none is named.
         stores: results whose lowest values are compared with f_opt.
         jax: whether to compare with JAX's derivatives, where it is installed.
         as_json: print JSON instead.
@@ -38,12 +38,11 @@ def check_problems(chosen: Sequence[str], stores: Sequence[Path], *, jax: bool, 
     Raises:
         typer.Exit: 1 where something is wrong.
     """
-    from optcore_bench.selection import problem_entry
     from optcore_problems import list_suites
     from optcore_problems.checks import check_problem, has_failed
 
     stored = _lowest(stores)
-    problems = [problem for name in chosen or list_suites() for problem in problem_entry(name).members()]
+    problems = [problem for name in chosen or list_suites() for problem in _problems(name)]
     checked = []
     for i, problem in enumerate(problems):
         _progress(f"{i + 1}/{len(problems)} {problem.full_name}")
@@ -60,6 +59,17 @@ def check_problems(chosen: Sequence[str], stores: Sequence[Path], *, jax: bool, 
         typer.echo(f"{len(checked)} problems, {len(wrong)} wrong")
     if wrong:
         raise typer.Exit(WRONG)
+
+
+def _problems(name: str) -> Sequence[Problem]:
+    """Those of a suite, of a study, or the one of that name."""
+    if name.endswith(".toml"):
+        from optcore_bench.study import load_study
+
+        return load_study(name).resolve_problems()
+    from optcore_bench.selection import problem_entry
+
+    return problem_entry(name).members()
 
 
 def _lowest(stores: Sequence[Path]) -> dict[str, float]:
