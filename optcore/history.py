@@ -303,6 +303,12 @@ class History:
             return tuple(map(str, range(self.rows.x.shape[1])))
         return tuple(self.converter.all_names)
 
+    @property
+    def n_free(self) -> int:
+        """How many entries of params the solver could move: without those that were fixed."""
+        n_free = getattr(self.converter, "n_free", None)
+        return self.rows.x.shape[1] if n_free is None else int(n_free)
+
     def unflatten(self, x: NDArray[np.float64]) -> Any:
         """A row of `flat_params` as params."""
         return x.copy() if self.converter is None else self.converter.restore(x)

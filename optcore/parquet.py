@@ -3,7 +3,8 @@
 One row an evaluation, in plan order. Points are one column `x` of lists, not a column per param: what a file says of
 itself doesn't grow with their number, and that is how the benchmark's store has them. Floats are exact. The metadata
 says what it is, under `optcore.schema` (version), `optcore.table`, `optcore.direction`, `optcore.names` (JSON, what the
-entries of x are called), `optcore.columns` (JSON, what each column means) and `optcore.version`.
+entries of x are called), `optcore.free` (how many of them the solver could move), `optcore.columns` (JSON, what each
+column means) and `optcore.version`.
 """
 
 from __future__ import annotations
@@ -63,8 +64,9 @@ class FlatParams:
     What was fixed then is in the vectors like everything else.
     """
 
-    def __init__(self, names: tuple[str, ...]) -> None:
+    def __init__(self, names: tuple[str, ...], n_free: int | None = None) -> None:
         self.all_names = names
+        self.n_free = len(names) if n_free is None else n_free
 
     def flatten_all(self, params: Any) -> NDArray[np.float64]:
         """The vector itself, copied, shape (n,)."""
@@ -110,6 +112,7 @@ def _schema(columns: dict[str, NDArray[Any]], history: History) -> Any:
         "optcore.table": _TABLE,
         "optcore.direction": history.direction,
         "optcore.names": json.dumps(list(history.names)),
+        "optcore.free": str(history.n_free),
         "optcore.columns": json.dumps(_MEANINGS),
         "optcore.version": __version__,
     }
@@ -149,7 +152,9 @@ def read_history(path: str | os.PathLike[str]) -> History:
         x=table["x"].combine_chunks().flatten().to_numpy().reshape(len(table), len(names)),
         **read,
     )
-    return History(rows, metadata["optcore.direction"], FlatParams(names))
+    # Files from before it was said count all entries as free.
+    free = metadata.get("optcore.free")
+    return History(rows, metadata["optcore.direction"], FlatParams(names, None if free is None else int(free)))
 
 
 def _positions(column: Any, words: tuple[str, ...]) -> NDArray[np.uint8]:

@@ -283,6 +283,13 @@ class Evaluations:
         order = _order(_run_codes(self.runs["run_id"], history["run_id"]), history["evaluation"].to_numpy(np.int64))
         return np.asarray(history["x"].to_numpy(dtype=object)[order])
 
+    def failed(self) -> Bools:
+        """True for calls at points that the solver asked for whose value is not finite, shape (k,)."""
+        history = _columns(self.source.history, ("run_id", "evaluation", "fun"))
+        order = _order(_run_codes(self.runs["run_id"], history["run_id"]), _whole(history["evaluation"]))
+        asked = np.isin(self.task, (TASKS.index("fun"), TASKS.index("fun_and_jac")))
+        return np.asarray(asked & ~np.isfinite(floats(history["fun"])[order]))
+
     def targets(self, tau: float, f_opt: ReferenceValue) -> Floats:
         """f_L + tau (f_start - f_L) of each run; NaN, which nothing reaches, where that isn't finite."""
         f_low, _ = self.reference(f_opt)

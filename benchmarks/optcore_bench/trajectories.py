@@ -7,7 +7,7 @@ tau: 1 at the start, 0 at the reference value f_L.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -38,6 +38,7 @@ class ConvergencePlot:
         x_title: the cost.
         y_title: the measure.
         order: labels of all solvers of the study, which decide how each is drawn.
+        failures: of one problem: the costs x at which calls of a solver gave no value.
     """
 
     curves: pd.DataFrame
@@ -45,6 +46,7 @@ class ConvergencePlot:
     x_title: str
     y_title: str
     order: tuple[str, ...] = ()
+    failures: Mapping[str, Floats] = field(default_factory=dict)
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -58,8 +60,11 @@ class ConvergencePlot:
             styles: how to draw each solver; `solver_styles` by default.
 
         Returns:
-            A plotly figure: one line per solver and, for several problems, its quantiles as a shade.
+            A plotly figure: one line per solver and, for several problems, its quantiles as a shade. Where calls gave
+            no value there are short strokes at the foot of the figure of one problem, which the legend counts.
         """
+        from optcore.plots.curves import strokes
+
         from .figures import line_figure, shade, solver_styles
 
         styles = styles or solver_styles(self.curves["solver"], self.order)
@@ -71,6 +76,8 @@ class ConvergencePlot:
             for solver, curve in shown.groupby("solver", sort=False):
                 x, lower, upper = (curve[name].to_numpy() for name in ("x", "lower", "upper"))
                 figure.add_trace(shade(x, lower, upper, str(solver), styles[str(solver)].color, opacity=0.12))
+        for row, (solver, x) in enumerate(self.failures.items()):
+            figure.add_shape(strokes(x, solver, styles[solver].color, row))
         figure.update_layout(title_text=self.title)
         figure.update_xaxes(title_text=self.x_title, rangemode="tozero")
         figure.update_yaxes(title_text=self.y_title, type="log", exponentformat="power", dtick=1)
@@ -129,7 +136,20 @@ def convergence(
         x_title=describe_cost(cost, jac_cost),
         y_title="(f_best - f_L) / (f_start - f_L)",
         order=evaluations.solvers,
+        failures=_failures(evaluations, names[0], solvers, cost, jac_cost) if one else {},
     )
+
+
+def _failures(
+    evaluations: Evaluations, problem: str, solvers: Iterable[str], cost: CostModel, jac_cost: JacCost
+) -> dict[str, Floats]:
+    """The costs at which calls gave no value, by solver; none where all did."""
+    runs = evaluations.runs
+    rows = np.flatnonzero(evaluations.failed() & (runs["row"] == problem).to_numpy()[evaluations.run])
+    if not rows.size:
+        return {}
+    x, of = cost_at(evaluations, rows, cost, jac_cost), runs["solver"].to_numpy()[evaluations.run[rows]]
+    return {solver: np.sort(x[of == solver]) for solver in solvers if (of == solver).any()}
 
 
 def _problems(runs: pd.DataFrame, problem: str | Iterable[str] | None) -> list[str]:

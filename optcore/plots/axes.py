@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optcore.errors import InvalidInputError, unknown_name
-from optcore.history import JAC, History
+from optcore.history import FUN, FUN_AND_JAC, JAC, History
 from optcore.result import OptimizeResult
 
-__all__ = ["AXES", "XAxis", "calls_so_far", "check_axis", "history_of", "positions", "refuse"]
+__all__ = ["AXES", "XAxis", "calls_so_far", "check_axis", "failures", "history_of", "positions", "refuse"]
 
 XAxis = Literal["evaluations", "gradients", "batches", "seconds", "points"]
 
@@ -74,6 +74,14 @@ def calls_so_far(history: History) -> NDArray[np.float64]:
     return np.asarray(np.cumsum(history.rows.task != JAC, dtype=np.float64))
 
 
+def failures(history: History) -> NDArray[np.bool_]:
+    """Which calls raised, or gave the solver a value that is not finite, shape (k,)."""
+    task = history.rows.task
+    failed = ((task == FUN) | (task == FUN_AND_JAC)) & ~np.isfinite(history.fun)
+    failed[np.flatnonzero(history.failed)] = True  # of derivatives too
+    return np.asarray(failed)
+
+
 def positions(history: History, x_axis: XAxis) -> NDArray[np.float64]:
     """Where each row is on the axis, shape (k,), not decreasing.
 
@@ -82,7 +90,7 @@ def positions(history: History, x_axis: XAxis) -> NDArray[np.float64]:
     if x_axis == "evaluations":
         return calls_so_far(history)
     if x_axis == "gradients":
-        return np.asarray(calls_so_far(history) / (history.rows.x.shape[1] + 1))
+        return np.asarray(calls_so_far(history) / (history.n_free + 1))
     if x_axis == "batches":
         return np.cumsum(np.diff(history.batch, prepend=-1) != 0, dtype=np.float64)
     if x_axis == "points":

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from optcore.errors import InvalidInputError
 from optcore.history import NUMDIFF
-from optcore.plots.axes import AXES, XAxis, calls_so_far, check_axis, history_of, positions, refuse
+from optcore.plots.axes import AXES, XAxis, calls_so_far, check_axis, failures, history_of, positions, refuse
 from optcore.plots.curves import Curve, Curves
 from optcore.plots.figure import Figure
 from optcore.result import OptimizeResult
@@ -47,7 +47,8 @@ def criterion_plot(
     """The objective at the points that solvers asked for, one line per result.
 
     Evaluations are calls of fun and fun_and_jac, those for numerical derivatives included: a gradient by forward
-    differences moves the line n + 1 to the right. `x_axis="points"` leaves them out.
+    differences moves the line n + 1 to the right. `x_axis="points"` leaves them out. Calls that raised or whose value
+    was not finite have no point, but a stroke at the foot of the figure; the legend counts them.
 
     Args:
         results: a result, a dict of them by name, or a list. Lists of results within a dict or a list are groups,
@@ -149,16 +150,18 @@ def _curve(
 ) -> Curve:
     history = history_of(entry.result, entry.name, x_axis)
     numdiff = history.rows.task == NUMDIFF
-    shown = history.asked | numdiff if show_numdiff else history.asked
+    shown, failed = history.asked | numdiff if show_numdiff else history.asked, failures(history)
     if max_evaluations is not None:
-        shown = shown & (calls_so_far(history) <= max_evaluations)
-    values = history.monotone_fun if monotone else history.fun
+        counted = calls_so_far(history) <= max_evaluations
+        shown, failed = shown & counted, failed & counted
+    values, x = history.monotone_fun if monotone else history.fun, positions(history, x_axis)
     return Curve(
         name=entry.name,
         group=entry.group,
-        x=positions(history, x_axis)[shown],
+        x=x[shown],
         y=_distance(values[shown], optimum, entry.result.direction),
         numdiff=numdiff[shown],
+        failed=x[failed],
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -19,15 +19,19 @@ from optcore.plots.styles import DASHES, MUTED, LineStyle, line_style
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Curve", "Curves"]
+__all__ = ["Curve", "Curves", "strokes"]
 
 _MOST_POINTS = 4000  # of a trace; twice as many columns as a figure on a large screen has pixels would not show
 _ALL_POINTS = 60_000  # of a figure, where it has many traces
 _FEWEST_POINTS = 200
 _MARKED = 60  # points are marked where no curve has more
 _MARKED_NUMDIFF = 600  # the same where points for derivatives are told apart by their marks
+_INK = "#30363d"
 _LONG_NAME = 28  # characters beside a figure before the legend moves below it
 _SMALL_GROUP = 4  # members that differ by their dashes and stand in the legend
+_FAILED_PLACES = 1000  # so many places along the axis can have a mark of failed calls
+_FAILED_HEIGHT = 0.022  # of the figure's height
+_FAILED_ROWS = 12  # of marks, one above the other
 
 
 class Curve(NamedTuple):
@@ -39,6 +43,7 @@ class Curve(NamedTuple):
         x: where its points are, shape (k,), not decreasing.
         y: values, shape (k,).
         numdiff: which points were evaluated for numerical derivatives, shape (k,).
+        failed: where calls were that gave no value, shape (j,); they have marks at the foot of the figure.
     """
 
     name: str
@@ -46,6 +51,7 @@ class Curve(NamedTuple):
     x: NDArray[np.float64]
     y: NDArray[np.float64]
     numdiff: NDArray[np.bool_]
+    failed: NDArray[np.float64] = np.zeros(0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +64,7 @@ class Curves:
         floor: on a logarithmic axis values below this are drawn here (distances of exactly 0); None: what isn't
             positive is left out.
         legend: names in the legend, the rest is grey; None: all.
+        failed: where calls failed that belong to all curves alike, shape (j,).
     """
 
     curves: tuple[Curve, ...]
@@ -65,12 +72,13 @@ class Curves:
     y_title: str
     floor: float | None = None
     legend: frozenset[str] | None = None
+    failed: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
 
     def to_frame(self) -> pd.DataFrame:
         """All points of all curves: columns `name, group, x, y, numdiff`, one row a point."""
         import pandas as pd
 
-        parts = [pd.DataFrame(curve._asdict()) for curve in self.curves]
+        parts = [pd.DataFrame({n: v for n, v in curve._asdict().items() if n != "failed"}) for curve in self.curves]
         return pd.concat(parts, ignore_index=True).astype({"group": object})
 
     def figure(
@@ -84,7 +92,8 @@ class Curves:
         """Draw it, one trace per curve.
 
         Long curves are thinned out to what can be seen (see `decimate`): at most 4000 points a trace, and fewer where
-        there are many traces. Points that are not finite are not drawn; the line goes on behind them.
+        there are many traces. Points that are not finite are not drawn; the line goes on behind them. Where calls
+        failed there are short strokes at the foot of the figure, which the legend counts.
 
         Args:
             log_x: logarithmic horizontal axis.
@@ -103,6 +112,8 @@ class Curves:
             for curve, y, style in zip(self.curves, heights, styles, strict=True)
         ]
         figure = Figure(data=traces)
+        for shape in self._failures(styles, log_x=log_x):
+            figure.add_shape(shape)
         figure.update_layout(
             template="simple_white" if template is None else template,
             xaxis=_axis(self.x_title, log=log_x),
@@ -112,6 +123,22 @@ class Curves:
             margin={"t": 30, "r": 20},
         )
         return figure
+
+    def _failures(self, styles: Sequence[_Style], *, log_x: bool) -> list[dict[str, Any]]:
+        """Strokes where calls failed, as shapes: a row for each curve or group that has some, in its colour."""
+        places: dict[str, list[NDArray[np.float64]]] = {}
+        colours: dict[str, str] = {}
+        for curve, style in zip(self.curves, styles, strict=True):
+            if (failed := _drawable(curve.failed, log_x=log_x)).size:
+                name = curve.name if curve.group is None else curve.group
+                places.setdefault(name, []).append(failed)
+                colours.setdefault(name, style.line.color)
+        shapes = [
+            strokes(np.sort(np.concatenate(found)), name, colours[name], row, log_x=log_x)
+            for row, (name, found) in enumerate(places.items())
+        ]
+        failed = _drawable(self.failed, log_x=log_x)
+        return [*shapes, strokes(failed, "", _INK, log_x=log_x)] if failed.size else shapes
 
     @property
     def _marked(self) -> bool:
@@ -223,6 +250,37 @@ def _trace(curve: Curve, y: NDArray[np.float64], style: _Style, limit: int, *, m
         **grouped,
         **titled,
     )
+
+
+def _drawable(x: NDArray[np.float64], *, log_x: bool) -> NDArray[np.float64]:
+    return x[x > 0] if log_x else x
+
+
+def strokes(x: NDArray[np.float64], name: str, colour: str, row: int = 0, *, log_x: bool = False) -> dict[str, Any]:
+    """Marks of failed calls: one shape of short strokes at the foot of a figure, counted in the legend.
+
+    Args:
+        x: where they are, not decreasing, shape (j,); those that can't be told apart are drawn once.
+        name: whose calls they are; "" where that needn't be said.
+        colour: of the strokes.
+        row: marks of different curves stand one above the other.
+        log_x: the axis is logarithmic; x must be positive.
+    """
+    along = np.log(x) if log_x else x
+    width = along[-1] - along[0]
+    column = np.round((along - along[0]) / width * _FAILED_PLACES) if width > 0 else np.zeros(x.size)
+    low = row % _FAILED_ROWS * 1.4 * _FAILED_HEIGHT
+    drawn = x[np.unique(column, return_index=True)[1]].tolist()
+    return {
+        "type": "path",
+        "path": "".join(f"M{at!r},{low:.4f}L{at!r},{low + _FAILED_HEIGHT:.4f}" for at in drawn),
+        "yref": "paper",
+        "line": {"color": colour, "width": 1.5},
+        "fillcolor": colour,  # that of the mark in the legend
+        "opacity": 1,
+        "showlegend": True,
+        "name": _as_text(f"{name}: {x.size} failed" if name else f"{x.size} failed"),
+    }
 
 
 def _with_note(title: str, note: str) -> str:

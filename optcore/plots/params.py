@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from optcore.errors import InvalidInputError
 from optcore.history import History
-from optcore.plots.axes import AXES, XAxis, calls_so_far, check_axis, history_of, positions, refuse
+from optcore.plots.axes import AXES, XAxis, calls_so_far, check_axis, failures, history_of, positions, refuse
 from optcore.plots.curves import Curve, Curves
 from optcore.plots.figure import Figure
 from optcore.result import OptimizeResult
@@ -39,7 +39,7 @@ def params_plot(
     """The params at the points that the solver asked for, one line per param.
 
     Of more than 14 params those that moved most have colours and are in the legend; the rest is grey, and named under
-    the pointer.
+    the pointer. Calls that raised or whose value was not finite have a stroke at the foot of the figure.
 
     Args:
         result: one result.
@@ -83,19 +83,20 @@ def params_curves(
     check_axis(x_axis)
     history = history_of(result, "result", x_axis)
     chosen = _chosen(history, selector)
-    shown = history.asked
+    shown, failed = history.asked, failures(history)
     if max_evaluations is not None:
-        shown = shown & (calls_so_far(history) <= max_evaluations)
+        counted = calls_so_far(history) <= max_evaluations
+        shown, failed = shown & counted, failed & counted
     points = history.flat_params[shown][:, chosen]
     y_title, floor = "Param value", None
     if x_opt is not None:
         optimum = history.flatten(x_opt)[chosen]
         points = np.abs(points - optimum)
         y_title, floor = "Distance to the known params, |x - x*|", _EPS * max(1.0, *np.abs(optimum))
-    x, names = positions(history, x_axis)[shown], [history.names[i] for i in chosen]
-    no_numdiff = np.zeros(x.size, dtype=bool)
-    curves = tuple(Curve(name, None, x, points[:, i], no_numdiff) for i, name in enumerate(names))
-    return Curves(curves, AXES[x_axis], y_title, floor, _most_moved(names, points))
+    x, names = positions(history, x_axis), [history.names[i] for i in chosen]
+    no_numdiff = np.zeros(len(points), dtype=bool)
+    curves = tuple(Curve(name, None, x[shown], points[:, i], no_numdiff) for i, name in enumerate(names))
+    return Curves(curves, AXES[x_axis], y_title, floor, _most_moved(names, points), x[failed])
 
 
 def _chosen(history: History, selector: Any) -> list[int]:

@@ -105,6 +105,20 @@ def test_a_figure_has_one_line_a_solver_and_a_shade_for_quantiles():
     assert all(np.min(t.y) >= 1e-16 for t in one.figure().data)
 
 
+def test_calls_without_a_value_have_strokes_in_the_figure_of_one_problem():
+    runs = [
+        run("a", values=[110, NAN, 60, math.inf, NAN], f_opt=10.0, tasks=["fun", "fun", "numdiff", "fun", "jac"]),
+        run("b", values=[110, 60], f_opt=10.0),
+    ]
+    plot = convergence(make_results(*runs), "s/p")
+    assert {solver: x.tolist() for solver, x in plot.failures.items()} == {"a [none]": [2, 4]}
+    figure = plot.figure()
+    (shape,) = figure.layout.shapes
+    assert shape.name == "a [none]: 2 failed"
+    assert shape.line.color == figure.data[0].line.color
+    assert not convergence(make_results(*runs)).figure().layout.shapes  # of several problems, none
+
+
 def test_the_name_stays_the_function_once_its_module_is_imported():
     import importlib
     from types import ModuleType

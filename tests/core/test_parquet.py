@@ -1,5 +1,6 @@
 """Histories as Parquet files: read back as they were, by us and by others, or refused."""
 
+import dataclasses
 import json
 import re
 import subprocess
@@ -45,6 +46,17 @@ def test_it_opens_in_plots_and_measures_like_the_original(result, tmp_path):
     again = History.from_parquet(tmp_path / "h.parquet")
     np.testing.assert_array_equal(again.monotone_fun, result.history.monotone_fun)
     np.testing.assert_array_equal(again.asked, result.history.asked)
+
+
+def test_the_axis_of_gradients_counts_what_was_free_in_a_file_too(tmp_path):
+    start = {"a": np.ones(2), "b": np.ones(3)}
+    result = om.minimize(lambda p: float(p["a"] @ p["a"] + p["b"] @ p["b"]), start, "scipy_lbfgsb", fixed="b")
+    result.history.to_parquet(tmp_path / "h.parquet")
+    again = dataclasses.replace(result, history=History.from_parquet(tmp_path / "h.parquet"))
+    assert (again.history.n_free, len(again.history.names)) == (2, 5)
+    (before,), (after,) = (om.criterion_plot(r, x_axis="gradients").data for r in (result, again))
+    np.testing.assert_array_equal(after.x, before.x)
+    assert after.x[0] == 1 / 3
 
 
 finite_or_not = st.floats(allow_nan=True, allow_infinity=True)

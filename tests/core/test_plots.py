@@ -227,6 +227,72 @@ def test_infinite_values_are_not_drawn_and_the_line_goes_on():
     np.testing.assert_array_equal(trace.y, [1, NAN, NAN, 2])
 
 
+# failed calls ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("log_x", [False, True])
+@pytest.mark.parametrize("x_axis", X)
+def test_a_call_without_a_value_has_a_stroke_where_it_was_and_is_counted_in_the_legend(x_axis, log_x):
+    figure = om.criterion_plot({"mine": by_hand(), "other": by_hand()}, x_axis=x_axis, log_x=log_x, max_evaluations=7)
+    mine, other = figure.layout.shapes
+    at = float(X[x_axis][2])
+    assert mine.path == f"M{at!r},0.0000L{at!r},0.0220"
+    assert (mine.yref, mine.showlegend, mine.name) == ("paper", True, "mine: 1 failed")
+    assert [mine.line.color, other.line.color] == [trace.line.color for trace in figure.data]
+    assert other.path == f"M{at!r},0.0308L{at!r},0.0528"
+    assert not om.criterion_plot(by_hand(), x_axis=x_axis, max_evaluations=5).layout.shapes
+
+
+def failing(kind):
+    """A result with calls of fun, or of jac, that raise."""
+    calls = []
+
+    def works_at_first(x):
+        calls.append(x)
+        if len(calls) % 3 == 0:
+            raise FloatingPointError
+        return x
+
+    def fun(x):
+        return float((works_at_first(x) if kind == "fun" else x) @ x)
+
+    def jac(x):
+        return 2 * (works_at_first(x) if kind == "jac" else x)
+
+    def descend(fun, x0, jac):
+        for k in range(6):
+            fun(x0 + k), jac(x0 + k)
+        return x0
+
+    return om.minimize(fun, np.ones(2), descend, jac=jac, error_handling="continue")
+
+
+@pytest.mark.parametrize("kind", ["fun", "jac"])
+def test_calls_that_raised_have_strokes_whatever_they_were_for(kind):
+    result = failing(kind)
+    places = [3.0, 6.0]
+    assert np.count_nonzero(result.history.failed) == 2
+    path = "".join(f"M{x!r},0.0000L{x!r},0.0220" for x in places)
+    for figure, name in (
+        (om.criterion_plot({"a": result}), "a: 2 failed"),
+        (om.criterion_plot({"a": result}, monotone=True), "a: 2 failed"),
+        (om.criterion_plot({"a": [result, result]}), "a: 4 failed"),
+        (om.params_plot(result), "2 failed"),
+    ):
+        (shape,) = figure.layout.shapes
+        assert (shape.path, shape.name) == (path, name)
+
+
+def test_a_million_failed_calls_are_few_strokes():
+    x = np.arange(1.0, 1e6)
+    for log_x in (False, True):
+        curve = Curve("a", None, x[:3], x[:3], np.zeros(3, dtype=bool), failed=x)
+        (shape,) = Curves((curve,), "x", "y").figure(log_x=log_x).layout.shapes
+        assert shape.name == "a: 999999 failed"
+        assert shape.path.count("M") <= 1001
+        assert shape.path.startswith("M1.0,")
+
+
 # kinds of results -----------------------------------------------------------------------------------------------------
 
 KINDS = {
@@ -323,6 +389,8 @@ def long_result():
         stop=np.arange(k) * 1e-6 + 5e-7,
         x=rng.normal(size=(k, 3)),
         feasible=np.ones(k, dtype=bool),
+        failed=None,
+        purpose=None,
     )
     history = History(rows, "minimize", result.history.converter)
     return dataclasses.replace(result, history=history, n_fun_evals=k)
