@@ -22,6 +22,7 @@ from optcore.history import TASKS
 from optcore_bench.store.record import best_column
 
 if TYPE_CHECKING:
+    from optcore_bench.costs.criteria import Judgement
     from optcore_bench.costs.rounds import Batches
     from optcore_bench.costs.tables import Cells
 
@@ -191,6 +192,11 @@ class Evaluations:
         from optcore_bench.costs.tables import Cells
 
         return Cells.of(self.runs)
+
+    @cached_property
+    def judgements(self) -> dict[tuple[float, ReferenceValue, str], Judgement]:
+        """What `optcore_bench.costs.criteria.judge` has found, by tau, f_L and basis."""
+        return {}
 
     @cached_property
     def prices(self) -> tuple[Floats, Floats]:

@@ -175,13 +175,12 @@ def break_even(hits: HitCounts, a: str, b: str) -> BreakEven:
     if a == b:
         raise InvalidInputError(f"break_even compares two solvers; both are {a!r}")
     sides = {s: _side(hits, name) for s, name in (("a", a), ("b", b))}
-    rows = [row for row in dict.fromkeys(hits.frame["row"]) if any(row in side.index for side in sides.values())]
-    frame = pd.concat({s: side.reindex(rows) for s, side in sides.items()}, axis=1)
-    n = [_dimension(frame.loc[row, "a"]["n"], frame.loc[row, "b"]["n"]) for row in rows]
+    rows = [row for row in dict.fromkeys(hits.frame["row"]) if any(row in side for side in sides.values())]
     records: list[dict[str, object]] = []
     lines: list[tuple[Line, Line, int | None]] = []
-    for row, size in zip(rows, n, strict=True):
-        line_a, line_b = (_line(frame.loc[row, s]) for s in "ab")
+    for row in rows:
+        (n_a, line_a), (n_b, line_b) = (sides[s].get(row, (None, None)) for s in "ab")
+        size = n_b if n_a is None else n_a
         records.append(_record([line_a, line_b], size))
         if line_a is not None and line_b is not None:
             lines.append((line_a, line_b, size))
@@ -198,23 +197,17 @@ def break_even(hits: HitCounts, a: str, b: str) -> BreakEven:
 Line = tuple[Number, Number]
 
 
-def _side(hits: HitCounts, solver: str) -> pd.DataFrame:
+def _side(hits: HitCounts, solver: str) -> dict[str, tuple[int | None, Line | None]]:
+    """Dimension of each row that a solver was run on, and its line, None where it doesn't solve it."""
     frame = hits.frame[hits.frame["solver"] == solver]
     if frame["row"].duplicated().any():
         row = frame["row"][frame["row"].duplicated()].iloc[0]
         raise InvalidInputError(f"{solver!r} has more than one run of {row!r}; filter the runs first")
-    return frame.set_index("row")[["n", "solved", "evaluations", "jacobians"]]
-
-
-def _dimension(*values: object) -> int | None:
-    known = [int(v) for v in values if not pd.isna(v) and v >= 1]  # type: ignore[call-overload,operator]
-    return known[0] if known else None
-
-
-def _line(run: pd.Series) -> Line | None:
-    if pd.isna(run["solved"]) or not run["solved"]:
-        return None
-    return int(run["evaluations"]), int(run["jacobians"])
+    runs = zip(frame["row"], floats(frame["n"]), frame["solved"], frame["evaluations"], frame["jacobians"], strict=True)
+    return {
+        row: (int(n) if n >= 1 else None, (int(evaluations), int(jacobians)) if solved else None)
+        for row, n, solved, evaluations, jacobians in runs
+    }
 
 
 def _record(pair: list[Line | None], n: int | None) -> dict[str, object]:

@@ -24,13 +24,15 @@ class Calls:
     """Calls of the user's functions that some runs, or parts of them, made.
 
     Attributes:
-        runs: one row for each, with `row`, `solver` and `n`.
+        runs: all runs, with `row`, `solver` and `n`.
+        run: position in them of each that is asked about.
         evaluations: of the objective: fun, fun_and_jac and those for numerical derivatives.
         jac: of the jacobian alone.
         fun_and_jac: of both at once.
     """
 
     runs: pd.DataFrame
+    run: Ints
     evaluations: Ints
     jac: Ints
     fun_and_jac: Ints
@@ -67,7 +69,7 @@ def cost_at(evaluations: Evaluations, rows: Ints, cost: CostModel, jac_cost: Jac
     check_no_jac_cost(jac_cost, f"cost={cost!r} takes none")
     if cost == "batches":
         return evaluations.count(evaluations.first_of_batch, rows).astype(float)
-    return check_timed(evaluations.runs.iloc[evaluations.run[rows]], evaluations.clock()[1][rows])
+    return check_timed(evaluations.runs, evaluations.run[rows], evaluations.clock()[1][rows])
 
 
 def measured_overhead(evaluations: Evaluations, clock: tuple[Floats, Floats]) -> Floats:
@@ -100,13 +102,13 @@ def overhead_of(clock: VirtualClock, runs: pd.DataFrame, chosen: Ints, measured:
         return clock.overhead_seconds
     if measured is None:
         raise InvalidInputError("these counts were made without the clock; use hit_counts(..., clock=True)")
-    return check_timed(runs.iloc[chosen], measured)
+    return check_timed(runs, chosen, measured)
 
 
-def check_timed(runs: pd.DataFrame, seconds: Floats) -> Floats:
-    """Readings of the clock, if there are some of each run."""
+def check_timed(runs: pd.DataFrame, chosen: Ints, seconds: Floats) -> Floats:
+    """Readings of the clock of chosen runs, if there are some of each."""
     if np.isnan(seconds).any():
-        run = runs["run_id"].iloc[np.flatnonzero(np.isnan(seconds))[0]]
+        run = runs["run_id"].iloc[chosen[np.isnan(seconds)][0]]
         raise InvalidInputError(f"run {run!r} has no clock; use another cost, e.g. 'evaluations'")
     return seconds
 
@@ -114,7 +116,7 @@ def check_timed(runs: pd.DataFrame, seconds: Floats) -> Floats:
 def _calls(evaluations: Evaluations, rows: Ints, run: Ints, *, count_jacobians: bool) -> Calls:
     task, none = evaluations.task, np.zeros(rows.size, dtype=np.int64)
     jac, both = (evaluations.count(task == k, rows) if count_jacobians else none for k in (JAC, FUN_AND_JAC))
-    return Calls(evaluations.runs.iloc[run], evaluations.count(task != JAC, rows), jac, both)
+    return Calls(evaluations.runs, run, evaluations.count(task != JAC, rows), jac, both)
 
 
 def priced(calls: Calls, cost: str, jac_cost: JacCost, measured: tuple[Floats, Floats] | None = None) -> Floats:
@@ -128,7 +130,7 @@ def priced(calls: Calls, cost: str, jac_cost: JacCost, measured: tuple[Floats, F
             NaN where there is none. For "measured".
     """
     total = calls.evaluations.astype(float)
-    n = floats(calls.runs["n"]) if len(calls.runs) else total
+    n = floats(calls.runs["n"])[calls.run] if len(calls.run) else total
     n = np.where(n >= 1, n, np.nan)
     if isinstance(jac_cost, str) or jac_cost != 0:
         if jac_cost == "n":
@@ -145,14 +147,14 @@ def priced(calls: Calls, cost: str, jac_cost: JacCost, measured: tuple[Floats, F
 
 def _check_dimension(calls: Calls, unknown: NDArray[np.bool_]) -> None:
     if unknown.any():
-        row = calls.runs["row"].iloc[np.flatnonzero(unknown)[0]]
+        row = calls.runs["row"].iloc[calls.run[unknown][0]]
         raise InvalidInputError(f"the dimension n of {row!r} isn't known; give it in the column n of the runs")
 
 
 def _check_priced(calls: Calls, unpriced: NDArray[np.bool_]) -> None:
     """Refuse a price that wasn't measured: 0 in its place would make these solvers look cheap."""
     if unpriced.any():
-        run = calls.runs.iloc[np.flatnonzero(unpriced)[0]]
+        run = calls.runs.iloc[calls.run[unpriced][0]]
         raise InvalidInputError(
             f"the jacobians of {run['solver']!r} on {run['row']!r} have no measured price: the clock holds no "
             "evaluation of fun alone for that problem, or none of its jacobians; use jac_cost='n' or a number"

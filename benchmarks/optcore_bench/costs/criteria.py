@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -49,7 +50,10 @@ def judge(
     solved_by: SolvedBy = "f",
     problems: Iterable[Any] | None = None,
 ) -> Judgement:
-    """Apply the convergence test to all runs; the arguments are those of `cost_table`."""
+    """Apply the convergence test to all runs, to those of the same evaluations once.
+
+    The arguments are those of `cost_table`.
+    """
     check_tau(tau)
     check_basis(basis)
     if solved_by not in ("f", "x", "gradient"):
@@ -59,6 +63,23 @@ def judge(
             f"solved_by={solved_by!r} needs points, and of what a solver returned only f_final is stored; "
             "use basis='history' or solved_by='f'"
         )
+    if solved_by != "f":
+        return _judge(evaluations, tau, f_opt, basis, solved_by, problems)
+    known = evaluations.judgements
+    key = float(tau), f_opt, basis
+    if key not in known:
+        known[key] = _judge(evaluations, *key, "f", None)
+    return replace(known[key], attrs={name: copy(value) for name, value in known[key].attrs.items()})
+
+
+def _judge(
+    evaluations: Evaluations,
+    tau: float,
+    f_opt: ReferenceValue,
+    basis: Basis,
+    solved_by: SolvedBy,
+    problems: Iterable[Any] | None,
+) -> Judgement:
     use = evaluations.applicable
     rows = evaluations.runs["row"][use]
     low, sources = evaluations.reference(f_opt)

@@ -118,13 +118,13 @@ class HitCounts:
             if jac_cost == "measured" and self._prices is not None:
                 prices = self._prices[0][chosen], self._prices[1][chosen]
             counts = (frame[name].to_numpy() for name in ("evaluations", "jac", "fun_and_jac"))
-            return priced(Calls(frame, *counts), cost, jac_cost, prices)
+            return priced(Calls(self.frame, chosen, *counts), cost, jac_cost, prices)
         check_no_jac_cost(jac_cost, f"cost={cost!r} takes none")
         if cost == "batches":
             return np.asarray(frame["batches"], dtype=float)
         if self._seconds is None:
             raise InvalidInputError("these counts were made without the clock; use hit_counts(..., clock=True)")
-        return check_timed(frame, self._seconds[chosen])
+        return check_timed(self.frame, chosen, self._seconds[chosen])
 
     def round_counts(self, cores: int) -> RoundCounts:
         """Rounds of each run of `frame` on some cores by what they held, any number of cores."""
@@ -236,7 +236,7 @@ def _frame(evaluations: Evaluations, use: Ints, solved: Bools, rows: Ints, begun
         "batches": evaluations.first_of_batch,
     }
     columns = ["run_id", "row", "solver", "suite", "problem", "start", "derivative", "n", "status"]
-    frame = evaluations.runs.iloc[use][columns].reset_index(drop=True)
+    frame = evaluations.runs[columns].iloc[use].reset_index(drop=True)
     frame = frame.assign(solved=solved, cut_off=~solved & frame["status"].isin(CUT_OFF).to_numpy())
     for name, events in counts.items():
         frame[name] = _spread(evaluations.count(events, rows[begun]), begun, 0)

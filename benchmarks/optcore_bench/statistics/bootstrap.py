@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,17 @@ class Bootstrap:
         Raises:
             InvalidInputError: a row has no group.
         """
+        # The names of the rows decide, and many tables of a store have the same.
+        key = tuple(table.index)
+        if key not in self._groups:
+            self._groups[key] = self._find_groups(table)
+        return self._groups[key]
+
+    @cached_property
+    def _groups(self) -> dict[tuple[Any, ...], NDArray[np.int64]]:
+        return {}
+
+    def _find_groups(self, table: pd.DataFrame) -> NDArray[np.int64]:
         if isinstance(self.clusters, str):
             return np.arange(len(table))
         if self.clusters is None:
@@ -68,9 +80,19 @@ class Bootstrap:
         group = self.groups(table)
         if group.size == 0:
             raise InvalidInputError(f"there is nothing to resample: the table is {table.shape}")
+        return self.weights_of(group)
+
+    def weights_of(self, group: NDArray[np.int64]) -> Floats:
+        """How often each row is in each replicate, from the numbers of their groups, shape (replicates, rows)."""
         n = int(group.max()) + 1
-        drawn = np.random.default_rng(self.seed).multinomial(n, np.full(n, 1 / n), size=self.replicates)
-        return drawn[:, group].astype(float)
+        if n not in self._drawn:
+            drawn = np.random.default_rng(self.seed).multinomial(n, np.full(n, 1 / n), size=self.replicates)
+            self._drawn[n] = drawn.astype(float)
+        return self._drawn[n][:, group]
+
+    @cached_property
+    def _drawn(self) -> dict[int, Floats]:
+        return {}
 
     def shares(self, table: pd.DataFrame, values: Floats) -> Floats:
         """Weighted means over rows in each replicate.

@@ -99,12 +99,13 @@ def pairwise_table(costs: pd.DataFrame, bootstrap: Bootstrap | None = None) -> P
     values, names = costs.to_numpy(dtype=float), costs.columns
     # A replicate has as many functions as the suite, not as many rows: shares, in rows of the suite.
     solved = bootstrap.shares(costs, np.isfinite(values).astype(float)) * len(costs)
+    first, second = map(list, zip(*combinations(range(len(names)), 2), strict=True))
+    low, high = bootstrap.interval(solved[:, first] - solved[:, second])
     pairs = []
-    for i, j in combinations(range(len(names)), 2):
+    for k, (i, j) in enumerate(zip(first, second, strict=True)):
         pair = _pair(values[:, i], values[:, j], counts, bootstrap)
-        low, high = bootstrap.interval(solved[:, i] - solved[:, j])
         # Plus 0 turns -0.0, which the difference of equal shares may be, into 0.0.
-        more = {"more_solved_lower": float(low) + 0.0, "more_solved_upper": float(high) + 0.0}
+        more = {"more_solved_lower": float(low[k]) + 0.0, "more_solved_upper": float(high[k]) + 0.0}
         pairs.append({"solver": names[i], "other": names[j], **pair, **more})
     both = pd.DataFrame(pairs + [_mirrored(pair) for pair in pairs])
     place = {name: i for i, name in enumerate(costs.columns)}

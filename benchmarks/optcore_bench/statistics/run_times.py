@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -153,12 +153,12 @@ def expected_run_times(
     done = np.isfinite(costs.to_numpy(dtype=float)) & spent.notna().to_numpy()
     used = np.where(done, costs.to_numpy(dtype=float), spent.fillna(0.0).to_numpy(dtype=float))
     ran = spent.notna().to_numpy()
+    function = bootstrap.groups(costs)
     frames = []
     for name in dict.fromkeys(group):
         rows = np.flatnonzero(group == name)
-        part = costs.iloc[rows]
-        one_function = bootstrap.groups(part).max() == 0
-        weights = (replace(bootstrap, clusters="rows") if one_function else bootstrap).weights(part)
+        of_function = pd.factorize(function[rows])[0]
+        weights = bootstrap.weights_of(of_function if of_function.max() else np.arange(rows.size))
         with np.errstate(divide="ignore", invalid="ignore"):
             samples = (weights @ used[rows]) / (weights @ done[rows])
             ert = used[rows].sum(axis=0) / done[rows].sum(axis=0)
