@@ -9,33 +9,30 @@ import numpy as np
 import pandas as pd
 
 from optcore.errors import InvalidInputError
-from optcore_bench.costs import CostModel, JacCost, VirtualClock, accuracy_table, cost_table, tau_label
+from optcore_bench.costs import CostModel, JacCost, VirtualClock
 from optcore_bench.evaluations import Evaluations, HasTables, ReferenceValue
 from optcore_bench.profiles import dimensions_of
 from optcore_bench.statistics import (
     Bootstrap,
     accuracy_bands,
-    area_scores,
     cost_heat_map,
     data_profile_bands,
-    derivative_errors,
     digits_heat_map,
     ecdf_bands,
     expected_run_times,
-    flips,
     log_ratio_plot,
-    order_changes,
     over_starts,
-    pairwise_table,
     performance_bands,
     rank_table,
-    run_times,
+    rows_by_problem,
     spent_table,
 )
+from optcore_bench.statistics.derivative_errors import errors_of
+from optcore_bench.statistics.of_store import StoreStatistics
 from optcore_bench.study import TAUS
 from optcore_bench.trajectories import convergence
 
-__all__ = ["Plot", "all_figures"]
+__all__ = ["Plot", "all_figures", "figures_of"]
 
 #: The clock of the figure in virtual time: an evaluation takes a second, a jacobian too, on eight cores.
 CLOCK = VirtualClock(fun_seconds=1.0, jac_seconds=1.0, cores=8)
@@ -92,66 +89,68 @@ def all_figures(
     evaluations = Evaluations.read(results)
     if not evaluations.applicable.any():
         raise InvalidInputError("there is nothing to draw: the results have no run that applies")
-    costs = cost_table(evaluations, tau, jac_cost=jac_cost, f_opt=f_opt)
-    bootstrap = bootstrap or Bootstrap()
-    figures: dict[str, Plot] = {}
-    figures |= _profiles(evaluations, costs, jac_cost, f_opt, bootstrap)
-    figures |= _tables(evaluations, costs, jac_cost, f_opt, bootstrap)
+    statistics = StoreStatistics(evaluations, "evaluations", jac_cost, f_opt, bootstrap)
+    return figures_of(statistics, tau, problem, curves=curves)
+
+
+def figures_of(
+    statistics: StoreStatistics, tau: float, problem: str | None = None, *, curves: bool = True
+) -> dict[str, Plot]:
+    """The figures of `all_figures`, with statistics that others may have asked for before.
+
+    Args:
+        statistics: of the store, costs in evaluations.
+        tau: as for `all_figures`, as the rest.
+        problem: as for `all_figures`.
+        curves: as for `all_figures`.
+    """
+    figures = _profiles(statistics, tau) | _tables(statistics, tau)
     if curves:
-        figures |= _convergence(evaluations, costs, jac_cost, f_opt, problem)
+        figures |= _convergence(statistics, tau, problem)
     return figures
 
 
-def _profiles(
-    evaluations: Evaluations, costs: pd.DataFrame, jac_cost: JacCost, f_opt: ReferenceValue, bootstrap: Bootstrap
-) -> dict[str, Plot]:
+def _profiles(statistics: StoreStatistics, tau: float) -> dict[str, Plot]:
     """Curves of shares."""
-    pooled = run_times(evaluations, TAUS, jac_cost=jac_cost, f_opt=f_opt)
+    costs, bootstrap = statistics.costs(tau), statistics.bootstrap
     figures: dict[str, Plot] = {"performance_profile": performance_bands(costs, bootstrap)}
     if _has_dimensions(costs):
         figures["data_profile"] = data_profile_bands(costs, bootstrap=bootstrap)
-    figures["accuracy_profile"] = accuracy_bands(accuracy_table(evaluations, f_opt=f_opt), bootstrap)
+    figures["accuracy_profile"] = accuracy_bands(statistics.gaps(), bootstrap)
     if costs.shape[1] > 1:
         figures["log_ratio_profile"] = log_ratio_plot(costs, *_two_best(costs))
-    figures["run_times"] = ecdf_bands(pooled, bootstrap)
+    figures["run_times"] = ecdf_bands(statistics.pooled(TAUS), bootstrap)
     if _has_dimensions(costs):
-        figures["scores"] = area_scores(pooled, "data", pd.Series(costs.attrs["n"], dtype=float), bootstrap=bootstrap)
+        figures["scores"] = statistics.scores(TAUS)
     return figures
 
 
-def _tables(
-    evaluations: Evaluations, costs: pd.DataFrame, jac_cost: JacCost, f_opt: ReferenceValue, bootstrap: Bootstrap
-) -> dict[str, Plot]:
+def _tables(statistics: StoreStatistics, tau: float) -> dict[str, Plot]:
     """Comparisons of solvers, and problems by solvers."""
-    spent = spent_table(evaluations, jac_cost=jac_cost)
+    evaluations, costs, bootstrap = statistics.evaluations, statistics.costs(tau), statistics.bootstrap
+    spent = spent_table(evaluations, jac_cost=statistics.jac_cost)
     figures: dict[str, Plot] = {"expected_run_times": expected_run_times(costs, spent, bootstrap=bootstrap)}
     if costs.shape[1] > 1:
         figures["ranks"] = rank_table(costs, bootstrap)
-        figures["pairs"] = pairwise_table(costs, bootstrap)
-        figures["flips"] = flips(costs)
-        tables = {
-            tau_label(tau): cost_table(evaluations, tau, jac_cost=jac_cost, f_opt=f_opt)
-            for tau in sorted({*TAUS, costs.attrs["tau"]}, reverse=True)
-        }
-        figures["order_by_tau"] = order_changes(tables)
+        figures["pairs"] = statistics.pairs(tau)
+        figures["flips"] = statistics.flips(tau)
+        figures["order_by_tau"] = statistics.changes(sorted({*TAUS, float(tau)}, reverse=True))
     figures["costs_by_problem"] = cost_heat_map(costs)
-    figures["digits_by_problem"] = digits_heat_map(accuracy_table(evaluations, f_opt=f_opt))
-    starts = over_starts(costs, evaluations)
-    if (starts.frame["starts"] > 1).any():
-        figures["over_starts"] = starts
-    errors = derivative_errors(evaluations, costs.attrs["tau"], jac_cost=jac_cost, f_opt=f_opt)
+    figures["digits_by_problem"] = digits_heat_map(statistics.gaps())
+    if rows_by_problem(costs).duplicated().any():
+        figures["over_starts"] = over_starts(costs, evaluations)
+    errors = errors_of(evaluations, costs)
     if len(errors.frame):
         figures["derivative_errors"] = errors
     return figures
 
 
-def _convergence(
-    evaluations: Evaluations, costs: pd.DataFrame, jac_cost: JacCost, f_opt: ReferenceValue, problem: str | None
-) -> dict[str, Plot]:
+def _convergence(statistics: StoreStatistics, tau: float, problem: str | None) -> dict[str, Plot]:
     """Convergence of one problem and of all, against everything that can be on the axis."""
-    one = _shown(costs) if problem is None else problem
+    evaluations, f_opt = statistics.evaluations, statistics.f_opt
+    one = _shown(statistics.costs(tau)) if problem is None else problem
     models: dict[str, tuple[CostModel, JacCost]] = {
-        "evaluations": ("evaluations", jac_cost),
+        "evaluations": ("evaluations", statistics.jac_cost),
         "batches": ("batches", 0),
         "seconds": ("seconds", 0),
         "virtual_time": (CLOCK, 0),

@@ -12,8 +12,7 @@ from optcore_bench.conclusions.model import Finding
 from optcore_bench.conclusions.words import count, names, quantity, share
 from optcore_bench.costs import JacCost, cost_table, degenerate_rows, improved, tau_label
 from optcore_bench.evaluations import Evaluations, ReferenceValue, floats
-from optcore_bench.statistics import clusters, few_starts, flips, order_changes
-from optcore_bench.statistics.flips import OrderChanges
+from optcore_bench.statistics import Flips, OrderChanges, clusters, few_starts, order_changes
 from optcore_bench.store.schema import FAILED
 
 __all__ = [
@@ -59,9 +58,8 @@ def few_functions(costs: pd.DataFrame) -> Iterator[Finding]:
         yield Finding("few_functions", caution=True, sentence=words, frame=frame)
 
 
-def flipping_pairs(costs: pd.DataFrame) -> Iterator[Finding]:
+def flipping_pairs(found: Flips) -> Iterator[Finding]:
     """Orders in the performance profile that depend on who else is compared."""
-    found = flips(costs)
     if found.frame.empty:
         return
     row = found.frame.iloc[found.frame["without"].argmin()]
@@ -73,25 +71,17 @@ def flipping_pairs(costs: pd.DataFrame) -> Iterator[Finding]:
     yield Finding("flips", caution=True, sentence=words, frame=found.frame)
 
 
-def orders_by_tau(tables: Mapping[float, pd.DataFrame]) -> Iterator[Finding]:
-    """Pairs whose order depends on tau."""
-    if len(tables) < 2:
-        return
-    found = order_changes({tau_label(tau): table for tau, table in tables.items()})
+def orders_by_tau(found: OrderChanges, solvers: int) -> Iterator[Finding]:
+    """Pairs whose order depends on tau, of so many solvers."""
     if not found.frame.empty:
-        number = next(iter(tables.values())).shape[1]
-        words = f"Which of two solvers wins more problems depends on tau for {_changes(found, number, 'at')}."
+        words = f"Which of two solvers wins more problems depends on tau for {_changes(found, solvers, 'at')}."
         yield Finding("tau", caution=True, sentence=words, frame=found.frame)
 
 
 def orders_by_jac_cost(evaluations: Evaluations, costs: pd.DataFrame, f_opt: ReferenceValue) -> Iterator[Finding]:
-    """Pairs whose order depends on what a jacobian costs."""
-    prices: dict[str, JacCost] = {
-        "is free": 0,
-        "costs what was measured": "measured",
-        "costs n evaluations": "n",
-    }
-    tables = {}
+    """Pairs whose order depends on what a jacobian costs; it is free in `costs`."""
+    prices: dict[str, JacCost] = {"costs what was measured": "measured", "costs n evaluations": "n"}
+    tables = {"is free": costs}
     for words, price in prices.items():
         try:
             tables[words] = cost_table(evaluations, costs.attrs["tau"], jac_cost=price, f_opt=f_opt)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,9 @@ import pandas as pd
 from optcore_bench.conclusions.model import Finding
 from optcore_bench.conclusions.words import count, interval, names, quantity, share, whole_interval
 from optcore_bench.costs import tau_label
-from optcore_bench.evaluations import Evaluations
 from optcore_bench.profiles import dimensions_of, simplex_gradients
-from optcore_bench.statistics import Bootstrap, area_scores, pairwise_table
+from optcore_bench.statistics import Bootstrap
+from optcore_bench.statistics.of_store import StoreStatistics
 
 __all__ = ["BUDGETS", "cheapest", "overall", "scope", "solved"]
 
@@ -21,11 +21,11 @@ __all__ = ["BUDGETS", "cheapest", "overall", "scope", "solved"]
 BUDGETS = (1.0, 10.0, 100.0, np.inf)
 
 
-def scope(evaluations: Evaluations, tables: Mapping[float, pd.DataFrame], bootstrap: Bootstrap) -> Iterator[Finding]:
+def scope(statistics: StoreStatistics, taus: Sequence[float]) -> Iterator[Finding]:
     """How much there is to conclude from."""
-    costs = next(iter(tables.values()))
+    costs, bootstrap = statistics.costs(taus[0]), statistics.bootstrap
     groups = int(bootstrap.groups(costs).max()) + 1
-    runs = int(evaluations.applicable.sum())
+    runs = int(statistics.evaluations.applicable.sum())
     source = f", which come from {count(groups, 'function')}" if bootstrap.clusters != "rows" else ""
     yield Finding(
         "scope",
@@ -37,9 +37,10 @@ def scope(evaluations: Evaluations, tables: Mapping[float, pd.DataFrame], bootst
     )
 
 
-def solved(tables: Mapping[float, pd.DataFrame], bootstrap: Bootstrap) -> Iterator[Finding]:
+def solved(statistics: StoreStatistics, taus: Sequence[float]) -> Iterator[Finding]:
     """For each tau who solves the most problems with all that was spent ("solved"), and within less ("early")."""
-    for tau, costs in tables.items():
+    bootstrap = statistics.bootstrap
+    for tau, costs in statistics.tables(taus).items():
         leads = [_lead(costs, budget, bootstrap) | {"tau": tau} for budget in _budgets(costs)]
         everything = leads[-1]
         start = f"At tau = {tau_label(tau)}"
@@ -126,16 +127,12 @@ def _lead_in_words(row: Mapping[str, Any], costs: pd.DataFrame, level: float) ->
     return words
 
 
-def overall(tables: Mapping[float, pd.DataFrame], bootstrap: Bootstrap) -> Iterator[Finding]:
+def overall(statistics: StoreStatistics, taus: Sequence[float]) -> Iterator[Finding]:
     """Who has the largest area under the data profile, all tau together."""
-    first = next(iter(tables.values()))
-    if first.shape[1] < 2 or first.attrs.get("model") != "evaluations":
+    costs = statistics.costs(taus[0])
+    if costs.shape[1] < 2 or costs.attrs.get("model") != "evaluations" or not (dimensions_of(costs) >= 1).all():
         return
-    pooled = pd.concat([pd.DataFrame(table.to_numpy(), table.index, table.columns) for table in tables.values()])
-    n = pd.Series(first.attrs["n"], dtype=float)
-    if not (n >= 1).all():
-        return
-    scores = area_scores(pooled, "data", n, bootstrap=bootstrap)
+    scores = statistics.scores(taus)
     ranked = scores.frame.sort_values("score", ascending=False, kind="stable").reset_index(drop=True)
     best = ranked.iloc[0]
     low, high = scores.limits
@@ -144,17 +141,18 @@ def overall(tables: Mapping[float, pd.DataFrame], bootstrap: Bootstrap) -> Itera
         f"under the data profile, {quantity(best['score'])} ({interval(best['lower'], best['upper'])}"
     )
     times = f"in {share(round(1000 * best['best_share']), 1000)} of the resampled suites"
-    settled = best["best_share"] >= bootstrap.level
+    settled = best["best_share"] >= scores.level
     words += f"), also {times}; next " if settled else f"), but only {times}: not settled; next "
     words += f"is {ranked.loc[1, 'solver']} with {quantity(ranked.loc[1, 'score'])}."
     yield Finding("area", caution=False, sentence=words, frame=ranked)
 
 
-def cheapest(costs: pd.DataFrame, bootstrap: Bootstrap) -> Iterator[Finding]:
+def cheapest(statistics: StoreStatistics, tau: float) -> Iterator[Finding]:
     """The two solvers that win the most rows against each other."""
+    costs = statistics.costs(tau)
     if costs.shape[1] < 2 or not np.isfinite(costs.to_numpy()).any():
         return
-    pairs = pairwise_table(costs, bootstrap)
+    pairs = statistics.pairs(tau)
     lead = pairs.frame.assign(lead=pairs.frame["wins"] - pairs.frame["losses"])
     beaten = lead.groupby("solver", sort=False)["lead"].agg(lambda leads: int((leads > 0).sum()))
     # The one that beats the most others, and of those the one that comes nearest to it.

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-
-import pandas as pd
+from collections.abc import Iterator, Sequence
 
 from optcore.errors import InvalidInputError
 from optcore_bench.conclusions import cautions, leaders
 from optcore_bench.conclusions.model import Finding, Findings
-from optcore_bench.costs import CostModel, JacCost, cost_table, main_tau
+from optcore_bench.costs import CostModel, JacCost, main_tau
 from optcore_bench.evaluations import Evaluations, HasTables, ReferenceValue
 from optcore_bench.statistics import Bootstrap
+from optcore_bench.statistics.of_store import StoreStatistics
 from optcore_bench.study import taus_of
 
-__all__ = ["findings"]
+__all__ = ["findings", "findings_of"]
 
 
 def findings(
@@ -57,30 +56,34 @@ def findings(
     if not evaluations.applicable.any():
         nothing = Finding("scope", caution=True, sentence=_nothing(evaluations), frame=evaluations.runs.head(0))
         return Findings((nothing,))
-    tables = {float(tau): cost_table(evaluations, tau, cost, jac_cost, f_opt) for tau in taus}
-    bootstrap = bootstrap or Bootstrap()
+    return findings_of(StoreStatistics(evaluations, cost, jac_cost, f_opt, bootstrap), taus)
+
+
+def findings_of(statistics: StoreStatistics, taus: Sequence[float]) -> Findings:
+    """The findings, with statistics that others may ask for too.
+
+    Args:
+        statistics: of the store, with at least one run that applies.
+        taus: accuracies of the convergence test, at least one.
+    """
     items = [
-        *leaders.scope(evaluations, tables, bootstrap),
-        *leaders.solved(tables, bootstrap),
-        *leaders.overall(tables, bootstrap),
-        *leaders.cheapest(_middle(tables), bootstrap),
-        *_cautions(evaluations, tables, cost, jac_cost, f_opt),
+        *leaders.scope(statistics, taus),
+        *leaders.solved(statistics, taus),
+        *leaders.overall(statistics, taus),
+        *leaders.cheapest(statistics, main_tau(taus)),
+        *_cautions(statistics, taus),
     ]
     return Findings(tuple(items))
 
 
-def _cautions(
-    evaluations: Evaluations,
-    tables: Mapping[float, pd.DataFrame],
-    cost: CostModel,
-    jac_cost: JacCost,
-    f_opt: ReferenceValue,
-) -> Iterator[Finding]:
-    middle = _middle(tables)
+def _cautions(statistics: StoreStatistics, taus: Sequence[float]) -> Iterator[Finding]:
+    evaluations, f_opt = statistics.evaluations, statistics.f_opt
+    tables, middle = statistics.tables(taus), statistics.costs(main_tau(taus))
     yield from cautions.few_functions(middle)
-    yield from cautions.flipping_pairs(middle)
-    yield from cautions.orders_by_tau(tables)
-    if cost == "evaluations" and jac_cost == 0:
+    yield from cautions.flipping_pairs(statistics.flips(main_tau(taus)))
+    if len(tables) > 1:
+        yield from cautions.orders_by_tau(statistics.changes(taus), middle.shape[1])
+    if statistics.cost == "evaluations" and statistics.jac_cost == 0:
         yield from cautions.orders_by_jac_cost(evaluations, middle, f_opt)
         yield from cautions.orders_by_batches(evaluations, middle, f_opt)
     yield from cautions.cut_off(evaluations)
@@ -91,11 +94,6 @@ def _cautions(
     yield from cautions.beaten(evaluations, middle)
     yield from cautions.missing(middle)
     yield from cautions.environments(evaluations)
-
-
-def _middle(tables: Mapping[float, pd.DataFrame]) -> pd.DataFrame:
-    """The table that single sentences are about."""
-    return tables[main_tau(tables)]
 
 
 def _nothing(evaluations: Evaluations) -> str:

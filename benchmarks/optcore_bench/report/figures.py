@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from optcore_bench.evaluations import Evaluations
-from optcore_bench.gallery import all_figures
+from optcore_bench.gallery import figures_of
+from optcore_bench.statistics.of_store import StoreStatistics
 
 __all__ = ["figure_data"]
 
@@ -30,17 +30,17 @@ HEADINGS = {
 }
 
 
-def figure_data(evaluations: Evaluations, tau: float) -> list[dict[str, Any]]:
+def figure_data(statistics: StoreStatistics, tau: float) -> list[dict[str, Any]]:
     """Every figure of a store but convergence, which the page draws for the problem that is picked.
 
     Args:
-        evaluations: of the store, with at least one run that applies.
+        statistics: of the store, with at least one run that applies.
         tau: accuracy of the convergence test.
 
     Returns:
         JSON-able: `name`, `title`, and `figure` with plotly's `data` and `layout`.
     """
-    plots = all_figures(evaluations, tau, curves=False)
+    plots = figures_of(statistics, tau, curves=False)
     return [
         {
             "name": name,

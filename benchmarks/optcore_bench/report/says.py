@@ -7,31 +7,32 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from optcore_bench.conclusions import findings
+from optcore_bench.conclusions.make import findings_of
 from optcore_bench.conclusions.words import count as counted
 from optcore_bench.costs import break_even, hit_counts
 from optcore_bench.evaluations import Evaluations
 from optcore_bench.report.markup import Raw, element
+from optcore_bench.statistics.of_store import StoreStatistics
 
 __all__ = ["pair_to_compare", "said"]
 
 
-def said(evaluations: Evaluations, taus: Sequence[float], default: float, pair: tuple[str, str] | None) -> str:
+def said(statistics: StoreStatistics, taus: Sequence[float], default: float, pair: tuple[str, str] | None) -> str:
     """The findings as HTML: those about the default accuracy first, those that limit the others last.
 
     Args:
-        evaluations: of the store, with at least one run that applies.
+        statistics: of the store, with at least one run that applies.
         taus: accuracies of the convergence test.
         default: the accuracy that single sentences are about.
         pair: two solvers, from `pair_to_compare`, for what a jacobian is worth.
     """
-    found = findings(evaluations, taus)
+    found = findings_of(statistics, taus)
     first: list[str] = []
     other: list[str] = []
     for item in found.results:
         about = item.frame["tau"].iloc[0] if "tau" in item.frame and item.kind in ("solved", "early") else default
         (first if about == default else other).append(item.sentence)
-    if pair is not None and (price := _price_of_jacobian(evaluations, default, pair)) is not None:
+    if pair is not None and (price := _price_of_jacobian(statistics.evaluations, default, pair)) is not None:
         first.append(price)
     parts = [_list(first)]
     if other:

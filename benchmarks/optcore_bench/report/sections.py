@@ -30,6 +30,7 @@ from optcore_bench.report.markup import (
     table,
 )
 from optcore_bench.report.says import said
+from optcore_bench.statistics.of_store import StoreStatistics
 from optcore_bench.store.schema import FAILED
 
 __all__ = ["filled", "nothing_to_show", "study_name"]
@@ -46,25 +47,25 @@ def study_name(results: Any, evaluations: Evaluations) -> str:
 
 
 def filled(
-    results: Any, evaluations: Evaluations, taus: Sequence[float], pair: tuple[str, str] | None, *, measured: bool
+    results: Any, statistics: StoreStatistics, taus: Sequence[float], pair: tuple[str, str] | None, *, measured: bool
 ) -> dict[str, str]:
     """The parts of the body by name, as HTML.
 
     Args:
         results: a store.
-        evaluations: of the store, with at least one run that applies.
+        statistics: of the store, with at least one run that applies.
         taus: accuracies to show.
         pair: two solvers, the first without jacobians, see `says.pair_to_compare`.
         measured: whether jacobians have a measured price.
     """
-    default = main_tau(taus)
-    costs = cost_table(evaluations, default)
+    evaluations, default = statistics.evaluations, main_tau(taus)
+    costs = statistics.costs(default)
     prices = _prices(evaluations, default, measured=measured)
     return {
         "title": element("h1", study_name(results, evaluations)),
         "lead": _lead(results, evaluations, len(costs)),
         "facts": _facts(evaluations, costs),
-        "findings": said(evaluations, taus, default, pair),
+        "findings": said(statistics, taus, default, pair),
         "tau_options": choices([(tau_label(t), tau_label(t)) for t in taus], tau_label(default)),
         "tau": tau_label(default),
         "caveats": _caveats(costs),

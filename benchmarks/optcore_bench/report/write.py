@@ -25,6 +25,7 @@ from optcore_bench.report.data import page_data
 from optcore_bench.report.figures import figure_data
 from optcore_bench.report.markup import Raw, element
 from optcore_bench.report.says import pair_to_compare
+from optcore_bench.statistics.of_store import StoreStatistics
 from optcore_bench.study import TAUS
 
 __all__ = ["write_report"]
@@ -67,10 +68,11 @@ def _page(results: Any, evaluations: Evaluations, taus: tuple[float, ...], *, cd
         body = sections.nothing_to_show(results, evaluations)
         parts |= {"body": body, "data": "null", "curves": "", "figures": "", "plotly": "", "scripts": ""}
         return _fill("page.html", parts)
+    statistics = StoreStatistics(evaluations)  # for findings and figures
     pair = pair_to_compare(evaluations, main_tau(taus))
     data = page_data(evaluations, taus, pair)
     curves = curve_data(evaluations, data["problems"], [solver["label"] for solver in data["solvers"]])
-    figures = figure_data(evaluations, main_tau(taus))
+    figures = figure_data(statistics, main_tau(taus))
     headings = "".join(
         element(
             "details",
@@ -81,7 +83,7 @@ def _page(results: Any, evaluations: Evaluations, taus: tuple[float, ...], *, cd
         )
         for figure in figures
     )
-    filled = sections.filled(results, evaluations, taus, pair, measured=data["prices"] is not None)
+    filled = sections.filled(results, statistics, taus, pair, measured=data["prices"] is not None)
     return _fill(
         "page.html",
         parts

@@ -89,7 +89,11 @@ def derivative_errors(
         One row for each solver with a derivative whose error is known; no row where no error is.
     """
     evaluations = Evaluations.read(results)
-    costs = cost_table(evaluations, tau, cost, jac_cost, f_opt)
+    return errors_of(evaluations, cost_table(evaluations, tau, cost, jac_cost, f_opt))
+
+
+def errors_of(evaluations: Evaluations, costs: pd.DataFrame) -> DerivativeErrors:
+    """The same from a cost table that there is."""
     runs = evaluations.runs[evaluations.applicable]
     rows = []
     for algorithm, group in runs.groupby("algorithm", sort=False):
@@ -102,7 +106,7 @@ def derivative_errors(
                 error, ratio = (_quartiles(values) for values in (errors, ratios[solver].to_numpy(dtype=float)))
                 rows.append((solver, algorithm, part["derivative"].iloc[0], *error, *ratio, len(ratios)))
     columns = ["solver", "algorithm", "derivative", "error", "error_lower", "error_upper", "ratio", "lower", "upper"]
-    words = f"{costs.attrs['cost']}, tau = {tau:g}"
+    words = f"{costs.attrs['cost']}, tau = {costs.attrs['tau']:g}"
     return DerivativeErrors(pd.DataFrame(rows, columns=[*columns, "rows"]), words, evaluations.solvers)
 
 
