@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -133,8 +133,9 @@ class Source:
         """
         path = Path(place.where)
         check_file(path)
-        helpers = tuple(sorted({_module_name(name) for name in sources_of(path) if name != path.name}))
-        return cls(place.where, place.name, path.read_bytes(), helpers)
+        sources = sources_of(path)
+        text = sources.pop(path.name)
+        return cls(place.where, place.name, text, tuple(sorted({_module_name(name) for name in sources})))
 
     def load(self) -> Any:
         """Run the file and take the function or class out of it."""
@@ -176,17 +177,20 @@ def sources_of(path: Path) -> dict[str, bytes]:
     return found
 
 
-def _imported(source: bytes) -> Iterator[str]:
-    """Top-level names of what a source imports absolutely; nothing if it can't be read, which running it will say."""
+@functools.lru_cache(maxsize=64)  # each run asks
+def _imported(source: bytes) -> tuple[str, ...]:
+    """Top-level names of what a source imports absolutely; none if it can't be read, which running it will say."""
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):
-        return
+        return ()
+    names: list[str] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name.partition(".")[0] for alias in node.names)
+            names.extend(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module.partition(".")[0]
+            names.append(node.module)
+    return tuple(dict.fromkeys(name.partition(".")[0] for name in names))
 
 
 def _module_name(file: str) -> str:
