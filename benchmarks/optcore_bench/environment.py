@@ -142,7 +142,7 @@ def provenance(command: str | None) -> dict[str, Any]:
         "variables": {name: os.environ[name] for name in sorted(os.environ) if name.startswith(VARIABLES)},
         "python": platform.python_version(),
         "packages": _packages(),
-        "git": _git(),
+        "git": _head(Path()),
         "optcore_git": _own_git(),
     }
 
@@ -159,17 +159,25 @@ def _name_and_version(entry: importlib.metadata.Distribution) -> tuple[str, str]
     return (fields["name"], fields["version"]) if {"name", "version"} <= fields.keys() else None
 
 
-def _git() -> dict[str, Any] | None:
-    commit = output_of("git", "rev-parse", "HEAD")
-    if not commit:
-        return None
-    return {"commit": commit, "dirty": bool(output_of("git", "status", "--porcelain"))}
-
-
 def _own_git() -> dict[str, Any] | None:
     """Of a checkout of optcore; an installation that happens to lie below some checkout is none."""
-    found = repository_of(Path(optcore.__file__))
-    return {key: found[key] for key in ("commit", "dirty")} if found and found["tracked"] else None
+    file = Path(optcore.__file__)
+    return _head(file.parent) if _is_tracked(file) else None
+
+
+def _head(folder: Path) -> dict[str, Any] | None:
+    """`commit` and `dirty` of the checkout that a folder is in; None where there is none, or no git."""
+    commit = _git(folder, "rev-parse", "HEAD")
+    return {"commit": commit, "dirty": bool(_git(folder, "status", "--porcelain"))} if commit else None
+
+
+def _is_tracked(file: Path) -> bool:
+    return bool(_git(file.parent, "ls-files", "--", file.name))
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    """What git says in a folder; None if it fails or isn't there."""
+    return output_of("git", "-C", str(folder), *arguments)
 
 
 def repository_of(file: Path) -> dict[str, Any] | None:
@@ -183,18 +191,15 @@ def repository_of(file: Path) -> dict[str, Any] | None:
         `tracked` (whether the file is under version control) and `changed` (whether it differs from the commit, or is
         not in it); None where there is no repository, or no git.
     """
-    folder = str(file.parent)
-    root = output_of("git", "-C", folder, "rev-parse", "--show-toplevel")
-    commit = output_of("git", "-C", folder, "rev-parse", "HEAD")
-    if not root or not commit:
+    root, head = _git(file.parent, "rev-parse", "--show-toplevel"), _head(file.parent)
+    if not root or head is None:
         return None
-    tracked = output_of("git", "-C", folder, "ls-files", "--", file.name) not in (None, "")
-    changed = output_of("git", "-C", folder, "status", "--porcelain", "--", file.name)
+    tracked = _is_tracked(file)
+    changed = _git(file.parent, "status", "--porcelain", "--", file.name)
     resolved, top = file.resolve(), Path(root).resolve()
     return {
         "file": resolved.relative_to(top).as_posix() if resolved.is_relative_to(top) else file.name,
-        "commit": commit,
-        "dirty": bool(output_of("git", "-C", folder, "status", "--porcelain")),
+        **head,
         "tracked": tracked,
         "changed": bool(changed) or not tracked,
     }
