@@ -10,7 +10,7 @@ from typing import Any, TypeGuard
 from optcore.errors import InvalidInputError, UnknownNameError, unknown_name
 from optcore.solvers import Algorithm, CallableAlgorithm, get_algorithm
 from optcore_bench.codehash import code_hash, is_ours, qualified_name
-from optcore_bench.external.base import External
+from optcore_bench.external.base import External, plain_options, with_seed
 from optcore_bench.external.dialogue import RemoteAlgorithm
 from optcore_bench.external.interpreter import Interpreter
 from optcore_bench.external.kept import with_kept_source
@@ -89,10 +89,7 @@ class AlgorithmEntry:
             return self.algorithm.make(self.options, tight=tight, seed=seed)
         implementation = self.implementation
         if not is_algorithm_class(implementation):
-            chosen = {name.replace(".", "_"): value for name, value in self.options.items()}
-            made = CallableAlgorithm(implementation, chosen)
-            takes_seed = "seed" in made.asks_for and "seed" not in chosen
-            return CallableAlgorithm(implementation, {**chosen, "seed": seed}) if takes_seed else made
+            return with_seed(CallableAlgorithm(implementation, plain_options(self.options)), seed)
         resolved = {**(implementation.tight if tight else {}), **implementation.read_options(self.options)}
         if "seed" in implementation.option_names():
             resolved.setdefault("seed", seed)

@@ -6,9 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
-from optcore.solvers import Algorithm
+from optcore.solvers import Algorithm, CallableAlgorithm
 
-__all__ = ["External"]
+__all__ = ["External", "plain_options", "with_seed"]
 
 
 class External(ABC):
@@ -53,3 +53,18 @@ class External(ABC):
     @abstractmethod
     def environment(self, options: Mapping[str, Any]) -> dict[str, str]:
         """What its rows say of where it runs, beside the fingerprint of the harness."""
+
+
+def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options by the names of fields and arguments: a dot in a name, as some write them, is an underscore.
+
+    >>> plain_options({"stopping.maxiter": 5})
+    {'stopping_maxiter': 5}
+    """
+    return {name.replace(".", "_"): value for name, value in options.items()}
+
+
+def with_seed(made: CallableAlgorithm, seed: int) -> CallableAlgorithm:
+    """A function with the seed among its options, where it asks for one and the user gave none."""
+    takes_seed = "seed" in made.asks_for and "seed" not in made.options
+    return CallableAlgorithm(made.function, {**made.options, "seed": seed}) if takes_seed else made

@@ -17,7 +17,7 @@ from optcore.errors import InvalidInputError
 from optcore.solvers import Algorithm, CallableAlgorithm
 from optcore_bench.environment import SOLVER_PREFIX
 from optcore_bench.external import host
-from optcore_bench.external.base import External
+from optcore_bench.external.base import External, plain_options, with_seed
 from optcore_bench.external.dialogue import Call, RemoteAlgorithm, RemoteFunction, own_environment
 from optcore_bench.external.place import Place, Source
 
@@ -52,8 +52,7 @@ class Interpreter(External):
 
     def make(self, options: Mapping[str, Any], *, tight: bool, seed: int) -> Algorithm:
         """An algorithm of this process that hands on what is asked."""
-        chosen = {key.replace(".", "_"): value for key, value in options.items()}
-        request = self._request()
+        chosen, request = plain_options(options), self._request()
         told = self._told(chosen, request)
         call = Call(self.python, request, told["fingerprint"])
         if "signature" not in told:
@@ -61,9 +60,7 @@ class Interpreter(External):
             known_as = "" if isinstance(self.solver, Place) else self.solver
             return RemoteAlgorithm(call, resolved, told["algorithm"], told["missing"], known_as)
         function = RemoteFunction(call, told["function"], tuple((n, k, o) for n, k, o in told["signature"]))
-        made = CallableAlgorithm(function, chosen)
-        takes_seed = "seed" in made.asks_for and "seed" not in chosen
-        return CallableAlgorithm(function, {**chosen, "seed": seed}) if takes_seed else made
+        return with_seed(CallableAlgorithm(function, chosen), seed)
 
     def to_plain(self) -> dict[str, Any]:
         """Its keys as TOML has them."""
@@ -109,8 +106,8 @@ class Interpreter(External):
         Raises:
             InvalidInputError: there is no such interpreter, or it can't load the solver.
         """
-        chosen = {key.replace(".", "_"): value for key, value in options.items()}
-        asked = {"do": "describe", "options": chosen, **(self._request() if request is None else request)}
+        loaded = self._request() if request is None else request
+        asked = {"do": "describe", "options": plain_options(options), **loaded}
         told = _ask(self.python, json.dumps(asked, sort_keys=True, default=_plain), _state(self.python))
         if "failed" in told:
             raise InvalidInputError(f"{self.default_name!r} can't be used in {self.python!r}: {told['failed']}")

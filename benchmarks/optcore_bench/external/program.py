@@ -21,7 +21,7 @@ from optcore.errors import InvalidInputError, unknown_name
 from optcore.marks import Kind
 from optcore.objective import Objective
 from optcore.solvers import Algorithm, SolverResult
-from optcore_bench.external.base import External
+from optcore_bench.external.base import External, plain_options
 from optcore_bench.external.lines import ASKS, Conversation, numbers
 from optcore_bench.external.process import Process
 
@@ -103,8 +103,7 @@ class Program(External):
 
     def make(self, options: Mapping[str, Any], *, tight: bool, seed: int) -> Algorithm:  # noqa: ARG002  it is told
         """An algorithm of this process that starts the program."""
-        chosen = {name.replace(".", "_"): value for name, value in options.items()}
-        return ProgramAlgorithm(self.command, self.asks, {"seed": seed, **chosen})
+        return ProgramAlgorithm(self.command, self.asks, {"seed": seed, **plain_options(options)})
 
     def to_plain(self) -> dict[str, Any]:
         """Its keys as TOML has them."""
