@@ -48,7 +48,7 @@ class Interpreter(External):
     @property
     def file(self) -> str:
         """The file of a solver of the user's own."""
-        return self.solver.where if isinstance(self.solver, Place) and self.solver.is_file else ""
+        return self.solver.file if isinstance(self.solver, Place) else ""
 
     def make(self, options: Mapping[str, Any], *, tight: bool, seed: int) -> Algorithm:
         """An algorithm of this process that hands on what is asked."""
