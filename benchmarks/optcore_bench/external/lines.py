@@ -126,8 +126,7 @@ class Conversation:
         raise self._error(f"wrote {text[:_SHOWN]!r}", f"expected is one of: {', '.join(known)}")
 
     def _error(self, what: str, expected: str) -> ExternalError:
-        said = self._process.last_words
-        printed = f"; it printed last: {said}" if said else ""
+        printed = self._process.words_at_the_end
         return ExternalError(
             f"the program {self._label!r} {what} (line {self._line} of its output); {expected}{printed}"
         )
