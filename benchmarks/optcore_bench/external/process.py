@@ -15,7 +15,7 @@ from typing import Self
 
 from optcore.errors import OptcoreError
 from optcore_bench.supervise.usage import resident_bytes
-from optcore_bench.supervise.words import last_words
+from optcore_bench.supervise.words import last_words, signal_name
 
 __all__ = ["MEMORY_LIMIT", "Ended", "ExternalError", "Process", "how_it_ended"]
 
@@ -241,7 +241,7 @@ def how_it_ended(code: int) -> str:
     >>> how_it_ended(3), how_it_ended(-11)
     ('ended with exit code 3', 'was killed by SIGSEGV')
     """
-    return f"ended with exit code {code}" if code >= 0 else f"was killed by {_signal_name(-code)}"
+    return f"ended with exit code {code}" if code >= 0 else f"was killed by {signal_name(-code)}"
 
 
 def _held_bytes(pid: int) -> int:
@@ -251,10 +251,3 @@ def _held_bytes(pid: int) -> int:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         held += sum(_held_bytes(int(child)) for child in children)
     return held
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"

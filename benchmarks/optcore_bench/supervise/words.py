@@ -9,10 +9,9 @@ import signal
 import sysconfig
 import traceback
 from collections.abc import Iterable
-from contextlib import suppress
 from functools import cache
 
-__all__ = ["describe_error", "how_it_ended", "last_words", "place_in_dump", "shorten"]
+__all__ = ["describe_error", "how_it_ended", "last_words", "place_in_dump", "shorten", "signal_name"]
 
 _DUMP_FRAME = re.compile(r'^  File "(?P<file>.*)", line (?P<line>\d+) in (?P<name>.+)$')
 _LONGEST = 2000
@@ -114,12 +113,22 @@ def how_it_ended(status: int | None) -> str:
     code = os.waitstatus_to_exitcode(status)
     if code >= 0:
         return f"ended by os._exit({code}), or by exit({code}) in a C library"
-    name = f"signal {-code}"
-    with suppress(ValueError):
-        name = signal.Signals(-code).name
+    name = signal_name(-code)
     if name == "SIGKILL":
         return "killed by SIGKILL: by itself, by another process, or by the system for want of memory"
     return f"killed by {name}"
+
+
+def signal_name(number: int) -> str:
+    """The name of a signal.
+
+    >>> signal_name(11), signal_name(99)
+    ('SIGSEGV', 'signal 99')
+    """
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def last_words(text: str, lines: int = 4) -> str:
