@@ -15,7 +15,17 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_info  # type: ignore[import-untyped,unused-ignore]
 
-__all__ = ["blas", "blas_details", "blas_threads", "cpu", "environment", "library_version", "output_of", "simd"]
+__all__ = [
+    "blas",
+    "blas_details",
+    "blas_threads",
+    "cpu",
+    "distributions_of",
+    "environment",
+    "library_version",
+    "output_of",
+    "simd",
+]
 
 _PATIENCE = 10  # seconds for a program that is asked something
 
@@ -144,13 +154,22 @@ def library_version(import_name: str) -> str | None:
     >>> library_version("no_such_library") is None
     True
     """
-    name = import_name.partition(".")[0]
-    for distribution in (*_distributions().get(name, ()), name):
+    for distribution in distributions_of(import_name):
         try:
             return importlib.metadata.version(distribution)
         except importlib.metadata.PackageNotFoundError:
             continue
     return None
+
+
+def distributions_of(import_name: str) -> tuple[str, ...]:
+    """The installed distributions that an import name may belong to; last the one of the same name, installed or not.
+
+    >>> distributions_of("numpy.linalg")[-1]
+    'numpy'
+    """
+    name = import_name.partition(".")[0]
+    return (*_distributions().get(name, ()), name)
 
 
 @cache

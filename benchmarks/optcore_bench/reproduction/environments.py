@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from optcore.environment import distributions_of
 from optcore_bench.environment import fingerprint
 from optcore_bench.provenance import library_versions
 from optcore_bench.reproduction.compare import Row
@@ -55,13 +55,12 @@ def _libraries(manifest: Mapping[str, Any], here: Mapping[str, str | None]) -> D
     named, installed = provenance.get("libraries"), provenance.get("packages")
     if not isinstance(named, dict) and not isinstance(installed, dict):
         return {}
-    distributions = importlib.metadata.packages_distributions()
     found: Differs = {}
     for name, version in here.items():
         if isinstance(named, dict) and name in named:
             known = named[name]
         elif isinstance(installed, dict):
-            known = next((installed[one] for one in (*distributions.get(name, ()), name) if one in installed), None)
+            known = next((installed[one] for one in distributions_of(name) if one in installed), None)
         else:
             continue
         if known != version:
