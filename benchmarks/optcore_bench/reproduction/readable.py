@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from optcore.errors import InvalidInputError, OptcoreError
-from optcore_bench.algorithms import AlgorithmEntry, algorithm_entry, anchored_algorithms
+from optcore_bench.algorithms import AlgorithmEntry, algorithm_entry, anchored_algorithms, was_python_object
 from optcore_bench.runs import Run, expand
 from optcore_bench.selection import problem_entry
 from optcore_bench.strategies import make_strategy
@@ -135,13 +135,13 @@ def _read_algorithm(entry: Any) -> AlgorithmEntry:
     if not isinstance(entry, Mapping):
         return algorithm_entry(entry)
     table = {key: value for key, value in entry.items() if key != "sha256"}
-    if "python" in entry and not {"algorithm", "path"} & set(entry):  # not an interpreter
-        del table["python"]
-        table["algorithm"] = _imported(str(entry["python"]))
+    if was_python_object(entry):
+        table["algorithm"] = _python_object(str(table.pop("python")))
     return algorithm_entry(table)
 
 
-def _imported(place: str) -> Any:
+def _python_object(place: str) -> Any:
+    """What stood in the study in Python, found again by its name."""
     module, _, name = place.partition(":")
     if module in ("__main__", "__mp_main__") or "<" in name or "(" in place:
         raise InvalidInputError(
