@@ -25,7 +25,7 @@ from optcore_bench.reproduction.original import Original, open_original
 from optcore_bench.reproduction.readable import Readable, read_stored_study
 from optcore_bench.reproduction.sample import choose
 from optcore_bench.runs import Run
-from optcore_bench.store import Results, StoreWriter
+from optcore_bench.store import KEY, Results, StoreWriter
 from optcore_bench.store.selection import plain_rows
 from optcore_bench.store.whole import refuse_existing
 from optcore_bench.store.writer import store_path
@@ -236,7 +236,7 @@ def _place(out: str | os.PathLike[str] | None) -> Iterator[Path]:
 
 
 def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    return (row["suite"], row["problem"], row["start"], row["noise"], row["algorithm"], row["derivative"])
+    return tuple(row[name] for name in KEY)
 
 
 def _run_again(path: Path, study: Study | None, runs: Any, n_jobs: int, backend: str, progress: Progress) -> Results:
