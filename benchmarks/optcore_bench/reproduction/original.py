@@ -19,6 +19,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from optcore.errors import InvalidInputError
+from optcore_bench.environment import environment_hash
 from optcore_bench.store import Results
 from optcore_bench.store.digest import store_digest
 from optcore_bench.store.manifest import published_runs, read_manifest, read_study
@@ -57,8 +58,6 @@ class Original:
     @property
     def environments(self) -> dict[str, dict[str, str]]:
         """Fingerprints by the hash in the rows."""
-        from optcore_bench.environment import environment_hash
-
         known = {environment_hash(self.environment): self.environment}
         return known if self.results is None else known | self.results.environments
 
