@@ -20,6 +20,7 @@ from optcore_bench.environment import library_version, repository_of
 from optcore_bench.external.base import External
 from optcore_bench.external.place import Place
 from optcore_bench.runs import Run
+from optcore_bench.store.files import file_sum
 from optcore_bench.strategies import Jax
 from optcore_bench.study import Study
 from optcore_bench.supervise.launch import PINNED
@@ -143,7 +144,7 @@ def _of_file(file: Path) -> dict[str, Any]:
     if not path.is_file():
         return {"file": shown}
     repository = repository_of(path)
-    return {"file": shown, "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "git": repository}
+    return {"file": shown, "sha256": file_sum(path), "git": repository}
 
 
 def library_versions(runs: Iterable[Run]) -> dict[str, str | None]:

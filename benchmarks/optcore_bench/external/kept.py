@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from optcore_bench.external.interpreter import Interpreter
 from optcore_bench.external.place import Place, sources_of
-from optcore_bench.store.files import explained, replace_file
+from optcore_bench.store.files import explained, file_sum, replace_file
 from optcore_bench.store.manifest import SOURCES
 
 __all__ = ["keep_sources", "with_kept_source"]
@@ -64,6 +63,6 @@ def with_kept_source(entry: Any, root: Path) -> Any:
     if Path(where).exists():
         return entry
     with contextlib.suppress(OSError):
-        if hashlib.sha256(copy.read_bytes()).hexdigest() == sha256:
+        if file_sum(copy) == sha256:
             return {**entry, "path": f"{copy.resolve()}:{name}"}
     return entry
