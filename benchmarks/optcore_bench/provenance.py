@@ -27,8 +27,6 @@ from optcore_bench.supervise.launch import PINNED
 
 __all__ = ["library_versions", "origin", "source_of"]
 
-#: What stands in a study for a solver that is somewhere else.
-_PLACES = (Place, External)
 #: Versions of these are in the fingerprint.
 _IN_FINGERPRINT = ("optcore", "numpy", "scipy")
 
