@@ -66,7 +66,7 @@ def reproduce(options: ReproduceOptions) -> None:
         raise typer.Exit(status)
 
 
-def _status(found: Reproduction) -> int | None:
+def _status(found: Reproduction) -> int:
     if not found.compared:
         return 2
     if found.identical:
@@ -96,7 +96,7 @@ def _line(row: Row) -> dict[str, Any]:
     return {"run": row.label, "verdict": str(row.verdict), "evaluations": counts, "detail": row.detail}
 
 
-def _facts(found: Reproduction, options: ReproduceOptions, status: int | None) -> dict[str, Any]:
+def _facts(found: Reproduction, options: ReproduceOptions, status: int) -> dict[str, Any]:
     return {
         "store": str(found.path),
         "study": found.study,
