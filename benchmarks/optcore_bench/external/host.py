@@ -12,10 +12,8 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import hashlib
 import importlib
 import importlib.abc
-import importlib.machinery
 import importlib.util
 import json
 import os
@@ -26,17 +24,19 @@ import sys
 import traceback
 import types
 from pathlib import Path
-from typing import Any, Callable, Mapping, Sequence  # noqa: UP035  for old interpreters
+from typing import TYPE_CHECKING, Any, Callable, Mapping, Sequence  # noqa: UP035  for old interpreters
+
+if TYPE_CHECKING or __name__ != "__main__":
+    from optcore_bench.external import told
+else:  # a script in an interpreter that doesn't have the package
+    _told = importlib.util.spec_from_file_location("told", Path(__file__).with_name("told.py"))
+    told = importlib.util.module_from_spec(_told)
+    _told.loader.exec_module(told)
 
 __all__ = ["LENGTHS", "load_source", "main", "pack", "unpack"]
 
 #: Of the JSON object and of the arrays, in bytes.
 LENGTHS = struct.Struct("<II")
-#: Attributes of an algorithm that decide how it is run.
-_FACTS = (
-    "name", "needs_jac", "supports_bounds", "needs_bounds", "needs_room", "is_global", "is_deterministic",
-    "asks_jointly", "copies_x", "never_returns", "takes_sparse",
-)  # fmt: skip
 _MOST_CAUSES = 5
 
 
@@ -162,106 +162,6 @@ def _load(what: Mapping[str, Any]) -> Any:
     from optcore.solvers import get_algorithm
 
     return get_algorithm(what["algorithm"])
-
-
-def _is_algorithm(thing: Any) -> bool:
-    return isinstance(thing, type) and hasattr(thing, "from_options") and hasattr(thing, "solve")
-
-
-# --- what is told beforehand -----------------------------------------------------------------------------------------
-
-
-def _describe(request: Mapping[str, Any]) -> dict[str, Any]:
-    found = _load(request["what"])
-    if not _is_algorithm(found):
-        if isinstance(found, type) or not callable(found):
-            return {"failed": f"what is there is {found!r}; a solver is a function or a subclass of om.Algorithm"}
-        name = getattr(found, "__name__", type(found).__name__)
-        return {"signature": _signature(found), "function": name, "hash": _hash(found)}
-    from dataclasses import fields
-
-    given = found.read_options(request["options"])
-    takes_seed = "seed" in found.option_names()
-    seed = {"seed": 0} if takes_seed else {}
-    strictest: list[Mapping[str, Any]] = [{}, found.tight]
-    made = [found.from_options({**seed, **strict, **given}) for strict in strictest]
-    options, tight = ({field.name: getattr(one, field.name) for field in fields(one)} for one in made)
-    return {
-        "algorithm": {**{fact: getattr(made[0], fact) for fact in _FACTS}, "kind": str(made[0].kind)},
-        "options": options,
-        "tight": tight,
-        "takes_seed": takes_seed and "seed" not in given,
-        "missing": found.missing(),
-        "hash": _hash(found),
-        "versions": {library: _version(library) for library in (found.library, *found.built_on)},
-    }
-
-
-def _signature(function: Callable[..., Any]) -> list[list[Any]]:
-    """Name, kind and whether there is a default of each parameter."""
-    import inspect
-
-    parameters = inspect.signature(function).parameters.values()
-    return [[p.name, int(p.kind), p.default is not p.empty] for p in parameters]
-
-
-def _hash(found: Any) -> str:
-    """Of the source of the module that a solver is from; "" for optcore's and where there is none."""
-    import inspect
-
-    module = sys.modules.get(getattr(found, "__module__", ""))
-    if module is None or module.__name__.partition(".")[0] == "optcore":
-        return ""
-    try:
-        return hashlib.sha256(inspect.getsource(module).encode()).hexdigest()
-    except (OSError, TypeError):
-        return ""
-
-
-def _fingerprint(*, with_blas: bool) -> dict[str, str]:
-    """What can change the numbers that a solver computes here."""
-    import numpy as np
-
-    found = {
-        "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "numpy": np.__version__,
-    }
-    scipy = _version("scipy")
-    if scipy is not None:
-        found["scipy"] = scipy
-    if with_blas:
-        if scipy is not None:
-            importlib.import_module("scipy.linalg")  # loads scipy's BLAS
-        found["blas"] = _blas()
-    return found
-
-
-def _blas() -> str:
-    try:
-        threadpools = importlib.import_module("threadpoolctl").threadpool_info()
-    except Exception:  # noqa: BLE001  not for this Python
-        return "unknown"
-    return ", ".join(
-        sorted(
-            {
-                " ".join(str(entry.get(key) or "") for key in ("internal_api", "version", "architecture"))
-                for entry in threadpools
-                if entry["user_api"] == "blas"
-            }
-        )
-    )
-
-
-def _version(library: str) -> str | None:
-    from importlib import metadata
-
-    try:
-        return metadata.version(library)
-    except metadata.PackageNotFoundError:
-        pass
-    if importlib.util.find_spec(library) is None:
-        return None
-    return getattr(importlib.import_module(library), "__version__", None)
 
 
 # --- a run -----------------------------------------------------------------------------------------------------------
@@ -397,14 +297,14 @@ def _answer(harness: _Harness, message: Mapping[str, Any], x: Any) -> None:
 
 
 def _describe_error(error: BaseException) -> str:
-    """Type, text and the last place outside of libraries and of this file, then the cause."""
+    """Type, text and the last place outside of libraries and of these files, then the cause."""
     parts: list[str] = []
     cause: BaseException | None = error
     while cause is not None and len(parts) < _MOST_CAUSES:
         frames = [
             frame
             for frame in traceback.extract_tb(cause.__traceback__)
-            if frame.filename != __file__ and "frozen importlib" not in frame.filename
+            if frame.filename not in (__file__, told.__file__) and "frozen importlib" not in frame.filename
         ]
         own = [frame for frame in frames if "site-packages" not in frame.filename] or frames
         place = f" (in {own[-1].name} ({own[-1].filename}:{own[-1].lineno}))" if own else ""
@@ -415,11 +315,12 @@ def _describe_error(error: BaseException) -> str:
 
 def _serve(harness: _Harness, request: Mapping[str, Any], arrays: Sequence[Any]) -> None:
     if request["do"] == "describe":
-        harness.send({"fingerprint": _fingerprint(with_blas=True), **_describe(request)})
+        versions = {"fingerprint": told.fingerprint(with_blas=True)}  # before the solver is loaded
+        harness.send({**versions, **told.describe(_load(request["what"]), request["options"])})
         return
     found = _load(request["what"])
-    harness.send({"fingerprint": _fingerprint(with_blas=False), "pid": os.getpid()})
-    if _is_algorithm(found):
+    harness.send({"fingerprint": told.fingerprint(with_blas=False), "pid": os.getpid()})
+    if told.is_algorithm(found):
         _run_algorithm(harness, found, request, arrays)
     else:
         _run_function(harness, found, request, arrays)
