@@ -61,6 +61,14 @@ def record(number: int = 0, k: int = 20, n: int = 3, **changes: Any) -> RunRecor
     return RunRecord(run | changes, timings, history, fun_true, keep_x)
 
 
+def unknown_minimum(number: int, best: float) -> RunRecord:
+    """A run of a problem without a best known value that begins at 10 and finds `best`."""
+    entry = record(number, k=4, f_opt=None, f_start=10.0, f_best=best)
+    entry.history.fun[:] = [10.0, 10.0, 10.0, best]
+    entry.history.task[:] = 0
+    return entry
+
+
 def make_store(path: Any, records: Any, *, finish: bool = True, **options: Any) -> StoreWriter:
     """A store that holds the runs."""
     writer = StoreWriter(path, study=STUDY, manifest=MANIFEST, **options)

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from optcore_bench.cli import app
+from optcore_bench.costs import freeze_reference
 from optcore_bench.store import Results, StoreWriter
 from tests.bench.store_records import MANIFEST, STUDY, make_store, record
 from tests.bench.test_store_check import edited, files, only
@@ -106,6 +107,11 @@ def test_merge_says_what_it_made_and_refuses_with_exit_3(store: Path, tmp_path: 
         f"digest {Results(tmp_path / 'out').digest}",
         f"store {tmp_path / 'out'}",
     ]
+    for name, number in (("frozen", 20), ("otherwise", 27)):
+        make_store(tmp_path / name, [record(number, f_opt=None, f_best=float(number))])
+        freeze_reference(Results(tmp_path / name))
+    done = optcore("merge", tmp_path / "both", tmp_path / "frozen", tmp_path / "otherwise")
+    assert done.stdout.splitlines()[1].startswith("warning: f_L of made/up6 was frozen as 20.0 in ")
     StoreWriter(tmp_path / "rules", study=STUDY + "seed = 3\n", manifest=MANIFEST).finish()
     StoreWriter(tmp_path / "other", study=STUDY, manifest={"environment": {"python": "4"}}).close()
     for name, words in (("rules", "different rules (seed None and 3)"), ("other", "(python '3' and '4')")):

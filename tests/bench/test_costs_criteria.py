@@ -29,7 +29,7 @@ from optcore_bench.store.export import export_bundle
 from optcore_bench.study import Study
 from optcore_problems import Problem
 from tests.bench.fake_results import make_results, run
-from tests.bench.store_records import make_store, record
+from tests.bench.store_records import make_store, record, unknown_minimum
 
 NAN, INF = math.nan, math.inf
 
@@ -200,15 +200,8 @@ def test_a_degenerate_row_is_told_from_one_with_a_larger_start():
     assert degenerate_rows(make_results(*runs))["row"].tolist() == ["s/p"]
 
 
-def unknown_minimum(number: int, best: float) -> Any:
-    entry = record(number * 7, k=4, f_opt=None, f_start=10.0, f_best=best)
-    entry.history.fun[:] = [10.0, 10.0, 10.0, best]
-    entry.history.task[:] = 0
-    return entry
-
-
 def test_an_unknown_minimum_is_frozen_and_runs_that_beat_it_are_listed(tmp_path):
-    make_store(tmp_path / "s", [unknown_minimum(0, 2.0), unknown_minimum(1, 5.0)])
+    make_store(tmp_path / "s", [unknown_minimum(0, 2.0), unknown_minimum(7, 5.0)])
     results = Results(tmp_path / "s")
     assert cost_table(results).attrs["f_opt_source"] == {"made/up0": "best of the compared runs"}
     digest = results.digest
@@ -218,7 +211,7 @@ def test_an_unknown_minimum_is_frozen_and_runs_that_beat_it_are_listed(tmp_path)
     assert before.attrs["f_opt_source"] == {"made/up0": "frozen: best of solver0 [forward]"}
     assert improved(results).empty
 
-    make_store(tmp_path / "t", [unknown_minimum(0, 2.0), unknown_minimum(1, 5.0), unknown_minimum(2, 1.0)])
+    make_store(tmp_path / "t", [unknown_minimum(0, 2.0), unknown_minimum(7, 5.0), unknown_minimum(14, 1.0)])
     (tmp_path / "t" / "derived").mkdir(exist_ok=True)
     (tmp_path / "s" / "derived" / "reference.parquet").rename(tmp_path / "t" / "derived" / "reference.parquet")
     later = Results(tmp_path / "t")

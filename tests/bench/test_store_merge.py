@@ -11,11 +11,12 @@ import pandas as pd
 import pytest
 
 from optcore.errors import InvalidInputError
-from optcore_bench import Study, run_study
+from optcore_bench import Study, cost_table, run_study
+from optcore_bench.costs import freeze_reference, improved, read_reference
 from optcore_bench.runner import MixedEnvironmentError, MixedStudyError
 from optcore_bench.store import DamagedStoreError, Results, StoreError, StoreNotFoundError, StoreWriter, check
 from optcore_bench.store.merge import merge
-from tests.bench.store_records import MANIFEST, STUDY, make_store, record
+from tests.bench.store_records import MANIFEST, STUDY, make_store, record, unknown_minimum
 from tests.bench.test_store_check import files, only, rewritten
 
 RULES = 'name = "made-up"\nproblems = ["made/up"]\nalgorithms = "{0}"\nstarts = {1}\n\n[budget]\nmax_gradients = 10\n'
@@ -63,6 +64,55 @@ def test_real_shards_merge_to_the_study(tmp_path: Path) -> None:
     again = run_study(both, merged.path)
     assert again.manifest == Results(merged.path).manifest
     assert again.manifest["digest"] == merged.digest
+
+
+def test_what_the_parts_have_frozen_stays_frozen(tmp_path: Path) -> None:
+    parts = {"a": {0: 2.0, 1: 3.0, 2: 5.0}, "b": {7: 2.0, 8: 4.0, 10: 6.0}, "c": {14: 1.0, 15: 7.0, 16: 0.5}}
+    for name, values in parts.items():  # runs 7 apart are of one problem
+        make_store(tmp_path / name, [unknown_minimum(i, value) for i, value in values.items()])
+        if name != "c":
+            freeze_reference(Results(tmp_path / name))
+    merged = merge(tmp_path / "out", [tmp_path / name for name in parts])
+    assert merged.note == (
+        f"f_L of made/up1 was frozen as 3.0 in '{tmp_path / 'a'}' and as 4.0 in '{tmp_path / 'b'}'; no such value is "
+        "taken over: the best of all runs counts until `optcore run` freezes it"
+    )
+    results = Results(merged.path)
+    for found in (results, Results(results.save(tmp_path / "saved"))):
+        frozen = read_reference(found)
+        assert frozen[["problem", "n", "f_opt", "solver"]].values.tolist() == [
+            ["up0", 3.0, 2.0, "solver0 [forward]"],
+            ["up2", 3.0, 5.0, "solver0 [forward]"],
+            ["up3", 3.0, 6.0, "solver1 [forward]"],
+        ]
+    sources = cost_table(results).attrs["f_opt_source"]
+    assert sources["made/up0"] == "frozen: best of solver0 [forward]"  # which the runs of c that beat it don't change
+    assert sources["made/up1"] == "best of the compared runs"
+    assert improved(results)["row"].tolist() == ["made/up0", "made/up2"]
+    assert check(merged.path) == []
+    assert freeze_reference(results).set_index("problem")["f_opt"].to_dict() == {
+        "up0": 2.0,
+        "up1": 3.0,
+        "up2": 5.0,
+        "up3": 6.0,
+    }
+    one_by_one = merge(tmp_path / "two", [merge(tmp_path / "one", [tmp_path / "a"]).path, tmp_path / "c"])
+    assert one_by_one.note == ""
+    assert read_reference(Results(one_by_one.path))["f_opt"].tolist() == [2.0, 3.0, 5.0]
+
+
+def test_several_differences_between_frozen_values_are_one_sentence_and_a_damaged_file_another(tmp_path: Path) -> None:
+    for name, value in (("a", 2.0), ("b", 1.0)):
+        numbers = range(3) if name == "a" else range(7, 10)
+        make_store(tmp_path / name, [unknown_minimum(i, value) for i in numbers])
+        freeze_reference(Results(tmp_path / name))
+    merged = merge(tmp_path / "out", [tmp_path / "a", tmp_path / "b"])
+    assert merged.note.startswith("f_L of made/up0, one of 3 such problems, was frozen as 2.0 in ")
+    assert read_reference(Results(merged.path)) is None
+    (tmp_path / "b" / "derived" / "reference.parquet").write_bytes(b"PAR1")
+    with pytest.raises(DamagedStoreError, match=r"/b/derived/reference.parquet', which holds f_L .*, or remove it"):
+        merge(tmp_path / "no", [tmp_path / "a", tmp_path / "b"])
+    assert not (tmp_path / "no").exists()
 
 
 def test_runs_in_several_stores_are_taken_once_if_they_are_the_same(tmp_path: Path) -> None:

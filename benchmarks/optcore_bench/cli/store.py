@@ -118,6 +118,8 @@ def merge_command(
         twice = f", {merged.repeated} of them in more than one store" if merged.repeated else ""
         state = "" if merged.finished else "; not finished, since not all of the stores are"
         typer.echo(f"{merged.runs} runs{twice}{state}")
+        if merged.note:
+            typer.echo(f"warning: {merged.note}")
         typer.echo(f"digest {merged.digest}")
         typer.echo(f"store {merged.path}")
 

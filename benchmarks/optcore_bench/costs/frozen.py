@@ -13,25 +13,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from optcore_bench.evaluations import applicable, floats, solver_label
-from optcore_bench.store.files import replace_file
-from optcore_bench.store.sources import REFERENCE_FILE
+from optcore_bench.store.reference import REFERENCE, frozen_in, write_reference
 
 __all__ = ["freeze_reference", "read_reference"]
 
-_SCHEMA = pa.schema(
-    [
-        ("suite", pa.string()),
-        ("problem", pa.string()),
-        ("n", pa.float64()),
-        ("f_opt", pa.float64()),
-        ("solver", pa.string()),
-        ("run_id", pa.string()),
-    ]
-)
-_COLUMNS = list(_SCHEMA.names)
+_COLUMNS = REFERENCE.names
 
 
 def freeze_reference(results: Any) -> pd.DataFrame:
@@ -49,17 +37,15 @@ def freeze_reference(results: Any) -> pd.DataFrame:
     frame = new if before is None or before.empty else before if new.empty else pd.concat([before, new])
     frame = frame.reset_index(drop=True)
     if len(new) and (folder := _folder(results)) is not None:
-        _write(folder / "derived" / REFERENCE_FILE, frame)
+        write_reference(folder, pa.Table.from_pandas(frame[_COLUMNS], schema=REFERENCE, preserve_index=False))
     return frame
 
 
 def read_reference(results: Any) -> pd.DataFrame | None:
     """What is frozen in a store, None where nothing is."""
     folder = _folder(results)
-    path = None if folder is None else folder / "derived" / REFERENCE_FILE
-    if path is None or not path.is_file():
-        return None
-    return pd.read_parquet(path)[_COLUMNS]
+    table = None if folder is None else frozen_in(folder)
+    return None if table is None else table.to_pandas()
 
 
 def frozen_values(results: Any, runs: pd.DataFrame) -> tuple[Any, Any]:
@@ -94,8 +80,3 @@ def _folder(results: Any) -> Path | None:
     """Where the files of a store are; None for what is in memory only."""
     folder = getattr(results, "folder", None)
     return folder if isinstance(folder, Path) and folder.is_dir() else None
-
-
-def _write(path: Path, frame: pd.DataFrame) -> None:
-    table = pa.Table.from_pandas(frame[_COLUMNS], schema=_SCHEMA, preserve_index=False)
-    replace_file(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))

@@ -17,6 +17,7 @@ from optcore_bench.store.digest import LEFT_OUT, digest_line
 from optcore_bench.store.files import locked
 from optcore_bench.store.manifest import SOURCES, STUDY, read_manifest, read_study
 from optcore_bench.store.mixing import RULES, MixedEnvironmentError, MixedStudyError, differences
+from optcore_bench.store.reference import agreement
 from optcore_bench.store.schema import KEY, TABLES, DamagedStoreError, StoreError
 from optcore_bench.store.selection import Selection, plain_rows, select
 from optcore_bench.store.sources import Source, open_sources
@@ -37,6 +38,7 @@ class Merged(NamedTuple):
     repeated: int  # how many runs stood in more than one of the stores
     digest: str
     finished: bool
+    note: str = ""  # of which problems f_L was frozen differently, one sentence
 
 
 class _Part(NamedTuple):
@@ -54,7 +56,9 @@ def merge(
 ) -> Merged:
     """Make one store of several that hold parts of one study. The parts are only read.
 
-    The digest is that of the study run in one piece. The result is finished if all parts are.
+    The digest is that of the study run in one piece. The result is finished if all parts are. An f_L that one of the
+    parts has frozen stays frozen, unless another one has frozen another value: then neither is, as `note` says, and
+    analyses take the best of all runs.
 
     Args:
         out: folder of the new store.
@@ -87,11 +91,14 @@ def merge(
         sources = [source for part in parts for source in part.sources]
         selection = select(sources)
         done = all(part.manifest.get("finished") is not None for part in parts)
-        digest = write_store(target, _study_text(parts), _manifest(parts), sources, selection, done=done)
+        frozen = agreement(paths)
+        digest = write_store(
+            target, _study_text(parts), _manifest(parts), sources, selection, done=done, reference=frozen.table
+        )
         for path in paths:
             if (path / SOURCES).is_dir():
                 shutil.copytree(path / SOURCES, target / SOURCES, dirs_exist_ok=True)
-    return Merged(target, selection.runs.num_rows, repeated, digest.value, done)
+    return Merged(target, selection.runs.num_rows, repeated, digest.value, done, frozen.note)
 
 
 def _distinct(stores: Iterable[str | os.PathLike[str]]) -> list[Path]:

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from optcore.errors import unknown_name
 from optcore_bench.store.digest import Digest, store_digest
 from optcore_bench.store.manifest import STUDY, published_runs, read_manifest, read_study
+from optcore_bench.store.reference import frozen_in
 from optcore_bench.store.schema import TABLES, StoreNotFoundError
 from optcore_bench.store.selection import Selection, merged_rows, plain_rows, read_consistently, select
 from optcore_bench.store.sources import Source
@@ -271,7 +272,8 @@ class Results:
         target = store_path(path)
         text = f"name = {json.dumps(target.name)}\n" if self._root is None else (self._root / STUDY).read_text("utf-8")
         manifest = {"environment": {}} if self._root is None else self._manifest
-        self._read(lambda sources, shown: write_store(target, text, manifest, sources, shown, done=self.finished))
+        frozen = self._root and frozen_in(self._root)
+        self._read(lambda *found: write_store(target, text, manifest, *found, done=self.finished, reference=frozen))
         return target
 
     def _rows(self, table: str, filters: dict[str, Names], columns: list[str] | None) -> pd.DataFrame:

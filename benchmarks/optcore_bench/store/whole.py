@@ -15,6 +15,7 @@ from optcore_bench.store.digest import Digest, store_digest
 from optcore_bench.store.files import explained, file_sum, replace_text
 from optcore_bench.store.log import sync_folder
 from optcore_bench.store.manifest import STUDY, UNFINISHED, finished, now, write_manifest
+from optcore_bench.store.reference import write_reference
 from optcore_bench.store.schema import SCHEMA_VERSION, StoreError
 from optcore_bench.store.selection import Selection, plain_rows
 from optcore_bench.store.sources import Source
@@ -57,6 +58,7 @@ def write_store(
     selection: Selection,
     *,
     done: bool = True,
+    reference: Any = None,
 ) -> Digest:
     """Write runs from anywhere as a new store.
 
@@ -67,6 +69,7 @@ def write_store(
         sources: where the runs are.
         selection: which runs.
         done: whether the study went through.
+        reference: f_L that is frozen, see `optcore_bench.store.reference`; None for nothing.
 
     Returns:
         The digest of the runs.
@@ -80,6 +83,8 @@ def write_store(
         replace_text(root / STUDY, study)
         stem = write_segment(root, sources, selection, [], digest)
         write_index(root, stem, sources, selection, force=True)
+        if reference is not None:
+            write_reference(root, reference)
         entries = {"schema": SCHEMA_VERSION, "created": now(), **UNFINISHED, **json.loads(json.dumps(manifest))}
         if done:
             entries = finished(root, entries, selection.runs, stem, digest)
