@@ -63,8 +63,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[int, str]:
 
 
 @linux
-@pytest.mark.parametrize("n_jobs", [1, 2])
-@pytest.mark.parametrize("backend", ["threads", "loky", "dask"])
+@pytest.mark.parametrize(("backend", "n_jobs"), [("threads", 1), ("threads", 2), ("loky", 2), ("dask", 2)])
 def test_every_bad_solver_ends_as_documented_and_no_good_one_notices(
     tmp_path: Path, alone: dict[int, str], backend: str, n_jobs: int, request: pytest.FixtureRequest
 ) -> None:

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import numpy as np
 import pytest
 
@@ -23,6 +24,9 @@ from optcore_bench.store import Results, StoreNotFoundError, StoreWriter, stored
 from optcore_bench.study import Study
 from optcore_problems import Problem
 from tests.processes import PATIENCE, is_running, wait_until
+
+# Solvers travel by value: importing this module in each new process would import pytest there.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 TINY: dict[str, Any] = {
     "name": "tiny",
@@ -253,13 +257,7 @@ def test_a_bad_solver_costs_one_row_and_keeps_its_evaluations(tmp_path: Path) ->
 
 
 def test_a_solver_that_hangs_is_killed_at_the_time_out_and_keeps_its_evaluations(tmp_path: Path) -> None:
-    def spins(fun: Any, x0: Any) -> Any:  # pickled by value: importing this module counts as time of the run
-        fun(x0)
-        fun(x0 + 1.0)
-        while True:
-            pass
-
-    results = run_study(Study("s", "more_wild/bard", spins, "none", run_timeout=1.5), tmp_path / "store")
+    results = run_study(Study("s", "more_wild/bard", hangs, "none", run_timeout=1.5), tmp_path / "store")
     (row,) = results.runs.to_dict("records")
     assert (row["status"], row["n_fun_evals"]) == ("timeout", 2)
     assert "1.5 s" in row["message"]
@@ -436,8 +434,11 @@ def test_a_script_needs_no_guard_and_runs_once(script: Path, undisturbed: str) -
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
-@pytest.mark.parametrize("backend", ["threads", "loky"])
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "kill -9"])
+@pytest.mark.parametrize(
+    ("how", "backend"),
+    [(signal.SIGINT, "threads"), (signal.SIGKILL, "threads"), (signal.SIGINT, "loky")],  # test_kills kills loky
+    ids=["Ctrl-C", "kill -9", "Ctrl-C with loky"],
+)
 def test_an_interruption_costs_the_runs_in_flight_only(
     script: Path, how: signal.Signals, backend: str, undisturbed: str
 ) -> None:
