@@ -88,7 +88,7 @@ class _Guard:
         self._control = control
         self._lines = lines
         self._settings = settings
-        self._child = 0
+        self._child: int | None = None  # 0 would be our own group
         if sys.platform == "linux":
             pr_set_child_subreaper = 36
             ctypes.CDLL(None).prctl(pr_set_child_subreaper, 1, 0, 0, 0)
@@ -123,8 +123,8 @@ class _Guard:
                 for fd in fds:
                     os.close(fd)
                 self._lines.send({"pid": self._child})
-            elif self._child:
-                self._end_child()
+            elif self._child is not None:
+                self._end_child(self._child)
         return True
 
     # --- starting --------------------------------------------------------------------------------------------------
@@ -183,17 +183,17 @@ class _Guard:
             if pid == 0:
                 return
             if pid == self._child:
-                self._report(status, usage)
+                self._report(pid, status, usage)
 
-    def _end_child(self) -> None:
-        _kill(self._child)
-        _, status, usage = os.wait4(self._child, 0)
-        self._report(status, usage)
+    def _end_child(self, pid: int) -> None:
+        _kill(pid)
+        _, status, usage = os.wait4(pid, 0)
+        self._report(pid, status, usage)
 
-    def _report(self, status: int, usage: Any) -> None:
+    def _report(self, pid: int, status: int, usage: Any) -> None:
         """Kill what the dead child left, then tell the supervisor how it died and what it had used."""
-        _kill_group(self._child)
-        self._child = 0
+        _kill_group(pid)
+        self._child = None
         _end_orphans()
         self._lines.send(
             {
@@ -205,7 +205,7 @@ class _Guard:
 
     def end_everything(self) -> None:
         """Leave no process behind."""
-        if self._child:
+        if self._child is not None:
             _kill(self._child)
             with suppress(ChildProcessError):
                 os.waitpid(self._child, 0)

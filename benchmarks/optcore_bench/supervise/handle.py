@@ -32,7 +32,8 @@ class Child:
     """
 
     def __init__(self, *, anonymous: bool) -> None:
-        self.pid = 0
+        #: Its number; None until the guard has told it.
+        self.pid: int | None = None
         self.cpu = 0.0  # processor seconds of its life before the present run
         self._resident_when_new = 0
         self._left_before = 0
@@ -110,6 +111,7 @@ class Child:
         self._drain_all()
         said, self._printed = self._printed, bytearray()
         place = ""
+        assert self.pid is not None
         with suppress(ProcessLookupError):
             os.kill(self.pid, TRACE_SIGNAL)
             wait = _TRACE_SECONDS
@@ -123,6 +125,7 @@ class Child:
 
     def charged_bytes(self) -> int:
         """Resident memory that counts against the limit of a run: neither the record, nor what earlier runs left."""
+        assert self.pid is not None
         return resident_bytes(self.pid) - self.memory.touched - self._left_before
 
     def left_bytes(self, resident: int) -> int:

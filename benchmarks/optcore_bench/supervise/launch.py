@@ -225,7 +225,7 @@ class Guard:
         """The guard is gone, or stuck: do without it what it would have done."""
         self.lost = True
         self._process.kill()
-        if self.child is not None and self.child.pid:
+        if self.child is not None and self.child.pid is not None:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.child.pid, signal.SIGKILL)
 

@@ -87,7 +87,7 @@ class Supervisor:
     def child_pid(self) -> int | None:
         """Process id of the child that waits for the next run or does one; None if there is none, or it is starting."""
         child = self._guard.child if self._guard is not None else None
-        return None if child is None else child.pid or None  # 0, its number until it has one, is our own group to kill
+        return None if child is None else child.pid
 
     def run(self, payload: bytes, *, seconds: float | None, max_memory: int | None = None) -> Outcome:
         """Run a function in the child.
