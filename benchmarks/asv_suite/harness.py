@@ -342,7 +342,7 @@ class MoreWild:
         try:
             return {solver: self.measure(solver) for solver in self.params}
         except ImportError:
-            return dict.fromkeys(self.params, {"wall": float("nan"), "scipy's wall": float("nan")})
+            return {solver: {"wall": float("nan"), "scipy's wall": float("nan")} for solver in self.params}
 
     def track_ratio_to_optimagic(self, found, solver):
         return found[solver]["wall"]

@@ -39,6 +39,10 @@ class Backend(Protocol):
 
     workers: int
 
+    def expect(self, number: int) -> None:
+        """So many jobs will come: what takes its time to start may begin to."""
+        ...
+
     def perform(self, jobs: Iterable[Job]) -> Generator[Answer, None, None]:
         """Do jobs, as many at the same time as there are workers; answers come in the order in which they end.
 
@@ -96,6 +100,10 @@ class _Threads:
         self.workers = workers
         self._supervisors = Supervisors()
 
+    def expect(self, number: int) -> None:
+        """Start the supervised processes, one a worker."""
+        self._supervisors.start(min(self.workers, number))
+
     def perform(self, jobs: Iterable[Job]) -> Generator[Answer, None, None]:
         """Do jobs."""
         parallel = joblib.Parallel(self.workers, "threading", return_as="generator_unordered", pre_dispatch="n_jobs")
@@ -113,6 +121,9 @@ class _Processes:
     def __init__(self, name: str, workers: int) -> None:
         self.workers = workers
         self._name = name
+
+    def expect(self, number: int) -> None:
+        """Nothing: joblib's processes start with the first job."""
 
     def perform(self, jobs: Iterable[Job]) -> Generator[Answer, None, None]:
         """Do jobs."""
@@ -158,6 +169,9 @@ class _Dask:
     def _leave(self) -> None:
         if self._is_ours:
             self._client.close()
+
+    def expect(self, number: int) -> None:
+        """Nothing: the workers are there."""
 
     def perform(self, jobs: Iterable[Job]) -> Generator[Answer, None, None]:
         """Do jobs."""

@@ -190,6 +190,7 @@ def carry_out(
     plan = make_plan(runs, look_into(path, study, runs, allow_mixed=allow_mixed), statuses, part)
     with contextlib.ExitStack() as stack:
         workers = stack.enter_context(open_backend(backend, n_jobs, scheduler))
+        workers.expect(sum(not run.reason for run in plan.pending))
         manifest = manifest_entries(path, command, study, plan)
         writer = stack.enter_context(StoreWriter(path, study=study.to_toml(), manifest=manifest))
         keep_sources(path, (entry.algorithm for entry in study.algorithms))

@@ -108,6 +108,14 @@ class Supervisors:
         """Whether one is in use."""
         return bool(self._busy)
 
+    def start(self, number: int) -> None:
+        """Begin to start so many, without waiting for them: runs will come for all of them."""
+        with self._changed:
+            for _ in range(number - len(self._idle) - len(self._busy)):
+                supervisor = Supervisor(preload=PRELOAD)
+                supervisor.start()
+                self._idle.append(supervisor)
+
     @contextlib.contextmanager
     def borrow(self) -> Iterator[Supervisor]:
         """One that no other thread uses, started if there is none.

@@ -22,6 +22,7 @@ from optcore_bench.progress import Quiet
 from optcore_bench.runner import MixedEnvironmentError, MixedStudyError, run_study
 from optcore_bench.store import Results, StoreNotFoundError, StoreWriter, stored_run_ids, verify
 from optcore_bench.study import Study
+from optcore_bench.supervise import Supervisor
 from optcore_problems import Problem
 from tests.processes import PATIENCE, is_running, wait_until
 
@@ -120,6 +121,20 @@ def test_what_is_stored_is_not_run_again(serial: Results, monkeypatch: pytest.Mo
     assert told.begun == ("tiny", len(serial.runs), len(serial.runs))
     assert told.runs == []
     assert told.ended
+
+
+def test_processes_start_before_the_store_is_made_as_many_as_there_are_runs_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[bool] = []
+    start = Supervisor.start
+    monkeypatch.setattr(Supervisor, "start", lambda self: (seen.append((tmp_path / "store").exists()), start(self)))
+    study = tiny(problems="more_wild/rosenbrock", algorithms="scipy_neldermead", derivatives=["forward", "none"])
+    runs = run_study(study, tmp_path / "store", n_jobs=3).runs
+    assert sorted(runs["status"] == "not_applicable") == [False, True]
+    assert seen == [False]
+    run_study(study, tmp_path / "store", n_jobs=3)
+    assert seen == [False]
 
 
 def test_what_is_added_is_run_and_the_digest_is_that_of_the_whole(serial: Results, tmp_path: Path) -> None:

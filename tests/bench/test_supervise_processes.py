@@ -274,6 +274,42 @@ def test_a_script_without_guard_can_send_functions_of_its_own_from_threads_that_
     assert (done.stdout.split(), done.stderr) == (["main", "3", "3", "6", "6"], "")
 
 
+def test_processes_that_were_started_ahead_are_those_of_the_first_run(mode, monkeypatch):
+    monkeypatch.setenv("OF_THE_MOMENT", "of the start")
+    with Supervisor(preload=("numpy",), mode=mode) as supervisor:
+        supervisor.start()
+        monkeypatch.setenv("OF_THE_MOMENT", "of the first run")
+        supervisor.start()  # they are started already
+        outcome = run(supervisor, lambda memory: {"seen": os.environ["OF_THE_MOMENT"]})
+    assert outcome.answer == {"seen": "of the start"}
+
+
+def test_a_process_that_still_imports_ends_at_once_when_its_supervisor_is_closed(tmp_path, monkeypatch):
+    (tmp_path / "slow_to_import.py").write_text(
+        f"import os, pathlib, time\npathlib.Path({str(tmp_path / 'pid')!r}).write_text(f'{{os.getpid()}} ')\n"
+        f"time.sleep({GENEROUS})\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with Supervisor(preload=("slow_to_import",), mode="zygote") as supervisor:
+        supervisor.start()
+        end = time.monotonic() + GENEROUS
+        while not ((tmp_path / "pid").exists() and (said := (tmp_path / "pid").read_text()).endswith(" ")):
+            assert time.monotonic() < end
+            time.sleep(0.01)
+    assert not is_running(int(said))
+    assert time.monotonic() < end
+
+
+def test_what_keeps_processes_from_starting_ahead_is_said_by_the_first_run(mode, monkeypatch):
+    with Supervisor(preload=(), mode=mode) as supervisor:
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "executable", "/no/such/python")
+            supervisor.start()
+            with pytest.raises(SupervisionError, match="did not start"):
+                run(supervisor, dict)
+        assert run(supervisor, lambda memory: {"fine": True}).answer == {"fine": True}
+
+
 def test_two_supervisors_in_two_threads_do_not_disturb_each_other(mode):
     def odd_one_out(memory, number):
         recorder = Recorder(1, memory)

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from math import nan
 from time import monotonic
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 from optcore_bench.supervise import guard as guard_process
 from optcore_bench.supervise import wire
@@ -67,7 +67,7 @@ class Death:
 
 
 class Guard:
-    """A guard process and at most one child of it.
+    """A guard process and at most one child of it. It is started at once, and not waited for.
 
     Args:
         mode: "zygote" to preload in the guard and fork children, "plain" to start each as a new interpreter.
@@ -75,7 +75,7 @@ class Guard:
         environment: variables on top of those of this process.
 
     Raises:
-        SupervisionError: if the process doesn't come up; the message holds what it printed.
+        SupervisionError: if the process can't be started.
     """
 
     def __init__(self, mode: Mode, preload: Sequence[str], environment: Mapping[str, str]) -> None:
@@ -84,6 +84,7 @@ class Guard:
         self.child: Child | None = None
         self.lost = False
         self._death: Death | None = None
+        self._threads: list[str] | None = None
         self._mode = mode
         self._owner = os.getpid()
         self._control, theirs = socket.socketpair()
@@ -96,38 +97,52 @@ class Guard:
             "control": theirs.fileno(),
             "parent": os.getpid(),
         }
-        with tempfile.TemporaryFile() as errors:
-            with theirs:
-                self._process = self._start(settings, environment, errors)
-            try:
-                #: Names of threads that the preloaded modules started and that make forking unsafe.
-                self.threads = self._wait_until_ready()
-            except wire.Disconnected:
-                self.close(kill=True)
-                errors.seek(0)
-                raise _start_error("the guard process", "it ended", errors.read()) from None
-            except BaseException:
-                self.close(kill=True)
-                raise
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  closed once the process is ready, or closed
+        with theirs:
+            self._process = self._start(settings, environment)
 
-    def _start(
-        self, settings: dict[str, Any], environment: Mapping[str, str], errors: IO[bytes]
-    ) -> subprocess.Popen[bytes]:
+    def _start(self, settings: dict[str, Any], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
         try:
             return subprocess.Popen(
                 guard_process.command(settings),
                 env={**os.environ, **PINNED, **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=errors,
+                stderr=self._errors,
                 pass_fds=(settings["control"],),
                 start_new_session=True,
             )
         except OSError as error:
             self._control.close()
+            self._errors.close()
             raise _start_error("the guard process", str(error), b"") from error
 
-    def _wait_until_ready(self) -> list[str]:
+    def wait_until_ready(self) -> list[str]:
+        """Wait until it has imported what it preloads.
+
+        Returns:
+            Names of threads that the preloaded modules started and that make forking unsafe.
+
+        Raises:
+            SupervisionError: if the process doesn't come up; the message holds what it printed.
+        """
+        if self._threads is None:
+            try:
+                self._threads = self._news_of_being_ready()
+            except wire.Disconnected:
+                printed = b""
+                if not self.closed:  # by another thread
+                    self._errors.seek(0)
+                    printed = self._errors.read()
+                self.close()
+                raise _start_error("the guard process", "it ended", printed) from None
+            except BaseException:
+                self.close()
+                raise
+            self._errors.close()
+        return self._threads
+
+    def _news_of_being_ready(self) -> list[str]:
         end = monotonic() + _START_SECONDS
         while monotonic() < end:
             try:
@@ -234,17 +249,14 @@ class Guard:
         """Whether `close` was called."""
         return self._control.fileno() < 0
 
-    def close(self, *, kill: bool = False) -> None:
-        """End the guard, which ends the child; wait for it.
-
-        Args:
-            kill: don't trust it to do so.
-        """
+    def close(self) -> None:
+        """End the guard, which ends the child; wait for it."""
         if self.closed:
             return
         self._control.close()
+        self._errors.close()
         if os.getpid() == self._owner:
-            if kill:
+            if self._threads is None:  # it would import what is left before it notices
                 self._lose()
             try:
                 self._process.wait(_ANSWER_SECONDS)

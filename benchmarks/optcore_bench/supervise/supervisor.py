@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -28,7 +29,7 @@ class Supervisor:
     in modules (patches, caches, the state of global random generators) or in environment variables stays for the runs
     after it: a run that depends on such things sets them itself.
 
-    Not to be shared by threads: one each. Processes start at the first run.
+    Not to be shared by threads: one each. Processes start at the first run, or with `start`.
 
     Args:
         preload: modules to import before the first run. They must not start threads (so not jax), and should hold what
@@ -82,6 +83,16 @@ class Supervisor:
         """End all processes; nothing is left behind. Closing twice does no harm."""
         self._closed = True
         self._close_guard()
+
+    def start(self) -> None:
+        """Begin to start the processes, without waiting for them: who knows that a run will come saves that time.
+
+        They see the environment variables and the module search path of this moment. What keeps them from starting is
+        raised by the first run.
+        """
+        if not self._closed and self._guard is None:
+            with suppress(SupervisionError):
+                self._new_guard()
 
     @property
     def child_pid(self) -> int | None:
@@ -143,12 +154,17 @@ class Supervisor:
         raise SupervisionError("the guard process of a supervisor ended twice in a row; is something killing it?")
 
     def _ready_guard(self) -> Guard:
-        if self._guard is None or self._guard.closed:
-            guard = Guard(self.mode, self._preload, self._environment)
-            if self.mode == "zygote" and guard.threads:
-                guard.close()
-                self.mode = "plain"
-                guard = Guard(self.mode, self._preload, self._environment)
-            self._guard = guard
-            self._close_guard = weakref.finalize(self, guard.close)
-        return self._guard
+        guard = self._guard
+        if guard is None or guard.closed:
+            guard = self._new_guard()
+        if guard.wait_until_ready() and self.mode == "zygote":
+            guard.close()
+            self.mode = "plain"
+            guard = self._new_guard()
+            guard.wait_until_ready()
+        return guard
+
+    def _new_guard(self) -> Guard:
+        guard = self._guard = Guard(self.mode, self._preload, self._environment)
+        self._close_guard = weakref.finalize(self, guard.close)
+        return guard
