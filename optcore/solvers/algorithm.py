@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -279,9 +280,7 @@ def register_family(prefix: str, find: Callable[[str], type[Algorithm]]) -> None
 
 def _load_entry_points(wanted: str | None = None) -> None:
     """Load what installed packages announce; what can't be used is left out, or told where it is wanted."""
-    from importlib.metadata import entry_points  # a quarter of the time that importing this package takes
-
-    for entry in entry_points(group=ENTRY_POINTS):
+    for entry in _announced(tuple(map(_state, sys.path))):
         if entry.name in _REGISTER or wanted not in (None, entry.name):
             continue
         try:
@@ -292,6 +291,23 @@ def _load_entry_points(wanted: str | None = None) -> None:
                     f"the algorithm {entry.name!r}, which an installed package announces as {entry.value!r}, can't be "
                     f"used: {type(error).__name__}: {error}"
                 ) from error
+
+
+@functools.lru_cache(maxsize=1)
+def _announced(_: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What installed packages announce. All of them are looked through, hence once for a state of the path."""
+    from importlib.metadata import entry_points  # a quarter of the time that importing this package takes
+
+    return tuple(entry_points(group=ENTRY_POINTS))
+
+
+def _state(folder: str) -> tuple[Any, ...]:
+    """Differs once something was installed in a folder of the path, or another folder is meant."""
+    try:
+        found = os.stat(folder or ".")
+    except (OSError, ValueError):
+        return (folder,)
+    return folder, found.st_dev, found.st_ino, found.st_mtime_ns
 
 
 def _as_class(name: str, found: Any) -> type[Algorithm]:

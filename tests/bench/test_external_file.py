@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
+import importlib.metadata
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -309,6 +310,36 @@ def test_a_function_that_a_package_announces_is_an_algorithm_by_name(tmp_path: P
     assert study.to_dict()["algorithms"] == [
         {"name": "own_function", "algorithm": "own_function", "options": {"rate": 0.0}}
     ]
+
+
+def test_installed_packages_are_looked_through_once_until_one_more_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[str] = []
+    real = importlib.metadata.entry_points
+
+    def counted(group: str) -> Any:
+        looked.append(group)
+        return real(group=group)
+
+    monkeypatch.setattr(importlib.metadata, "entry_points", counted)
+    monkeypatch.syspath_prepend(tmp_path)
+    os.utime(tmp_path, (0, 0))
+    assert "own_later" not in om.algos
+    assert "own_later" not in om.algos
+    assert looked == ["optcore.algorithms"]
+    known = set(register._REGISTER)
+    info = tmp_path / "later-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: later\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[optcore.algorithms]\nown_later = later:solve\n")
+    (tmp_path / "later.py").write_text("def solve(fun, x0):\n    fun(x0)\n    return x0\n")
+    try:
+        assert "own_later" in om.algos
+        assert len(looked) == 2
+    finally:
+        sys.modules.pop("later", None)
+        _forget_all_but(known)
 
 
 @pytest.mark.usefixtures("package")
