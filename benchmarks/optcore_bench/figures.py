@@ -173,19 +173,19 @@ def line_figure(curves: pd.DataFrame, styles: Mapping[str, LineStyle], unit: str
         styles: how to draw each solver.
         unit: what x is, for the text under the pointer.
     """
-    figure = go.Figure(layout=base_layout())
-    for solver, curve in curves.groupby("solver", sort=False):
-        figure.add_trace(
-            go.Scatter(
-                x=curve["x"].to_numpy(),
-                y=curve["y"].to_numpy(),
-                name=str(solver),
-                hovertemplate=f"%{{y:.4g}} at %{{x:.4g}}<extra>{_plain(str(solver))}</extra>",
-                meta=unit,
-                **trace_style(styles[str(solver)]),
-            )
-        )
-    return figure
+    traces = [
+        {
+            "type": "scatter",
+            "x": curve["x"].to_numpy(),
+            "y": curve["y"].to_numpy(),
+            "name": str(solver),
+            "hovertemplate": f"%{{y:.4g}} at %{{x:.4g}}<extra>{_plain(str(solver))}</extra>",
+            "meta": unit,
+            **trace_style(styles[str(solver)]),
+        }
+        for solver, curve in curves.groupby("solver", sort=False)
+    ]
+    return go.Figure(traces, base_layout())
 
 
 def shade(x: Floats, lower: Floats, upper: Floats, solver: str, color: str, opacity: float) -> dict[str, Any]:

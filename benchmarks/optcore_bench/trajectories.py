@@ -221,12 +221,16 @@ def median_curve(curves: list[StepCurve], quantiles: tuple[float, float], max_po
     if grid.size > max_points:
         grid = grid[np.unique(np.linspace(0, grid.size - 1, max_points).round().astype(int))]
     gaps = np.array([np.append(1.0, y)[np.searchsorted(x, grid, side="right")] for x, y, _ in curves])
+    gaps.sort(axis=0)
     # Quantiles are values that occur: interpolation would mix 0 and inf to NaN.
-    lower, upper = np.quantile(gaps, quantiles, axis=0, method="inverted_cdf")
-    frame = pd.DataFrame({"x": grid, "y": np.median(gaps, axis=0), "lower": lower, "upper": upper})
-    same = frame.drop(columns="x").diff().eq(0).all(axis=1)
-    same.iloc[-1:] = False
-    return frame[~same]
+    low, high = np.quantile(np.arange(len(gaps)), quantiles, method="inverted_cdf").astype(int)
+    half = len(gaps) // 2
+    middle = gaps[half] if len(gaps) % 2 else (gaps[half - 1] + gaps[half]) / 2
+    lines = np.array([middle, gaps[low], gaps[high]])
+    new = np.ones(grid.size, dtype=bool)
+    with np.errstate(invalid="ignore"):
+        new[1:-1] = (np.diff(lines)[:, :-1] != 0).any(axis=0)
+    return pd.DataFrame(dict(zip(("x", "y", "lower", "upper"), [grid, *lines], strict=True)))[new]
 
 
 def thin_steps(x: Floats, y: Floats, max_points: int = 200) -> Any:

@@ -21,6 +21,7 @@ from optcore_bench.report.curves import MOST_POINTS, curve_data
 from optcore_bench.report.data import page_data
 from optcore_bench.report.says import pair_to_compare
 from optcore_bench.report.write import script_json
+from optcore_bench.statistics.of_store import StoreStatistics
 from optcore_bench.trajectories import convergence
 from tests.bench.fake_results import make_results, run, study_results
 
@@ -83,7 +84,7 @@ def test_the_summary_has_the_exact_numbers_of_the_summary_table(results, page):
         assert finding.sentence in said
     assert said.index("At other accuracies") < said.index("What must not be concluded")
     hits = hit_counts(results)
-    pair = pair_to_compare(Evaluations.read(results), 1e-5)
+    pair = pair_to_compare(hits)
     assert break_even(hits, *pair).sentence() in said
     assert [data_of(page)["solvers"][j]["label"] for j in data_of(page)["pair"]] == list(pair)
 
@@ -92,9 +93,9 @@ def test_the_pair_that_is_compared_first_is_forward_against_the_best_with_jacobi
     closed = {"tasks": ["fun", "jac", "fun"], "values": [5, np.nan, 0]}
     both = [run("a jax", "p", **closed), run("a central", "p", [5, 0]), run("a forward", "p", [5, 4, 0])]
     other = [run("b jax", "p", **closed), run("b jax", "q", **closed), run("b none", "p", [5, 4])]
-    assert pair_to_compare(Evaluations.read(make_results(*both)), 1e-5) == ("a [forward]", "a [jax]")
-    assert pair_to_compare(Evaluations.read(make_results(*both, *other)), 1e-5) == ("b [none]", "b [jax]")
-    assert pair_to_compare(Evaluations.read(make_results(both[0], other[2])), 1e-5) is None
+    assert pair_to_compare(hit_counts(make_results(*both))) == ("a [forward]", "a [jax]")
+    assert pair_to_compare(hit_counts(make_results(*both, *other))) == ("b [none]", "b [jax]")
+    assert pair_to_compare(hit_counts(make_results(both[0], other[2]))) is None
 
 
 def test_failures_pairs_that_cannot_be_and_improvements_are_listed_with_reasons(results, page):
@@ -138,7 +139,7 @@ def test_the_page_holds_counts_that_make_every_cost_table(results, page, tau):
 def test_rounds_that_mix_evaluations_and_jacobians_last_as_long_as_the_longer(tmp_path):
     mixed = run("a jax", values=[5, np.nan, 4, np.nan, 0], tasks=["fun", "jac", "fun", "jac", "fun_and_jac"],
                 batches=[0, 0, 1, 1, 2])  # fmt: skip
-    data = page_data(Evaluations.read(make_results(mixed)), [1e-5])
+    data = page_data(StoreStatistics(Evaluations.read(make_results(mixed))), [1e-5])
     assert data["cores"] == [1, 2]
     # One at a time: 3 evaluations and 3 jacobians. Two at a time: two mixed rounds and one call for both.
     assert data["hits"][0][0] == [{"p": [3], "q": [3]}, {"p": [3], "q": [1], "s": [3]}]
@@ -207,7 +208,7 @@ def test_curves_are_thinned_to_200_points_and_lie_on_those_of_python(results, pa
 def test_many_curves_have_fewer_points_each(results, monkeypatch):
     monkeypatch.setattr("optcore_bench.report.curves.MOST_POINTS", 40 * 12 * 21)
     evaluations = Evaluations.read(results)
-    data = page_data(evaluations, [1e-5])
+    data = page_data(StoreStatistics(evaluations), [1e-5])
     curves = curve_data(evaluations, data["problems"], [s["label"] for s in data["solvers"]])
     assert max(len(c["y"]) for problem in curves["problems"] for c in problem if c) <= 40
     assert MOST_POINTS >= 200 * 53 * 25  # a study of the size of quick is drawn in full

@@ -225,22 +225,17 @@ def hit_counts(
 
 
 def _frame(evaluations: Evaluations, use: Ints, solved: Bools, rows: Ints, begun: Bools) -> pd.DataFrame:
-    task = evaluations.task
-    counts = {
-        "evaluations": task != JAC,
-        "jacobians": (task == JAC) | (task == FUN_AND_JAC),
-        "fun": task == FUN,
-        "numdiff": task == NUMDIFF,
-        "jac": task == JAC,
-        "fun_and_jac": task == FUN_AND_JAC,
-        "batches": evaluations.first_of_batch,
-    }
+    names = {"fun": FUN, "numdiff": NUMDIFF, "jac": JAC, "fun_and_jac": FUN_AND_JAC}
+    events = {name: evaluations.task == task for name, task in names.items()} | {"batches": evaluations.first_of_batch}
+    count = {name: _spread(evaluations.count(which, rows[begun]), begun, 0) for name, which in events.items()}
     columns = ["run_id", "row", "solver", "suite", "problem", "start", "derivative", "n", "status"]
     frame = evaluations.runs[columns].iloc[use].reset_index(drop=True)
     frame = frame.assign(solved=solved, cut_off=~solved & frame["status"].isin(CUT_OFF).to_numpy())
-    for name, events in counts.items():
-        frame[name] = _spread(evaluations.count(events, rows[begun]), begun, 0)
-    return frame
+    return frame.assign(
+        evaluations=count["fun"] + count["numdiff"] + count["fun_and_jac"],
+        jacobians=count["jac"] + count["fun_and_jac"],
+        **count,
+    )
 
 
 def _spread(values: Any, where: Bools, other: float) -> Any:

@@ -11,21 +11,24 @@ from typing import Any
 
 import numpy as np
 
-from optcore_bench.costs import accuracy_table, cost_table, dimensions, tau_label
+from optcore_bench.costs import dimensions, tau_label
 from optcore_bench.evaluations import Evaluations, Ints
 from optcore_bench.figures import base_layout, solver_styles
 from optcore_bench.report.curves import numbers
 from optcore_bench.report.hits import core_counts, hit_data, measured_prices
 from optcore_bench.report.markup import swatch
+from optcore_bench.statistics.of_store import StoreStatistics
 
 __all__ = ["page_data"]
 
 
-def page_data(evaluations: Evaluations, taus: Sequence[float], pair: tuple[str, str] | None = None) -> dict[str, Any]:
+def page_data(
+    statistics: StoreStatistics, taus: Sequence[float], pair: tuple[str, str] | None = None
+) -> dict[str, Any]:
     """Everything that the page computes with.
 
     Args:
-        evaluations: of the store, with at least one run that applies.
+        statistics: of the store, with at least one run that applies.
         taus: accuracies to choose from.
         pair: two solvers that are compared at first; the first and the last by default.
 
@@ -34,11 +37,11 @@ def page_data(evaluations: Evaluations, taus: Sequence[float], pair: tuple[str, 
         or null; `runs` with the status, the number of evaluations and what is left of f_start - f_L, by solver and
         problem.
     """
-    first = cost_table(evaluations)
-    solvers, problems = list(first.columns), list(first.index)
+    evaluations = statistics.evaluations
+    solvers, problems = evaluations.cells.columns, evaluations.cells.rows
     styles = solver_styles(solvers, evaluations.solvers)
     labels = evaluations.runs.drop_duplicates("solver").set_index("solver")
-    cells = _cells(evaluations, solvers, problems)
+    cells = _cells(evaluations)
     cores = core_counts(evaluations)
     return {
         "solvers": [
@@ -48,28 +51,23 @@ def page_data(evaluations: Evaluations, taus: Sequence[float], pair: tuple[str, 
             for s in solvers
         ],
         "problems": problems,
-        "n": numbers(dimensions(evaluations).reindex(first.index).to_numpy(dtype=float)),
+        "n": numbers(dimensions(evaluations).reindex(problems).to_numpy(dtype=float)),
         "taus": [tau_label(tau) for tau in taus],
         "pair": [solvers.index(name) for name in pair] if pair else [0, len(solvers) - 1],
         "cores": cores,
-        "hits": hit_data(evaluations, taus, cores, solvers, problems),
+        "hits": hit_data([statistics.hits(tau) for tau in taus], cores, solvers, problems),
         "prices": _prices(evaluations, cells, len(problems)),
-        "runs": _runs(evaluations, cells, len(problems)),
+        "runs": _runs(statistics, cells, len(problems)),
         "layout": base_layout(),
     }
 
 
-def _cells(evaluations: Evaluations, solvers: Sequence[str], problems: Sequence[str]) -> Ints:
+def _cells(evaluations: Evaluations) -> Ints:
     """`solver * problems + problem` of each run, -1 for pairs that can't be."""
-    solver, problem = ({name: i for i, name in enumerate(names)} for names in (solvers, problems))
-    runs = evaluations.runs
-    return np.array(
-        [
-            solver[s] * len(problems) + problem[p] if applies else -1
-            for s, p, applies in zip(runs["solver"], runs["row"], evaluations.applicable, strict=True)
-        ],
-        dtype=np.int64,
-    )
+    cells = evaluations.cells
+    out = np.full(len(cells.used), -1, dtype=np.int64)
+    out[cells.used] = cells.column * len(cells.rows) + cells.row
+    return out
 
 
 def _prices(evaluations: Evaluations, cells: Ints, size: int) -> list[list[float | None]] | None:
@@ -80,7 +78,8 @@ def _prices(evaluations: Evaluations, cells: Ints, size: int) -> list[list[float
     return [[None if np.isnan(v) else v for v in row] for row in table.tolist()]
 
 
-def _runs(evaluations: Evaluations, cells: Ints, size: int) -> dict[str, Any]:
+def _runs(statistics: StoreStatistics, cells: Ints, size: int) -> dict[str, Any]:
+    evaluations = statistics.evaluations
     status = evaluations.runs["status"].astype(str)
     words = list(dict.fromkeys(status[evaluations.applicable]))
     codes = np.array([words.index(s) if s in words else -1 for s in status])
@@ -88,7 +87,7 @@ def _runs(evaluations: Evaluations, cells: Ints, size: int) -> dict[str, Any]:
         "words": words,
         "status": _by_cell(codes, cells, size, -1).tolist(),
         "evaluations": _by_cell(np.diff(evaluations.offsets), cells, size, 0).tolist(),
-        "gap": [numbers(column, 4) for column in accuracy_table(evaluations).to_numpy().T],
+        "gap": [numbers(column, 4) for column in statistics.gaps().to_numpy().T],
     }
 
 

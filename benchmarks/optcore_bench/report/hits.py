@@ -8,13 +8,13 @@ cores.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 
 from optcore.errors import InvalidInputError
-from optcore_bench.costs import cost_at, hit_counts
+from optcore_bench.costs import HitCounts, cost_at
 from optcore_bench.evaluations import Evaluations, Floats, Ints
 
 __all__ = ["core_counts", "hit_data", "measured_prices"]
@@ -40,8 +40,7 @@ def core_counts(evaluations: Evaluations) -> list[int]:
 
 
 def hit_data(
-    evaluations: Evaluations,
-    taus: Sequence[float],
+    hits: Iterable[HitCounts],
     cores: Sequence[int],
     solvers: Sequence[str],
     problems: Sequence[str],
@@ -49,8 +48,7 @@ def hit_data(
     """Counts at the first hit for each tau, solver and number of cores.
 
     Args:
-        evaluations: of the store.
-        taus: accuracies.
+        hits: counts at each tau.
         cores: numbers of cores, ascending.
         solvers: columns of the cost table.
         problems: its rows.
@@ -60,11 +58,10 @@ def hit_data(
         stands for a list of zeros; without "s" it is q; null is the same as with fewer cores.
     """
     found = []
-    for tau in taus:
-        hits = hit_counts(evaluations, tau)
-        solved = hits.frame[hits.frame["solved"]]
+    for one in hits:
+        solved = one.frame[one.frame["solved"]]
         cell = pd.Index(solvers).get_indexer(solved["solver"]), pd.Index(problems).get_indexer(solved["row"])
-        rounds = hits.rounds(cores).loc[solved.index]
+        rounds = one.rounds(cores).loc[solved.index]
         by_cores = [_counts(rounds[count], cell, (len(solvers), len(problems))) for count in cores]
         found.append([_shortened([table[s] for table in by_cores]) for s in range(len(solvers))])
     return found

@@ -9,8 +9,7 @@ import pandas as pd
 
 from optcore_bench.conclusions.make import findings_of
 from optcore_bench.conclusions.words import count as counted
-from optcore_bench.costs import break_even, hit_counts
-from optcore_bench.evaluations import Evaluations
+from optcore_bench.costs import HitCounts, break_even
 from optcore_bench.report.markup import Raw, element
 from optcore_bench.statistics.of_store import StoreStatistics
 
@@ -32,7 +31,7 @@ def said(statistics: StoreStatistics, taus: Sequence[float], default: float, pai
     for item in found.results:
         about = item.frame["tau"].iloc[0] if "tau" in item.frame and item.kind in ("solved", "early") else default
         (first if about == default else other).append(item.sentence)
-    if pair is not None and (price := _price_of_jacobian(statistics.evaluations, default, pair)) is not None:
+    if pair is not None and (price := _price_of_jacobian(statistics.hits(default), pair)) is not None:
         first.append(price)
     parts = [_list(first)]
     if other:
@@ -49,8 +48,8 @@ def _list(sentences: Iterable[str]) -> Raw:
     return element("ul", *(element("li", sentence) for sentence in sentences), class_="findings")
 
 
-def _price_of_jacobian(evaluations: Evaluations, tau: float, pair: tuple[str, str]) -> str | None:
-    found = break_even(hit_counts(evaluations, tau), *pair)
+def _price_of_jacobian(hits: HitCounts, pair: tuple[str, str]) -> str | None:
+    found = break_even(hits, *pair)
     if found.total["n"] is None:
         return found.sentence("evaluations") if found.both else None
     wins = found.cheaper(1.0)
@@ -58,16 +57,15 @@ def _price_of_jacobian(evaluations: Evaluations, tau: float, pair: tuple[str, st
     return found.sentence("n") + cheaper
 
 
-def pair_to_compare(evaluations: Evaluations, tau: float) -> tuple[str, str] | None:
+def pair_to_compare(hits: HitCounts) -> tuple[str, str] | None:
     """Two solvers of one algorithm, the first without jacobians: of the algorithm that solves the most with them.
 
     Forward differences are preferred. None where no algorithm was run both with jacobians and without.
     """
-    frame = hit_counts(evaluations, tau).frame
-    groups = frame.groupby("solver", sort=False)
+    groups = hits.frame.groupby("solver", sort=False)
     solvers = pd.DataFrame({"solved": groups["solved"].sum(), "uses": groups["jacobians"].sum() > 0})
     solvers["derivative"] = groups["derivative"].first()
-    algorithm = evaluations.runs.drop_duplicates("solver").set_index("solver")["algorithm"]
+    algorithm = hits.runs.drop_duplicates("solver").set_index("solver")["algorithm"]
     solvers["algorithm"] = algorithm.reindex(solvers.index)
     for b in solvers.index[solvers["uses"]][np.argsort(-solvers["solved"][solvers["uses"]], kind="stable")]:
         alike = solvers[(solvers["algorithm"] == solvers.at[b, "algorithm"]) & ~solvers["uses"]]

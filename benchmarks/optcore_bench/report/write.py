@@ -69,8 +69,8 @@ def _page(results: Any, evaluations: Evaluations, taus: tuple[float, ...], *, cd
         parts |= {"body": body, "data": "null", "curves": "", "figures": "", "plotly": "", "scripts": ""}
         return _fill("page.html", parts)
     statistics = StoreStatistics(evaluations)  # for findings and figures
-    pair = pair_to_compare(evaluations, main_tau(taus))
-    data = page_data(evaluations, taus, pair)
+    pair = pair_to_compare(statistics.hits(main_tau(taus)))
+    data = page_data(statistics, taus, pair)
     curves = curve_data(evaluations, data["problems"], [solver["label"] for solver in data["solvers"]])
     figures = figure_data(statistics, main_tau(taus))
     headings = "".join(

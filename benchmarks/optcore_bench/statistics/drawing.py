@@ -27,33 +27,32 @@ def dots(frame: pd.DataFrame, styles: Mapping[str, LineStyle], rows: Sequence[st
         styles: how to draw each solver.
         rows: names of the lines, from the top.
     """
-    figure = go.Figure(layout=base_layout())
+    traces = []
     for solver, part in frame.groupby("solver", sort=False):
         x = part["x"].to_numpy(dtype=float)
         upper, lower = part["upper"].to_numpy(dtype=float) - x, x - part["lower"].to_numpy(dtype=float)
         style = styles[str(solver)]
-        figure.add_trace(
-            go.Scatter(
-                x=x,
-                y=part["y"].astype(str).to_numpy(),
-                name=str(solver),
-                mode="markers",
-                marker={
-                    "color": style.color,
-                    "size": 8,
-                    "symbol": style.symbol,
-                },
-                error_x={
-                    "type": "data",
-                    "symmetric": False,
-                    "array": np.where(np.isfinite(upper), upper, 0.0),
-                    "arrayminus": np.where(np.isfinite(lower), lower, 0.0),
-                    "thickness": 1.2,
-                    "width": 3,
-                    "color": style.color,
-                },
-            )
+        error = {
+            "type": "data",
+            "symmetric": False,
+            "array": np.where(np.isfinite(upper), upper, 0.0),
+            "arrayminus": np.where(np.isfinite(lower), lower, 0.0),
+            "thickness": 1.2,
+            "width": 3,
+            "color": style.color,
+        }
+        traces.append(
+            {
+                "type": "scatter",
+                "x": x,
+                "y": part["y"].astype(str).to_numpy(),
+                "name": str(solver),
+                "mode": "markers",
+                "marker": {"color": style.color, "size": 8, "symbol": style.symbol},
+                "error_x": error,
+            }
         )
+    figure = go.Figure(traces, base_layout())
     # A category without a mark still has its line, hence the array.
     every = {"tickmode": "linear", "dtick": 1, "tickfont": {"size": 10}}
     figure.update_yaxes(categoryorder="array", categoryarray=list(rows)[::-1], range=[-0.7, len(rows) - 0.3], **every)

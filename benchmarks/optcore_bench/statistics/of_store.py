@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from optcore_bench.costs import CostModel, JacCost, accuracy_table, cost_table, tau_label
+from optcore_bench.costs import CostModel, HitCounts, JacCost, accuracy_table, cost_table, hit_counts, tau_label
 from optcore_bench.evaluations import Evaluations, ReferenceValue
 from optcore_bench.statistics.bootstrap import Bootstrap
 from optcore_bench.statistics.flips import Flips, OrderChanges, flips, order_changes
@@ -53,6 +53,10 @@ class StoreStatistics:
         """The cost table."""
         key = "costs", float(tau)
         return self._once(key, lambda: cost_table(self.evaluations, tau, self.cost, self.jac_cost, self.f_opt))
+
+    def hits(self, tau: float) -> HitCounts:
+        """What each run had spent when it solved its problem."""
+        return self._once(("hits", float(tau)), lambda: hit_counts(self.evaluations, tau, self.f_opt))
 
     def tables(self, taus: Sequence[float]) -> dict[float, pd.DataFrame]:
         """Cost tables by tau."""
