@@ -8,7 +8,6 @@ from functools import lru_cache
 from typing import Literal
 
 import numpy as np
-from scipy.special import ndtr
 
 from optcore.errors import InvalidInputError
 
@@ -98,6 +97,8 @@ def expected_longest(seconds: tuple[float, ...], calls: tuple[int, ...], spread:
     >>> round(expected_longest((1.0,), (8,), 0.3), 3)
     1.479
     """
+    from scipy.special import ndtr  # slow to import, and only needed for times that spread
+
     parts = [(t, k) for t, k in zip(seconds, calls, strict=True) if k and t > 0]
     s = math.sqrt(math.log1p(spread**2))
     y = np.linspace(-10.0, 10.0, 401)
