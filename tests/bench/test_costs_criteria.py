@@ -226,6 +226,14 @@ def test_an_unknown_minimum_is_frozen_and_runs_that_beat_it_are_listed(tmp_path)
     assert Results(tmp_path / "s").digest == digest
 
 
+def test_large_sizes_of_one_problem_are_frozen_apart(tmp_path):
+    records = [unknown_minimum(0, 2.0), unknown_minimum(7, 3.0)]
+    for entry, n in zip(records, (10_000_001, 10_000_002), strict=True):
+        entry.run.update(problem="large", n=n)
+    make_store(tmp_path / "s", records)
+    assert freeze_reference(Results(tmp_path / "s"))["f_opt"].tolist() == [2.0, 3.0]
+
+
 def test_what_is_known_is_not_frozen_and_results_in_memory_freeze_nothing(tmp_path):
     make_store(tmp_path / "s", [record(0)])
     assert freeze_reference(Results(tmp_path / "s")).empty

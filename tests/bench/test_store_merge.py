@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from pathlib import Path
@@ -14,7 +15,15 @@ from optcore.errors import InvalidInputError
 from optcore_bench import Study, cost_table, run_study
 from optcore_bench.costs import freeze_reference, improved, read_reference
 from optcore_bench.runner import MixedEnvironmentError, MixedStudyError
-from optcore_bench.store import DamagedStoreError, Results, StoreError, StoreNotFoundError, StoreWriter, check
+from optcore_bench.store import (
+    DamagedStoreError,
+    Results,
+    StoreError,
+    StoreNotFoundError,
+    StoreWriteError,
+    StoreWriter,
+    check,
+)
 from optcore_bench.store.merge import merge
 from tests.bench.store_records import MANIFEST, STUDY, make_store, record, unknown_minimum
 from tests.bench.test_store_check import files, only, rewritten
@@ -113,6 +122,29 @@ def test_several_differences_between_frozen_values_are_one_sentence_and_a_damage
     with pytest.raises(DamagedStoreError, match=r"/b/derived/reference.parquet', which holds f_L .*, or remove it"):
         merge(tmp_path / "no", [tmp_path / "a", tmp_path / "b"])
     assert not (tmp_path / "no").exists()
+
+
+def test_kept_files_of_solvers_go_along_or_nothing_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number, name in enumerate("ab"):
+        make_store(tmp_path / name, [record(number)])
+        kept = tmp_path / name / "sources" / f"{number}" / "mine.py"
+        kept.parent.mkdir(parents=True)
+        kept.write_text("solve = None\n")
+    merged = merge(tmp_path / "out", [tmp_path / "a", tmp_path / "b"])
+    saved = Results(merged.path).save(tmp_path / "saved")
+    for path in (merged.path, saved):
+        assert sorted(found.relative_to(path / "sources").as_posix() for found in path.rglob("*.py")) == [
+            "0/mine.py",
+            "1/mine.py",
+        ]
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("shutil.copytree", full)
+    with pytest.raises(StoreWriteError, match="nothing was left there"):
+        merge(tmp_path / "no", [tmp_path / "a", tmp_path / "b"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "out", "saved"]
 
 
 def test_runs_in_several_stores_are_taken_once_if_they_are_the_same(tmp_path: Path) -> None:

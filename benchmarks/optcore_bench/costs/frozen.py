@@ -72,7 +72,7 @@ def _keys(frame: pd.DataFrame) -> pd.Series:
     n = floats(frame["n"])
     parts = zip(frame["suite"], frame["problem"], n, strict=True)
     return pd.Series(
-        [f"{s if isinstance(s, str) else ''}/{p}/{k:g}" for s, p, k in parts], index=frame.index, dtype=object
+        [f"{s if isinstance(s, str) else ''}/{p}/{k:.0f}" for s, p, k in parts], index=frame.index, dtype=object
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +14,7 @@ from optcore_bench import toml
 from optcore_bench.store.check import check
 from optcore_bench.store.digest import LEFT_OUT, digest_line
 from optcore_bench.store.files import locked
-from optcore_bench.store.manifest import SOURCES, STUDY, read_manifest, read_study
+from optcore_bench.store.manifest import STUDY, read_manifest, read_study
 from optcore_bench.store.mixing import RULES, MixedEnvironmentError, MixedStudyError, differences
 from optcore_bench.store.reference import agreement
 from optcore_bench.store.schema import KEY, TABLES, DamagedStoreError, StoreError
@@ -92,12 +91,10 @@ def merge(
         selection = select(sources)
         done = all(part.manifest.get("finished") is not None for part in parts)
         frozen = agreement(paths)
+        text, manifest = _study_text(parts), _manifest(parts)
         digest = write_store(
-            target, _study_text(parts), _manifest(parts), sources, selection, done=done, reference=frozen.table
+            target, text, manifest, sources, selection, done=done, reference=frozen.table, folders=paths
         )
-        for path in paths:
-            if (path / SOURCES).is_dir():
-                shutil.copytree(path / SOURCES, target / SOURCES, dirs_exist_ok=True)
     return Merged(target, selection.runs.num_rows, repeated, digest.value, done, frozen.note)
 
 

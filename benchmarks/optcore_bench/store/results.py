@@ -272,8 +272,8 @@ class Results:
         target = store_path(path)
         text = f"name = {json.dumps(target.name)}\n" if self._root is None else (self._root / STUDY).read_text("utf-8")
         manifest = {"environment": {}} if self._root is None else self._manifest
-        frozen = self._root and frozen_in(self._root)
-        self._read(lambda *found: write_store(target, text, manifest, *found, done=self.finished, reference=frozen))
+        extras = {} if self._root is None else {"reference": frozen_in(self._root), "folders": [self._root]}
+        self._read(lambda *found: write_store(target, text, manifest, *found, done=self.finished, **extras))
         return target
 
     def _rows(self, table: str, filters: dict[str, Names], columns: list[str] | None) -> pd.DataFrame:

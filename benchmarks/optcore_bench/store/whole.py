@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from optcore_bench.store.compact import write_index, write_segment
 from optcore_bench.store.digest import Digest, store_digest
 from optcore_bench.store.files import explained, file_sum, replace_text
 from optcore_bench.store.log import sync_folder
-from optcore_bench.store.manifest import STUDY, UNFINISHED, finished, now, write_manifest
+from optcore_bench.store.manifest import SOURCES, STUDY, UNFINISHED, finished, now, write_manifest
 from optcore_bench.store.reference import write_reference
 from optcore_bench.store.schema import SCHEMA_VERSION, StoreError
 from optcore_bench.store.selection import Selection, plain_rows
@@ -59,6 +60,7 @@ def write_store(
     *,
     done: bool = True,
     reference: Any = None,
+    folders: Sequence[Path] = (),
 ) -> Digest:
     """Write runs from anywhere as a new store.
 
@@ -70,6 +72,7 @@ def write_store(
         selection: which runs.
         done: whether the study went through.
         reference: f_L that is frozen, see `optcore_bench.store.reference`; None for nothing.
+        folders: stores whose kept files of solvers go along.
 
     Returns:
         The digest of the runs.
@@ -85,6 +88,9 @@ def write_store(
         write_index(root, stem, sources, selection, force=True)
         if reference is not None:
             write_reference(root, reference)
+        for folder in folders:
+            if (folder / SOURCES).is_dir():
+                shutil.copytree(folder / SOURCES, root / SOURCES, dirs_exist_ok=True)
         entries = {"schema": SCHEMA_VERSION, "created": now(), **UNFINISHED, **json.loads(json.dumps(manifest))}
         if done:
             entries = finished(root, entries, selection.runs, stem, digest)
