@@ -198,15 +198,29 @@ class Evaluations:
         """What `optcore_bench.costs.criteria.judge` has found, by tau, f_L and basis."""
         return {}
 
-    @cached_property
+    @property
     def prices(self) -> tuple[Floats, Floats]:
         """What a call of jac, and the jacobian in fun_and_jac, was measured to cost in evaluations, shapes (R,).
 
-        Kept, because the clock takes long to read; see `optcore_bench.costs.counting.median_prices`.
+        See `optcore_bench.costs.counting.median_prices`.
         """
-        from optcore_bench.costs.counting import median_prices
+        return self._of_clock[0]
 
-        return median_prices(self, self.clock())
+    @property
+    def overhead(self) -> Floats:
+        """Seconds a batch that each run spent outside of calls, shape (R,).
+
+        See `optcore_bench.costs.counting.measured_overhead`.
+        """
+        return self._of_clock[1]
+
+    @cached_property
+    def _of_clock(self) -> tuple[tuple[Floats, Floats], Floats]:
+        """What is kept of the clock, since it takes long to read."""
+        from optcore_bench.costs.counting import measured_overhead, median_prices
+
+        clock = self.clock()
+        return median_prices(self, clock), measured_overhead(self, clock)
 
     @cached_property
     def problem(self) -> Ints:

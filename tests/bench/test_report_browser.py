@@ -135,6 +135,53 @@ def test_the_profiles_are_those_of_python_at_every_setting_of_the_sliders(page, 
     same(drawn(page, "data-profile"), data_profile(cost_table(results, 1e-3), n))
 
 
+def test_the_solvers_own_time_is_added_as_a_virtual_clock_adds_it(chromium, tmp_path):
+    results = study_results(n_problems=6, algorithms=("scipy_lbfgsb",), max_gradients=60)
+    rows = results.rows[["run_id", "evaluation", "batch"]]
+    begin = rows["batch"] * (1 + pd.factorize(rows["run_id"])[0] % 7) / 100  # half of it is spent in calls
+    results.times = rows[["run_id", "evaluation"]].assign(start=begin, stop=begin + 0.005)
+    results.__post_init__()
+    chromium.size(1280)
+    chromium.open(write_report(results, tmp_path / "report.html"))
+    own = "document.getElementById('own')"
+    assert chromium.run(f"[{own}.disabled, {own}.checked]") == [True, False]  # evaluations are counted
+    assert "is left out unless it is added" in text(chromium, "own-note")
+    use(chromium, jac_unit="evaluations", jac=41, cores=1, seconds=41)
+    assert (text(chromium, "seconds-text"), text(chromium, "jac-text")) == ("10 ms", "3.98 evaluations")
+    cores = chromium.run("optcoreReport.data.cores[1]")
+
+    def costs(price: float, **options: str) -> pd.DataFrame:
+        return cost_table(results, cost=VirtualClock(0.01, 0.01 * price, cores, **options))
+
+    np.testing.assert_allclose(0.01 * table(chromium), costs(3.98).replace(np.inf, np.nan), rtol=1e-12)
+    chromium.run(f"{own}.click(); {SETTLE}")
+    expected = costs(3.98, overhead_seconds="measured")
+    np.testing.assert_allclose(0.01 * table(chromium), expected.replace(np.inf, np.nan), rtol=1e-5)
+    assert not np.allclose(expected.replace(np.inf, 0), costs(3.98).replace(np.inf, 0))
+    axis = chromium.run("document.getElementById('data-profile').layout.xaxis.title.text")
+    assert "10 ms an evaluation, and the solver's own time" in axis
+
+    pair = ["scipy_lbfgsb [forward]", "scipy_lbfgsb [analytic]"]
+    found = chromium.run("optcoreReport.pairOf({}, {})".format(*numbers(chromium, *pair)))
+    assert found["verdict"] == "above"
+    sums = []
+    for factor in (1 - 1e-4, 1 + 1e-4):
+        both = costs(found["price"] * factor, overhead_seconds="measured")[pair]
+        sums.append(both[np.isfinite(both).all(axis=1)].sum())
+    assert sums[0].iloc[0] > sums[0].iloc[1]
+    assert sums[1].iloc[0] < sums[1].iloc[1]
+    assert "own time is added, at 10 ms an evaluation" in text(chromium, "pair-says")
+    chromium.run(f"document.getElementById('reset').click(); {SETTLE}")
+    np.testing.assert_array_equal(table(chromium), cost_table(results).replace(np.inf, np.nan))
+    assert chromium.run(f"[{own}.disabled, {own}.checked]") == [True, False]
+    assert chromium.console == []
+
+
+def test_without_a_clock_the_page_says_that_the_solvers_own_time_is_left_out(page):
+    assert page.run("document.getElementById('own-label').hidden")
+    assert "was not measured, and is left out" in text(page, "own-note")
+
+
 PAIRS = [
     ("scipy_lbfgsb [forward]", "scipy_lbfgsb [analytic]"),
     ("scipy_ls_lm [central]", "scipy_ls_lm [jax]"),

@@ -53,11 +53,7 @@ def cost_at(evaluations: Evaluations, rows: Ints, cost: CostModel, jac_cost: Jac
     if isinstance(cost, VirtualClock):
         check_no_jac_cost(jac_cost, "a VirtualClock has jac_seconds instead")
         rounds = rounds_up_to(evaluations, rows, int(cost.cores), sizes=cost.spread > 0)
-        overhead = (
-            measured_overhead(evaluations, evaluations.clock())[evaluations.run[rows]]
-            if cost.overhead_seconds == "measured"
-            else None
-        )
+        overhead = evaluations.overhead[evaluations.run[rows]] if cost.overhead_seconds == "measured" else None
         batches = evaluations.count(evaluations.first_of_batch, rows)
         return rounds.seconds(cost) + batches * overhead_of(cost, evaluations.runs, evaluations.run[rows], overhead)
     if check_cost(cost) in ("evaluations", "gradients"):

@@ -7,6 +7,7 @@
 const optcoreCosts = (function () {
   const at = (list, i) => (list === 0 ? 0 : list[i]);
 
+  // Where a solver's own time counts, `own` has it for each problem, in evaluations; it adds to both lines.
   // Counts of a solver at one accuracy: those of the largest number of cores up to `core` that has its own.
   function countsOf(byCores, core) {
     let c = core;
@@ -20,7 +21,8 @@ const optcoreCosts = (function () {
     if (p < 0) return null;
     const q = at(counts.q, i);
     const s = counts.s === undefined ? q : at(counts.s, i);
-    return {p, q, r: p + q - s, s};
+    const own = counts.own === undefined ? 0 : counts.own[i];
+    return {p: p + own, q, r: p + own + q - s, s};
   }
 
   const costAt = (line, price) => (price <= 1 ? line.p + price * line.q : line.r + price * line.s);

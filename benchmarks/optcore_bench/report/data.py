@@ -15,7 +15,7 @@ from optcore_bench.costs import dimensions, tau_label
 from optcore_bench.evaluations import Evaluations, Ints
 from optcore_bench.figures import base_layout, solver_styles
 from optcore_bench.report.curves import numbers
-from optcore_bench.report.hits import core_counts, hit_data, measured_prices
+from optcore_bench.report.hits import core_counts, hit_data, measured_prices, own_time
 from optcore_bench.report.markup import swatch
 from optcore_bench.statistics.of_store import StoreStatistics
 
@@ -33,9 +33,9 @@ def page_data(
         pair: two solvers that are compared at first; the first and the last by default.
 
     Returns:
-        JSON-able. `hits` as `report.hits` says; `prices[solver][problem]` of a jacobian as measured, in evaluations,
-        or null; `runs` with the status, the number of evaluations and what is left of f_start - f_L, by solver and
-        problem.
+        JSON-able. `hits` and `own` as `report.hits` says; `prices[solver][problem]` of a jacobian as measured, in
+        evaluations, or null; `runs` with the status, the number of evaluations and what is left of f_start - f_L, by
+        solver and problem.
     """
     evaluations = statistics.evaluations
     solvers, problems = evaluations.cells.columns, evaluations.cells.rows
@@ -43,6 +43,7 @@ def page_data(
     labels = evaluations.runs.drop_duplicates("solver").set_index("solver")
     cells = _cells(evaluations)
     cores = core_counts(evaluations)
+    hits = [statistics.hits(tau) for tau in taus]
     return {
         "solvers": [
             {"label": s, "algorithm": str(labels.at[s, "algorithm"]), "derivative": _text(labels.at[s, "derivative"])}
@@ -55,7 +56,8 @@ def page_data(
         "taus": [tau_label(tau) for tau in taus],
         "pair": [solvers.index(name) for name in pair] if pair else [0, len(solvers) - 1],
         "cores": cores,
-        "hits": hit_data([statistics.hits(tau) for tau in taus], cores, solvers, problems),
+        "hits": hit_data(hits, cores, solvers, problems),
+        "own": own_time(evaluations, hits),
         "prices": _prices(evaluations, cells, len(problems)),
         "runs": _runs(statistics, cells, len(problems)),
         "layout": base_layout(),

@@ -53,6 +53,11 @@ DEFINITIONS = (
         "On several cores the calls of a batch are made so many at a time. A round lasts as long as its longest "
         "call, a call for value and jacobian as long as both.",
     ),
+    (
+        "a solver's own time",
+        "What a run spent outside of calls, as the clock measured it here, over its number of batches: deciding, "
+        "sending calls out, collecting their results. Where it is added to seconds, it passes once a batch.",
+    ),
     ("simplex gradients", "Evaluations divided by n + 1, which is what one forward difference costs."),
     (
         "break-even price",

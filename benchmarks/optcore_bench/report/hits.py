@@ -16,8 +16,9 @@ import pandas as pd
 from optcore.errors import InvalidInputError
 from optcore_bench.costs import HitCounts, cost_at
 from optcore_bench.evaluations import Evaluations, Floats, Ints
+from optcore_bench.report.curves import numbers
 
-__all__ = ["core_counts", "hit_data", "measured_prices"]
+__all__ = ["core_counts", "hit_data", "measured_prices", "own_time"]
 
 #: More cores than this are not asked about one by one.
 MOST_CORES = 1024
@@ -91,6 +92,35 @@ def _shortened(by_cores: list[Ints]) -> list[dict[str, Counts | int] | None]:
 
 def _list(values: Ints) -> Counts | int:
     return values.tolist() if values.any() else 0
+
+
+def own_time(
+    evaluations: Evaluations, hits: Iterable[HitCounts]
+) -> dict[str, list[list[float | int | None]] | list[list[Counts]]] | None:
+    """The time that solvers themselves took, so that the page can add it as `VirtualClock` adds a measured overhead.
+
+    Args:
+        evaluations: of the store.
+        hits: counts at each tau.
+
+    Returns:
+        `seconds[solver][problem]` that a run spent outside of calls, per batch, null where there is no run; and
+        `batches[tau][solver][problem]` up to the first hit, 0 where not solved. None where some run has no clock.
+    """
+    cells = evaluations.cells
+    ran = cells.used & (np.diff(evaluations.offsets) > 0)
+    try:
+        overhead = np.where(ran, evaluations.overhead, 0.0)
+    except InvalidInputError:
+        return None
+    if np.isnan(overhead).any():
+        return None
+    batches = []
+    for one in hits:
+        table = np.zeros((len(cells.columns), len(cells.rows)), dtype=np.int64)
+        table[cells.column, cells.row] = one.frame["batches"].where(one.frame["solved"], 0)
+        batches.append(table.tolist())
+    return {"seconds": [numbers(column) for column in cells.table(overhead, np.nan).to_numpy().T], "batches": batches}
 
 
 def measured_prices(evaluations: Evaluations) -> Floats | None:

@@ -15,7 +15,12 @@
   const tauIndex = () => data.taus.indexOf(byId("tau").value);
   const unit = () => byId("jac-unit").value;
   const core = () => Number(byId("cores").value);
-  const counts = (j) => optcoreCosts.countsOf(data.hits[tauIndex()][j], core());
+
+  function counts(j) {
+    const found = optcoreCosts.countsOf(data.hits[tauIndex()][j], core());
+    if (!ownTime()) return found;
+    return {...found, own: data.own.batches[tauIndex()][j].map((b, i) => b * data.own.seconds[j][i] / seconds())};
+  }
 
   // Steps of a tenth of a decade and less, written with three digits: what is shown is what is computed with.
   function jacPrice() {
@@ -29,6 +34,9 @@
     const step = Number(byId("seconds").value);
     return step === 0 ? null : Number((10 ** ((step - 61) / 10)).toPrecision(3));
   }
+
+  // Whether the time of the solvers themselves is added to that of the calls.
+  const ownTime = () => data.own !== null && seconds() !== null && byId("own").checked;
 
   // Price of a jacobian of solver j on problem i, in evaluations.
   function price(j, i) {
@@ -59,7 +67,8 @@
     const jac = unit() === "measured" ? "counts as measured" : jacPrice() === 0 ? "is free" : "counts as " + jacText();
     const what = seconds() === null ? (cores === 1 ? "evaluations" : "rounds of evaluations") : "seconds";
     const many = cores === 1 ? "" : ", " + cores + " cores";
-    const each = seconds() === null ? "" : ", " + duration(seconds()) + " an evaluation";
+    const each = seconds() === null ? "" : ", " + duration(seconds()) + " an evaluation" +
+      (ownTime() ? ", and the solver's own time" : "");
     return what + " (a jacobian " + jac + many + each + ")";
   }
 
@@ -73,6 +82,7 @@
       byId(id + "-text").textContent = text;
     }
     byId("jac").disabled = unit() === "measured";
+    byId("own").disabled = seconds() === null;
   }
 
   // ---------- the data profile, and what it says
@@ -138,7 +148,8 @@
     const cheaper = mine.filter((cost, i) => theirs[i] < Infinity && cost < theirs[i]).length;
     return claims[found.verdict] + "; " + apart + ". " +
       "Problem by problem it is cheaper " + kinds.join(", ") + "; at the price set above, on " + cheaper + "." +
-      (data.cores[core()] > 1 ? " All this on " + data.cores[core()] + " cores." : "");
+      (data.cores[core()] > 1 ? " All this on " + data.cores[core()] + " cores." : "") +
+      (ownTime() ? " The solvers' own time is added, at " + duration(seconds()) + " an evaluation." : "");
   }
 
   function writePair() {
@@ -160,7 +171,8 @@
       "Solvers without jacobians against the same algorithm with them, at tau = " + byId("tau").value + " on " +
       count(data.cores[core()], "core") + ". Prices of a jacobian in " + priceUnit() + ", the unit of the slider: the one " +
       "from which on the first costs less in total over the problems that both solve, and those of single problems, " +
-      "where 0 stands for always and inf for never.";
+      "where 0 stands for always and inf for never." +
+      (ownTime() ? " The solvers' own time is added, at " + duration(seconds()) + " an evaluation." : "");
     const say = (v) => (v === undefined || v === null ? ["–", Infinity] : v === Infinity ? ["inf", v] : [three(v), v]);
     const rows = pairs().filter(([a, b]) => shown.has(a) && shown.has(b)).map(([a, b]) => {
       const found = pairOf(a, b);
@@ -337,9 +349,14 @@
     byId("cores").max = data.cores.length - 1;
     for (const id of ["jac", "cores", "seconds"]) byId(id).addEventListener("input", soon);
     byId("jac-unit").addEventListener("change", refresh);
+    byId("own").addEventListener("change", refresh);
+    byId("own-label").hidden = data.own === null;
+    byId("own-note").textContent = "Seconds are those of the calls; the time of the solvers themselves " +
+      (data.own === null ? "was not measured, and is left out." : "is left out unless it is added as measured here.");
     byId("reset").addEventListener("click", () => {
       for (const id of ["jac", "cores", "seconds"]) byId(id).value = 0;
       byId("jac-unit").selectedIndex = 0;
+      byId("own").checked = false;
       refresh();
     });
   }
