@@ -7,11 +7,8 @@ from dataclasses import dataclass, field, replace
 from time import perf_counter
 
 from optcore.errors import OptcoreError
-from optcore.evaluator import Evaluator
-from optcore.ledger import Ledger
-from optcore.numdiff.differences import Differences
 from optcore_bench.advice.probe import Probe
-from optcore_bench.advice.sources import Source
+from optcore_bench.advice.sources import Source, prepare
 from optcore_bench.advice.task import Task
 from optcore_bench.advice.trials import Candidate
 
@@ -63,8 +60,7 @@ def measure_parallel(
     found: dict[str, float] = {}
     overheads = []
     for name, source in sources.items():
-        tried = next(tried for tried in looked.tried if tried.source.name == name)
-        if not WORTH <= tried.seconds <= seconds:
+        if not WORTH <= looked.of(source).seconds <= seconds:
             continue
         measured = _time(task, source, n_cores)
         if measured is None:
@@ -78,9 +74,7 @@ def measure_parallel(
 def _time(task: Task, source: Source, n_cores: int) -> tuple[float, int] | None:
     """Seconds and calls of a derivative once the workers run; None where they can't get the function."""
     assert source.options is not None
-    options = replace(source.options, n_cores=n_cores)
-    evaluator = Evaluator(Ledger(task.n), task.converter.describe)
-    differences = Differences(task.function, evaluator, task.converter, task.bounds, options, standalone=True)
+    _, differences = prepare(task, replace(source.options, n_cores=n_cores))
     try:
         differences.derivative(task.start, ask_value=True)
         started = perf_counter()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -50,7 +50,6 @@ class Tried:
         source: which.
         n_calls: calls of the user's function for a derivative and the value, once what has to be learnt is known.
         seconds: how long these take one after the other.
-        n_batches: how many of them can't wait for each other: a derivative by differences is one batch.
         error: worst relative error of a leaf over the points; NaN where there is nothing to compare with.
         leaf: which one that is.
         reason: why it is out of the question; "" if it isn't.
@@ -62,6 +61,10 @@ class Tried:
     error: float = np.nan
     leaf: str = ""
     reason: str = ""
+
+    def seconds_on(self, cores: int) -> float:
+        """How long its calls take where so many of them run at the same time, in whole rounds."""
+        return float(self.seconds * np.ceil(self.n_calls / cores) / self.n_calls)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +96,10 @@ class Probe:
     tried: tuple[Tried, ...]
     errors: pd.DataFrame = field(repr=False)
 
+    def of(self, source: Source) -> Tried:
+        """What is known of a source."""
+        return next(tried for tried in self.tried if tried.source.name == source.name)
+
     def estimate(self, n_derivatives: int = 100, cores: int = 1) -> pd.DataFrame:
         """What so many derivatives, each with the value, would take; a rough guess of what an optimization does.
 
@@ -101,12 +108,11 @@ class Probe:
             all, on `cores`, in whole rounds of calls).
         """
         usable = [tried for tried in self.tried if not tried.reason]
-        rounds = [np.ceil(t.n_calls / cores) / t.n_calls if t.source.options else 1.0 for t in usable]
         frame = pd.DataFrame(
             {
                 "calls": [tried.n_calls for tried in usable],
                 "seconds": [tried.seconds for tried in usable],
-                "total": [n_derivatives * t.seconds * part for t, part in zip(usable, rounds, strict=True)],
+                "total": [n_derivatives * tried.seconds_on(cores) for tried in usable],
             },
             index=pd.Index([tried.source.name for tried in usable], name="derivative"),
         )
@@ -183,11 +189,10 @@ class _Prober:
     def _noise(self) -> tuple[float, bool]:
         """Level of noise of the objective, by values on a line, and whether it is more than rounding."""
         task, x = self.task, self.task.start
-        movable = np.flatnonzero(task.bounds.lower < task.bounds.upper)
-        if not movable.size:
+        if not task.movable.size:
             raise InvalidInputError("all params are fixed by their bounds: there is nothing to optimize")
         # Few entries are differentiated, but all move on the line that shows the noise, unless they can't.
-        taken = take_numerical(task, x, NumdiffOptions(noise="estimate"), task.box(x, movable[:1]))
+        taken = take_numerical(task, x, NumdiffOptions(noise="estimate"), task.box(x, task.movable[:1]))
         self._count(taken)
         level = np.atleast_1d(np.asarray(0.0 if taken.noise is None else taken.noise))
         output = np.atleast_1d(np.asarray(taken.output, dtype=np.float64))
@@ -201,8 +206,7 @@ class _Prober:
 
     def _points(self, call: float) -> list[tuple[Vector, Entries]]:
         """The start and points near it, and which entries to look at there."""
-        task = self.task
-        movable = np.flatnonzero(task.bounds.lower < task.bounds.upper)
+        task, movable = self.task, self.task.movable
         affordable = max(int(self.limit / max(call, 1e-9) / 10), 1)
         if movable.size <= ALL_ENTRIES and N_POINTS * movable.size <= affordable:
             groups = [movable] * N_POINTS
@@ -240,7 +244,7 @@ class _Prober:
             Source.numerical("central", NumdiffOptions(method="central")),
         ]
         if noise is not None:
-            level: float = noise if self.task.kind is Kind.SCALAR else "estimate"  # type: ignore[assignment]
+            level: float | Literal["estimate"] = noise if self.task.kind is Kind.SCALAR else "estimate"
             own.append(Source.numerical("forward, noise", NumdiffOptions(noise=level)))
             own.append(Source.numerical("central, noise", NumdiffOptions(method="central", noise=level)))
         else:

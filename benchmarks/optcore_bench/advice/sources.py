@@ -23,20 +23,33 @@ from optcore.numdiff.options import NumdiffOptions
 from optcore.sparse import to_dense
 from optcore_bench.advice.task import Task
 
-__all__ = ["Failed", "Source", "Taken", "take_exact", "take_numerical", "take_steady", "user_sources", "with_cores"]
+__all__ = [
+    "Failed",
+    "Source",
+    "Taken",
+    "prepare",
+    "take_exact",
+    "take_numerical",
+    "take_steady",
+    "user_sources",
+    "with_cores",
+]
 
 Vector = NDArray[np.float64]
 Array = NDArray[np.float64]
 
 
 class Failed(Exception):  # noqa: N818  it is no error of the program: it is what a table says of a source
-    """A source gives no derivative of this function; the message says why.
+    """A source gives no derivative of this function.
 
-    Attributes:
+    Args:
+        words: why.
         n_calls: calls of fun that it took to see that.
     """
 
-    n_calls = 0
+    def __init__(self, words: str, n_calls: int = 0) -> None:
+        super().__init__(words)
+        self.n_calls = n_calls
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,11 +105,9 @@ def take_numerical(task: Task, x: Vector, options: NumdiffOptions, box: FlatBoun
     Raises:
         Failed: the function can't be differentiated so.
     """
-    ledger, differences = _prepare(task, options, box)
+    ledger, differences = prepare(task, options, box)
     done = _differences(differences, x, ledger)
-    rows = ledger.rows()
-    error = None if done.error is None else to_dense(done.error)
-    return Taken(to_dense(done.derivative), len(rows.fun), rows.stop - rows.start, error, done.noise, done.output)
+    return _taken(done, _seconds(ledger), done.noise)
 
 
 def take_steady(task: Task, x: Vector, options: NumdiffOptions, box: FlatBounds | None = None) -> tuple[Taken, int]:
@@ -105,17 +116,15 @@ def take_steady(task: Task, x: Vector, options: NumdiffOptions, box: FlatBounds 
     Raises:
         Failed: the function can't be differentiated so.
     """
-    ledger, differences = _prepare(task, options, box)
+    ledger, differences = prepare(task, options, box)
     first, second = (_differences(differences, x, ledger) for _ in range(2))
-    rows = ledger.rows()
-    total = len(rows.fun)
-    n_calls = sum(second.n_evaluations.values())
-    seconds = (rows.stop - rows.start)[total - n_calls :]
-    error = None if second.error is None else to_dense(second.error)
-    return Taken(to_dense(second.derivative), n_calls, seconds, error, first.noise, second.output), total
+    seconds = _seconds(ledger)
+    own = seconds[seconds.size - sum(second.n_evaluations.values()) :]
+    return _taken(second, own, first.noise), seconds.size
 
 
-def _prepare(task: Task, options: NumdiffOptions, box: FlatBounds | None) -> tuple[Ledger, Differences]:
+def prepare(task: Task, options: NumdiffOptions, box: FlatBounds | None = None) -> tuple[Ledger, Differences]:
+    """Differences of the function, within its bounds or a box, and the ledger that their calls go to."""
     ledger = Ledger(task.n)
     evaluator = Evaluator(ledger, task.converter.describe)
     bounds = task.bounds if box is None else box
@@ -129,15 +138,22 @@ def _differences(differences: Differences, x: Vector, ledger: Ledger) -> Any:
             warnings.simplefilter("ignore", np.exceptions.ComplexWarning)
             done = differences.derivative(x, ask_value=True)
     except OptcoreError as error:
-        failed = Failed(_first_line(error))
-        failed.n_calls = len(ledger.rows().fun)
-        raise failed from error
+        raise Failed(_first_line(error), _seconds(ledger).size) from error
     assert done is not None  # nothing is survived here
     if not np.isfinite(to_dense(done.derivative)).all():
-        failed = Failed("the derivative is not finite")
-        failed.n_calls = len(ledger.rows().fun)
-        raise failed
+        raise Failed("the derivative is not finite", _seconds(ledger).size)
     return done
+
+
+def _taken(done: Any, seconds: Vector, noise: Array | None) -> Taken:
+    error = None if done.error is None else to_dense(done.error)
+    return Taken(to_dense(done.derivative), seconds.size, seconds, error, noise, done.output)
+
+
+def _seconds(ledger: Ledger) -> Vector:
+    """How long each call took."""
+    rows = ledger.rows()
+    return rows.stop - rows.start
 
 
 def take_exact(x: Vector, function: FlatJac) -> Taken:
@@ -152,9 +168,8 @@ def take_exact(x: Vector, function: FlatJac) -> Taken:
         answer, _ = function(point)
     except Exception as error:  # whatever the user's function raises
         traced = isinstance(function.function, JaxDerivative)
-        failed = Failed(f"{'JAX cannot trace it: ' if traced else ''}{type(error).__name__}: {_first_line(error)}")
-        failed.n_calls = int(traced)
-        raise failed from error
+        words = f"{'JAX cannot trace it: ' if traced else ''}{type(error).__name__}: {_first_line(error)}"
+        raise Failed(words, n_calls=int(traced)) from error
     seconds = np.array([perf_counter() - started])
     derivative = to_dense(answer[1] if isinstance(function, FlatFunAndJac) else answer)
     if not np.isfinite(derivative).all():
@@ -172,7 +187,7 @@ def user_sources(task: Task) -> list[Source]:
 def _jax_source(task: Task) -> list[Source]:
     if importlib.util.find_spec("jax") is None:
         return []
-    function = JaxDerivative(task.user_function(), task.kind, dict(task.arguments.get("fun_kwargs", {})))
+    function = JaxDerivative(task.function.function, task.kind, dict(task.arguments.get("fun_kwargs", {})))
     name = "jac" if task.kind is not Kind.SCALAR else "fun_and_jac"
     marks: Mapping[Kind, Callable[[Any], Any]] = {Kind.LEAST_SQUARES: least_squares, Kind.LIKELIHOOD: likelihood}
     marked = marks[task.kind](function) if task.kind in marks else function

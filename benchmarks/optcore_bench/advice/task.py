@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -61,15 +61,16 @@ class Task:
         """The free entries of params, shape (n,)."""
         return self.converter.start
 
+    @property
+    def movable(self) -> NDArray[np.intp]:
+        """Positions of the free entries that their bounds let move."""
+        return np.flatnonzero(self.bounds.lower < self.bounds.upper)
+
     def box(self, x: Vector, entries: NDArray[np.intp]) -> FlatBounds:
         """Bounds within which only some entries of x may move, so that only these cost evaluations."""
         lower, upper = x.copy(), x.copy()
         lower[entries], upper[entries] = self.bounds.lower[entries], self.bounds.upper[entries]
         return FlatBounds(lower, upper)
-
-    def user_function(self) -> Callable[..., Any]:
-        """The function of the kind that is compared, as the user gave it."""
-        return self.function.function
 
     @property
     def leaves(self) -> list[tuple[str, slice]]:

@@ -19,6 +19,7 @@ from optcore.solvers.algorithm import make_algorithm
 from optcore_bench.advice.probe import Probe, Tried
 from optcore_bench.advice.sources import Source
 from optcore_bench.advice.task import Task
+from optcore_bench.evaluations import solver_label
 
 __all__ = ["Candidate", "Trial", "choose", "histories", "run_trials", "survivors"]
 
@@ -62,7 +63,7 @@ class Candidate:
     @property
     def label(self) -> str:
         """As columns of cost tables."""
-        return f"{self.name} [{self.source.name}]"
+        return solver_label(self.name, self.source.name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,11 +106,10 @@ def survivors(probe: Probe) -> tuple[list[Tried], list[Tried]]:
         (rest if tried.reason else usable).append(tried)
     if not usable:
         return [], rest
-    rounds = [tried.seconds * np.ceil(tried.n_calls / MANY_CORES) / tried.n_calls for tried in usable]
     quality = [(max(tried.error, GOOD), tried.seconds) for tried in usable]
     best = {
         min(range(len(usable)), key=lambda i: (usable[i].seconds, usable[i].error)),
-        min(range(len(usable)), key=lambda i: (rounds[i], usable[i].seconds)),
+        min(range(len(usable)), key=lambda i: (usable[i].seconds_on(MANY_CORES), usable[i].seconds)),
         min(range(len(usable)), key=quality.__getitem__),
     }
     chosen = sorted((usable[i] for i in best), key=lambda tried: tried.seconds)
