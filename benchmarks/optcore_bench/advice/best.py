@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from optcore.errors import InvalidInputError
-from optcore_bench.figures import base_layout, solver_styles
+from optcore_bench.figures import base_layout, solver_styles, split_label
 
 __all__ = ["BestMap", "lower_envelope"]
 
@@ -119,8 +119,9 @@ _PATTERNS = ("", "/", "x", "-", ".", "|", "+", "\\")
 
 def _shades(names: list[str]) -> Mapping[str, str]:
     """A pattern by source of derivatives, as lines have their dashes."""
-    sources = list(dict.fromkeys(name.rpartition(" [")[2] for name in names))
-    return {name: _PATTERNS[sources.index(name.rpartition(" [")[2]) % len(_PATTERNS)] for name in names}
+    source = {name: split_label(name)[1] for name in names}
+    known = list(dict.fromkeys(source.values()))
+    return {name: _PATTERNS[known.index(source[name]) % len(_PATTERNS)] for name in names}
 
 
 def lower_envelope(names: np.ndarray, slopes: np.ndarray, fixed: np.ndarray) -> list[tuple[float, float, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
@@ -13,6 +14,7 @@ import pandas as pd
 
 from optcore.errors import InvalidInputError
 from optcore_bench.advice.best import BestMap
+from optcore_bench.advice.lines import hits_and_lines
 from optcore_bench.advice.parallel import Parallel, measure_parallel
 from optcore_bench.advice.probe import Probe, probe
 from optcore_bench.advice.result import Advice, derivative_table, duration, options_of
@@ -23,7 +25,11 @@ from optcore_bench.cores import available_cores
 
 __all__ = ["advise"]
 
+#: Values that differ by less than so many standard deviations of the noise can't be told apart: the usual three.
 BELOW_NOISE = 3.0
+#: The candidates get at least this share of the time, also where what came before took longer than it should: with
+#: less, runs would be cut off before they can be compared.
+LEAST_SHARE = 0.2
 
 
 def advise(
@@ -103,6 +109,11 @@ def advise(
     """
     started = perf_counter()
     say = tell or _silent
+
+    def left() -> float:
+        """Seconds that remain, or the least that what follows gets."""
+        return max(seconds - (perf_counter() - started), LEAST_SHARE * seconds)
+
     number = _check(seconds, tau, cores)
     task = read_task(
         fun,
@@ -119,10 +130,9 @@ def advise(
     looked = probe(task, seconds, seed, say)
     kept, rest = survivors(looked)
     candidates = choose(task, looked, kept, _listed(algorithms), _listed(derivatives))
-    left = max(seconds - (perf_counter() - started), 0.2 * seconds)
-    parallel = measure_parallel(task, looked, candidates, number, 0.1 * left)
+    parallel = measure_parallel(task, looked, candidates, number, 0.1 * left())
     say(_forecast(looked, number))
-    trials = run_trials(task, candidates, max(seconds - (perf_counter() - started), 0.2 * seconds), say)
+    trials = run_trials(task, candidates, left(), say)
     return _advice(task, looked, trials, derivative_table(kept, rest), parallel, tau, number)
 
 
@@ -169,8 +179,6 @@ def _advice(
     tau: float,
     cores: int,
 ) -> Advice:
-    from optcore_bench.advice.lines import hits_and_lines
-
     table, lines = hits_and_lines(task, looked, trials, derivatives, parallel, _tau(looked, trials, tau), cores)
     best_map = BestMap.of(lines, (looked.seconds, cores))
     labels = list(table.index)
@@ -180,8 +188,7 @@ def _advice(
     best = str(table.index[0])
     candidate = next(trial.candidate for trial in trials if trial.candidate.label == best)
     if parallel.pays(candidate.source):
-        source = with_cores(candidate.source, parallel.n_cores)
-        candidate = type(candidate)(candidate.algorithm, candidate.name, source)
+        candidate = replace(candidate, source=with_cores(candidate.source, parallel.n_cores))
     return Advice(
         options=options_of(candidate, task.arguments),
         best=best,
@@ -228,15 +235,10 @@ def _notes(
         notes.append(f"Ended at a higher value, in another minimum or too early: {', '.join(elsewhere)}.")
     if cut:
         notes.append(f"Ended by the time that each could have, so that more seconds may change it: {', '.join(cut)}.")
-    if (table["f"] == [trial.result.start_fun if trial.result else np.nan for trial in _in_order(trials, table)]).all():
+    if all(trial.result is not None and trial.result.fun == trial.result.start_fun for trial in trials):
         notes.append("Nothing that was run improved on the start.")
     notes += _boundaries(best_map, looked.seconds, cores)
     return notes
-
-
-def _in_order(trials: Sequence[Trial], table: pd.DataFrame) -> list[Trial]:
-    by_label = {trial.candidate.label: trial for trial in trials}
-    return [by_label[str(label)] for label in table.index]
 
 
 def _boundaries(best_map: BestMap, here: float, cores: int) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,11 +11,12 @@ from optcore_bench.advice.parallel import USUAL_OVERHEAD, Parallel
 from optcore_bench.advice.probe import Probe
 from optcore_bench.advice.task import Task
 from optcore_bench.advice.trials import Trial, histories
-from optcore_bench.costs import VirtualClock, cost_table
+from optcore_bench.costs import HitCounts, VirtualClock, hit_counts
 from optcore_bench.store import Results
 
 __all__ = ["hits_and_lines"]
 
+#: Numbers of cores that the map tells of, beside the one asked for: up to those of a large machine.
 CORES = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
@@ -38,50 +38,37 @@ def hits_and_lines(
     Returns:
         A table by label of the candidates, and a table with the columns `candidate, cores, slope, fixed`.
     """
-    results = Results.from_frame(histories(task, trials))
-    evaluations = _row(cost_table(results, tau=tau))
-    with_jacobians = _row(cost_table(results, tau=tau, jac_cost=1))
-    batches = _row(cost_table(results, tau=tau, cost="batches"))
-    rows, lines = {}, []
-    for trial in trials:
-        label, source = trial.candidate.label, trial.candidate.source
-        n_evaluations = evaluations.get(label, np.inf)
-        solved = np.isfinite(n_evaluations)
-        rows[label] = {
-            "f": np.nan if trial.result is None else trial.result.fun,
-            "evaluations": n_evaluations,
-            "jacobians": with_jacobians[label] - n_evaluations if solved else np.nan,
-            "batches": batches.get(label, np.inf),
-            "error": derivatives["error"].get(source.name, np.nan),
-            "status": "error" if trial.result is None else str(trial.result.status),
-            "message": trial.message or ("" if trial.result is None else trial.result.message),
-        }
-        if solved:
-            lines += _lines(trial, results, looked, parallel, tau, batches[label], cores)
-    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("candidate")
+    hits = hit_counts(Results.from_frame(histories(task, trials)), tau)
+    solved = hits.frame[hits.frame["solved"]].set_index("solver")
+    counts = solved[["evaluations", "jacobians", "batches"]].astype(float)
+    table = counts.reindex([trial.candidate.label for trial in trials]).rename_axis("candidate")
+    table = table.fillna({"evaluations": np.inf, "batches": np.inf}).assign(
+        f=[np.nan if trial.result is None else trial.result.fun for trial in trials],
+        error=[derivatives["error"].get(trial.candidate.source.name, np.nan) for trial in trials],
+        status=["error" if trial.result is None else str(trial.result.status) for trial in trials],
+        message=[trial.message or ("" if trial.result is None else trial.result.message) for trial in trials],
+    )
+    arrived = [trial for trial in trials if trial.candidate.label in solved.index]
+    lines = [line for trial in arrived for line in _lines(trial, hits, looked, parallel, cores)]
     return table, pd.DataFrame(lines, columns=["candidate", "cores", "slope", "fixed"])
 
 
 def _lines(
-    trial: Trial, results: Any, looked: Probe, parallel: Parallel, tau: float, batches: float, cores: int
+    trial: Trial, hits: HitCounts, looked: Probe, parallel: Parallel, cores: int
 ) -> list[tuple[str, int, float, float]]:
     label, source = trial.candidate.label, trial.candidate.source
-    ratio = 0.0
-    if source.exact is not None:
-        tried = next(tried for tried in looked.tried if tried.source.name == source.name)
-        ratio = max(tried.seconds / looked.seconds - 1, 0.0)
-    alone = _row(cost_table(results, tau=tau, cost=VirtualClock(1.0, ratio, cores=1)))[label]
-    own = batches * trial.overhead
+    ratio = 0.0 if source.exact is None else max(looked.of(source).seconds / looked.seconds - 1, 0.0)
+    (position,) = np.flatnonzero(hits.frame["solver"] == label)
+    batches = float(hits.frame["batches"][position])
+
+    def slope(number: int) -> float:
+        return float(hits.spent(VirtualClock(1.0, ratio, number))[position])
+
+    alone, own = slope(1), batches * trial.overhead
+    overhead = parallel.overhead if parallel.saves else USUAL_OVERHEAD
     lines = []
     for number in sorted({*CORES, cores}):
         lines.append((label, number, alone, own))
         if number > 1 and source.options is not None:
-            shared = _row(cost_table(results, tau=tau, cost=VirtualClock(1.0, ratio, cores=number)))[label]
-            overhead = parallel.overhead if parallel.saves else USUAL_OVERHEAD
-            lines.append((label, number, shared, own + batches * overhead))
+            lines.append((label, number, slope(number), own + batches * overhead))
     return lines
-
-
-def _row(table: pd.DataFrame) -> dict[str, float]:
-    """The one row of a cost table of one problem."""
-    return {str(name): float(value) for name, value in table.iloc[0].items()}
