@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Literal, get_args
 
 from optcore.errors import InvalidInputError, unknown_name
 
-__all__ = ["COSTS", "Gate", "read_gate"]
+__all__ = ["COSTS", "ExactCost", "Gate", "read_gate"]
 
 #: The costs that are exact counts, and so repeat.
-COSTS = ("evaluations", "gradients", "batches")
+ExactCost = Literal["evaluations", "gradients", "batches"]
+COSTS: tuple[ExactCost, ...] = get_args(ExactCost)
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,8 @@ class Gate:
     """
 
     tau: float = 1e-5
-    cost: str = "evaluations"
-    jac_cost: float | str = 0
+    cost: ExactCost = "evaluations"
+    jac_cost: float | Literal["n"] = 0
     solved: int = 0
     crashed: int = 0
     missing: int = 0

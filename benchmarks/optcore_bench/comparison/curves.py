@@ -80,12 +80,12 @@ def curve_pair(comparison: Comparison, row: RowComparison) -> CurvePair:
         parts.append((name, side, one.run_id))
     floor = _floor(parts)
     for name, side, run_id in parts:
-        curve = next(iter(step_curves(_Part(side, run_id, floor), gate.cost, gate.jac_cost).values()))  # type: ignore[arg-type]
+        curve = next(iter(step_curves(_Part(side, run_id, floor), gate.cost, gate.jac_cost).values()))
         frames.append(_frame(curve).assign(solver=name))
     return CurvePair(
         curves=pd.concat(frames, ignore_index=True)[["solver", "x", "y"]],
         title=str(row),
-        x_title=describe_cost(gate.cost, gate.jac_cost),  # type: ignore[arg-type]
+        x_title=describe_cost(gate.cost, gate.jac_cost),
         tau=gate.tau,
     )
 

@@ -129,7 +129,7 @@ def read_side(opened: Opened, gate: Gate, floor: Floor) -> Side:
     costs = np.full(len(runs), np.inf)
     hits = evaluations.first_hits(evaluations.targets(gate.tau, "best_known"))
     solved = np.flatnonzero(hits >= 0)
-    costs[solved] = cost_at(evaluations, hits[solved], gate.cost, gate.jac_cost)  # type: ignore[arg-type]
+    costs[solved] = cost_at(evaluations, hits[solved], gate.cost, gate.jac_cost)
     rows, inapplicable = _rows(runs, costs, _seconds(opened.results, runs))
     study = _study(opened.results)
     return Side(
