@@ -9,6 +9,7 @@ which leaves no file behind, lets one process at a time do any of this.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import secrets
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -20,7 +21,7 @@ import pyarrow as pa
 
 from optcore_bench.store.digest import DIGEST_DEFINITION, Digest, store_digest
 from optcore_bench.store.files import locked, replace_file
-from optcore_bench.store.log import try_lock
+from optcore_bench.store.locks import lock
 from optcore_bench.store.schema import INDEX, ROW_GROUP_ROWS, parquet_writer
 from optcore_bench.store.selection import Selection, merged_rows, plain_rows, select
 from optcore_bench.store.sources import (
@@ -111,10 +112,10 @@ def is_leftover(path: Path, known: frozenset[str]) -> bool:
 
 @contextlib.contextmanager
 def owned(log: Path) -> Iterator[bool]:
-    """Lock a log; False where a process is appending to it."""
+    """Lock a log; False where a process is appending to it, and where the file system knows no locks."""
     descriptor = os.open(log, os.O_RDONLY)
     try:
-        yield try_lock(descriptor)
+        yield bool(lock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB))
     finally:
         os.close(descriptor)
 

@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from optcore_bench.store.locks import lock
 from optcore_bench.store.log import sync_folder
 from optcore_bench.store.schema import StoreWriteError, no_store
 
@@ -33,8 +34,7 @@ def locked(root: Path) -> Iterator[None]:
     except (FileNotFoundError, NotADirectoryError):
         raise no_store(root) from None
     try:
-        with contextlib.suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        lock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)

@@ -25,6 +25,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from optcore_bench.store.locks import lock
+
 _HEADER = struct.Struct("<4sQI")
 _MAGIC = b"OCL1"
 _SYNC_SECONDS = 1.0
@@ -111,15 +113,6 @@ def salvage(path: Path) -> Salvage:
     return Salvage(frames, holes, len(content) - end)
 
 
-def try_lock(descriptor: int) -> bool:
-    """Lock an open file if nobody else holds it. False too where the file system knows no locks."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
-
-
 class LogWriter:
     """A new log in a folder, locked for as long as it is open. Only one thread may write at a time.
 
@@ -194,8 +187,7 @@ def _create(folder: Path) -> tuple[Path, int]:
             folder.mkdir(exist_ok=True)
             continue
         # A process that compacts the store may have taken the file, not yet locked, for a dead one.
-        with contextlib.suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        lock(descriptor, fcntl.LOCK_EX)
         if os.fstat(descriptor).st_nlink:
             sync_folder(folder)
             return path, descriptor
