@@ -10,7 +10,10 @@ from typing import Any
 
 from optcore.errors import InvalidInputError, OptcoreError, UnknownNameError
 
-__all__ = ["Kind", "Mistakes", "StudyError", "mistakes_of_table", "wrong_values"]
+__all__ = ["UNREADABLE", "Kind", "Mistakes", "StudyError", "attempt", "mistakes_of_table", "wrong_values"]
+
+#: What readers raise where a value can't be read: in a sentence, or where they trip over another type.
+UNREADABLE = (OptcoreError, TypeError, ValueError, AttributeError, KeyError, OverflowError)
 
 
 class StudyError(InvalidInputError, UnknownNameError):
@@ -63,7 +66,7 @@ def attempt(read: Callable[[Any], Any], value: Any) -> str | None:
         read(value)
     except OptcoreError as error:
         return str(error)
-    except (TypeError, ValueError, AttributeError, KeyError, OverflowError) as error:
+    except UNREADABLE as error:
         return f"{value!r} can't be read ({type(error).__name__}: {error})"
     return None
 

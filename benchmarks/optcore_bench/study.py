@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
 import tomllib
@@ -17,7 +18,7 @@ from optcore.evaluator import Budget
 from optcore_bench import toml
 from optcore_bench.algorithms import algorithm_entry, anchored_algorithms
 from optcore_bench.gate import read_gate
-from optcore_bench.mistakes import Kind, Mistakes, StudyError, attempt, mistakes_of_table
+from optcore_bench.mistakes import UNREADABLE, Kind, Mistakes, StudyError, attempt, mistakes_of_table
 from optcore_bench.selection import ProblemEntry, anchored, is_same, problem_entry
 from optcore_bench.strategies import Strategy, make_strategy
 
@@ -232,7 +233,10 @@ def _entries(given: Any, kind: Kind, name: Callable[[Any], str]) -> tuple[Any, .
     wrong = [message for entry in listed for message in mistakes_of_table(entry, kind)]
     if not listed:
         wrong.append("is empty; list at least one")
-    entries = tuple(kind.read(entry) for entry in listed if attempt(kind.read, entry) is None)
+    entries = []
+    for entry in listed:
+        with contextlib.suppress(*UNREADABLE):
+            entries.append(kind.read(entry))
     names = Counter(name(entry) for entry in entries)
     wrong += [
         f"{one!r} is listed twice; leave one out, or give it another name: {{name = ..., ...}}"
@@ -241,7 +245,7 @@ def _entries(given: Any, kind: Kind, name: Callable[[Any], str]) -> tuple[Any, .
     ]
     if wrong:
         raise _WrongError(dict.fromkeys(wrong))
-    return entries
+    return tuple(entries)
 
 
 def _budget(given: Any) -> Budget:
