@@ -21,13 +21,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
-import pandas as pd
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped,unused-ignore]
 
 import optcore as om
 from optcore_bench.algorithms import algorithm_entry
 from optcore_bench.costs import accuracy_table, cost_table
-from optcore_bench.evaluations import row_labels, solver_label
+from optcore_bench.evaluations import Evaluations, floats, solver_label
 from optcore_bench.execute import Task, execute
 from optcore_bench.jobs import make_task
 from optcore_bench.runner import run_study
@@ -121,17 +120,10 @@ class SolverSuite(ABC):
             that it spent), `solved` (how many) and `digits` (median of those gained).
         """
         with scratch() as folder:
-            results = run_study(self.study(), store=folder / "store", n_jobs=1)
-            costs = cost_table(results, self.tau)
-            runs, gaps = results.runs, accuracy_table(results)
-        spent = pd.DataFrame(
-            {
-                "row": row_labels(runs),
-                "solver": [solver_label(a, d) for a, d in zip(runs["algorithm"], runs["derivative"], strict=True)],
-                "spent": (runs["n_fun_evals"] + runs["n_fun_and_jac_evals"]).clip(lower=1),
-            }
-        ).pivot(index="row", columns="solver", values="spent")
-        filled = costs.where(np.isfinite(costs), spent.reindex(index=costs.index, columns=costs.columns))
+            evaluations = Evaluations.read(run_study(self.study(), store=folder / "store", n_jobs=1))
+            costs, gaps = cost_table(evaluations, self.tau), accuracy_table(evaluations)
+        spent = floats(evaluations.runs["n_fun_evals"] + evaluations.runs["n_fun_and_jac_evals"]).clip(min=1.0)
+        filled = costs.where(np.isfinite(costs), evaluations.cells.table(spent, missing=1.0))
         digits = -np.log10(gaps.clip(lower=10.0**-_DIGITS))
         return {
             str(solver): {
