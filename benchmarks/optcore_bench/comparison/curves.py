@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from optcore.errors import InvalidInputError
-from optcore_bench.comparison.rows import Side
 from optcore_bench.comparison.verdict import RowComparison
 from optcore_bench.costs import describe_cost
+from optcore_bench.evaluations import HasTables
+from optcore_bench.store import Results
 from optcore_bench.trajectories import ConvergencePlot, StepCurve, step_curves, thin_steps
 
 if TYPE_CHECKING:
@@ -47,18 +49,17 @@ class CurvePair:
 
 
 class _Part:
-    """The runs of some ids as tables."""
+    """One run as tables. Of a store its evaluations alone are read; others have no filter."""
 
-    def __init__(self, side: Side, run_id: str, f_opt: float | None) -> None:
-        runs = side.source.runs
-        self.runs = runs[runs["run_id"] == run_id]
-        if f_opt is not None:
-            self.runs = self.runs.assign(f_opt=f_opt)
-        history = side.source.history()
-        self._history = history[history["run_id"] == run_id]
+    def __init__(self, source: HasTables, run_id: str) -> None:
+        self._source, self._run_id = source, run_id
+        self.runs = source.runs[source.runs["run_id"] == run_id]
 
-    def history(self) -> pd.DataFrame:
-        return self._history
+    def history(self, columns: list[str] | None = None) -> pd.DataFrame:
+        if isinstance(self._source, Results):
+            return self._source.history(self._run_id, columns=columns)
+        history = self._source.history()
+        return history[history["run_id"] == self._run_id]
 
 
 def curve_pair(comparison: Comparison, row: RowComparison) -> CurvePair:
@@ -70,17 +71,18 @@ def curve_pair(comparison: Comparison, row: RowComparison) -> CurvePair:
     if comparison.robust:
         raise InvalidInputError("medians over starts have no curves; compare without robust mode, or draw one start")
     gate = comparison.gate
-    frames = []
-    parts = []
+    parts: dict[str, _Part] = {}
     for name, side, one in (("old", comparison.old, row.old), ("new", comparison.new, row.new)):
         if one is None:
             continue
         if side.source is None:
             raise InvalidInputError(f"{side.name!r} holds costs without histories; compare stores to see curves")
-        parts.append((name, side, one.run_id))
-    floor = _floor(parts)
-    for name, side, run_id in parts:
-        curve = next(iter(step_curves(_Part(side, run_id, floor), gate.cost, gate.jac_cost).values()))
+        parts[name] = _Part(side.source, one.run_id)
+    floor = _floor([part.runs.iloc[0] for part in parts.values()])
+    frames = []
+    for name, part in parts.items():
+        part.runs = part.runs.assign(f_opt=floor)
+        (curve,) = step_curves(part, gate.cost, gate.jac_cost).values()
         frames.append(_frame(curve).assign(solver=name))
     return CurvePair(
         curves=pd.concat(frames, ignore_index=True)[["solver", "x", "y"]],
@@ -90,16 +92,10 @@ def curve_pair(comparison: Comparison, row: RowComparison) -> CurvePair:
     )
 
 
-def _floor(parts: list[tuple[str, Side, str]]) -> float | None:
-    """The best value of both sides where the problem has no best known one."""
-    found = []
-    for _, side, run_id in parts:
-        run = side.source.runs.set_index("run_id").loc[run_id]
-        if pd.notna(run["f_opt"]):
-            return float(run["f_opt"])
-        if pd.notna(run["f_best"]):
-            found.append(float(run["f_best"]))
-    return min(found, default=None)
+def _floor(runs: list[pd.Series]) -> float:
+    """The best value of both sides where the problem has no best known one; NaN where there is neither."""
+    known = [float(run["f_opt"]) for run in runs if pd.notna(run["f_opt"])]
+    return known[0] if known else min((float(run["f_best"]) for run in runs if pd.notna(run["f_best"])), default=np.nan)
 
 
 def _frame(curve: StepCurve) -> pd.DataFrame:
