@@ -349,6 +349,33 @@ def test_the_pair_of_curves_ends_at_what_the_runs_cost(stores: dict[str, Path]) 
         found.figure("more_wild/rosenbrock")
 
 
+def test_curves_read_the_evaluations_of_no_other_run(stores: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    found = compare(stores["old"], stores["new"])
+    row = found.find("more_wild/rosenbrock lbfgsb [analytic]")
+    asked: list[Any] = []
+    read = Results.history
+
+    def history(self: Results, run_id: Any = None, **others: Any) -> pd.DataFrame:
+        asked.append(run_id)
+        return read(self, run_id, **others)
+
+    monkeypatch.setattr(Results, "history", history)
+    found.curves(row)
+    assert row.old is not None
+    assert row.new is not None
+    assert set(asked) == {row.old.run_id, row.new.run_id}
+
+
+def test_curves_of_results_in_memory_are_measured_from_the_better_side() -> None:
+    old, new = fakes(10), fakes(20, code="new")
+    for results, best in ((old, 0.5), (new, 0.0)):
+        results.runs = results.runs.assign(f_opt=np.nan, f_best=best)
+        results.rows.loc[results.rows["fun"] == 0.0, ["fun", "best"]] = best
+    found = compare(old, new)
+    curves = found.curves(found.rows[0]).curves
+    assert curves.groupby("solver")["y"].min().to_dict() == {"new": 0.0, "old": 0.5}
+
+
 def optcore(*arguments: Any) -> Any:
     return CliRunner().invoke(app, ["compare", *map(str, arguments)])
 
