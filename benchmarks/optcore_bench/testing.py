@@ -25,7 +25,7 @@ from optcore_bench.algorithms import algorithm_entry
 from optcore_bench.comparison import Comparison, State, Verdict
 from optcore_bench.comparison.baseline import read_baseline, write_baseline
 from optcore_bench.comparison.between import compare_sides
-from optcore_bench.comparison.rows import MIN_STARTS, Key, Row, Side, medians
+from optcore_bench.comparison.rows import MIN_STARTS, Key, Row, Side, medians, of_two_runs
 from optcore_bench.comparison.sources import common_floor, open_side, read_side
 from optcore_bench.cores import available_cores
 from optcore_bench.environment import environment_hash, fingerprint, library_version
@@ -196,7 +196,7 @@ def _exactly(known: Side, settings: _Settings, starts: int, gate: Gate) -> Compa
     new, _ = _run(settings, starts, gate, known)
     if _differs(known.rows, new.rows):
         again, _ = _run(settings, starts, gate, known)
-        new = replace(new, rows=_with_repeats(new.rows, again.rows))
+        new = of_two_runs(new, again)
     return compare_sides(replace(known, known_medians=None), new, gate, same_code=False)
 
 
@@ -210,7 +210,7 @@ def _accept(path: Path, settings: _Settings, starts: tuple[int, int], gate: Gate
     before = read_baseline(path) if path.exists() else None
     exact, lowest = _run(settings, starts[0], gate)
     many, _ = _run(settings, max(starts), gate, replace(exact, lowest=lowest))
-    exact = replace(exact, rows=_with_repeats(exact.rows, many.rows))
+    exact = of_two_runs(exact, many)
     write_baseline(path, exact, medians(many), (starts[0], max(starts)), lowest)
     note = f"wrote {len(exact.rows)} rows to '{path}'"
     if before is None or before.tau != gate.tau:
@@ -224,10 +224,6 @@ def _differs(old: Mapping[Key, Row], new: Mapping[Key, Row]) -> bool:
     return any(
         key in new and row.repeats and not new[key].history.startswith(row.history or "?") for key, row in old.items()
     )
-
-
-def _with_repeats(rows: Mapping[Key, Row], again: Mapping[Key, Row]) -> dict[Key, Row]:
-    return {key: replace(row, repeats=row.history == again[key].history) for key, row in rows.items()}
 
 
 # --- running ---------------------------------------------------------------------------------------------------------
@@ -305,7 +301,7 @@ def _run(settings: _Settings, starts: int, gate: Gate, known: Side | None = None
         results = run_study(settings.study(starts), store=folder / "store", n_jobs=settings.jobs())
         opened = open_side(results, "now")
         floor = common_floor(*([] if known is None else [open_side(known)]), opened)
-        side = replace(read_side(opened, gate, floor), source=None, not_applicable=_reasons(results.runs))
+        side = replace(read_side(opened, gate, floor), source=None)
         here = settings.environment()
         rows = {key: replace(row, environment=environment_hash(here)) for key, row in side.rows.items()}
         side = replace(side, rows=rows, environments={environment_hash(here): here})
@@ -316,11 +312,6 @@ def _run(settings: _Settings, starts: int, gate: Gate, known: Side | None = None
         names = {(s, p): int(n) for s, p, n in zip(unknown["suite"], unknown["problem"], unknown["n"], strict=True)}
         lowest = {f"{s}/{p}": floor[s, p, n] for (s, p), n in names.items() if math.isfinite(floor[s, p, n])}
     return side, lowest
-
-
-def _reasons(runs: Any) -> dict[Key, str]:
-    bad = runs[runs["status"] == "not_applicable"]
-    return {(run.problem, f"{run.algorithm} [{run.derivative}]"): run.message for run in bad.itertuples()}
 
 
 @contextlib.contextmanager

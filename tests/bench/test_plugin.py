@@ -278,6 +278,14 @@ def test_what_does_not_repeat_is_said_to_be_so(baseline: Path, tmp_path: Path) -
         check({"descent": erratic}, baseline=path, **settings)
 
 
+def test_a_row_that_can_no_longer_be_says_why(tmp_path: Path) -> None:
+    path, settings = tmp_path / "m.toml", SETTINGS | {"problems": "more_wild/bard", "derivatives": "none"}
+    simplex = {"simplex": "scipy_neldermead"}
+    check(simplex | {"mine": "scipy_powell"}, baseline=path, accept=True, **settings)
+    with pytest.raises(RegressionError, match=r"mine \[none\]: missing, was .* \(the solver needs a derivative\)"):
+        check(simplex | {"mine": "scipy_bfgs"}, baseline=path, **settings)
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

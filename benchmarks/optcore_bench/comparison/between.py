@@ -17,7 +17,7 @@ from optcore_bench.evaluations import HasTables
 from optcore_bench.gate import Gate, read_gate
 from optcore_bench.store.mixing import differences
 
-__all__ = ["compare", "compare_sides"]
+__all__ = ["choose_gate", "compare", "compare_sides"]
 
 #: How runs end when a clock decides.
 _BY_CLOCK = ("timeout", "budget_seconds")
@@ -56,14 +56,20 @@ def compare(
         UnknownNameError: the gate has an unknown key; suggests the nearest.
     """
     one, other = open_side(old), open_side(new)
-    limits = _gate(gate, one, other)
+    limits = choose_gate(gate, one, other)
     floor = common_floor(one, other)
     return compare_sides(
         read_side(one, limits, floor), read_side(other, limits, floor), limits, robust=robust, same_code=same_code
     )
 
 
-def _gate(given: Mapping[str, Any] | Gate | None, old: Opened, new: Opened) -> Gate:
+def choose_gate(given: Mapping[str, Any] | Gate | None, old: Opened, new: Opened) -> Gate:
+    """The limits that were given, else those of the new side's study, else of the old one's, else `Gate()`.
+
+    Raises:
+        InvalidInputError: a value that can't be; names where it stands.
+        UnknownNameError: an unknown key; suggests the nearest.
+    """
     for table, name in ((given, "gate"), (new.gate, new.name), (old.gate, old.name)):
         if table:
             try:

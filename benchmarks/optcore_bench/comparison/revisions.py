@@ -8,7 +8,6 @@ gets slower or faster hits both sides.
 
 from __future__ import annotations
 
-import math
 import os
 import shutil
 import subprocess
@@ -16,18 +15,17 @@ import sys
 import tempfile
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import optcore
 import optcore_problems
 from optcore.errors import InvalidInputError
-from optcore_bench.comparison.between import compare_sides
+from optcore_bench.comparison.between import choose_gate, compare_sides
 from optcore_bench.comparison.comparison import Comparison
-from optcore_bench.comparison.rows import Row, Side
+from optcore_bench.comparison.rows import of_two_runs
 from optcore_bench.comparison.sources import Opened, common_floor, read_side
-from optcore_bench.gate import Gate, read_gate
+from optcore_bench.gate import Gate
 from optcore_bench.store import Results
 
 __all__ = ["compare_revisions"]
@@ -113,24 +111,10 @@ def _compare(
         _run([*command, "--no-report", "--quiet", "--jobs", str(n_jobs)], home, f"{revision} can't be run")
         stores[side].append(store)
     opened = [[Opened(Results(path), str(builds[i][0])) for path in paths] for i, paths in enumerate(stores)]
-    table = gate or opened[1][0].gate
-    limits = read_gate(table) if table else Gate()
+    limits = choose_gate(gate, opened[0][0], opened[1][0])
     floor = common_floor(*opened[0], *opened[1])
-    old, new = (_both(*(read_side(one, limits, floor) for one in pair)) for pair in opened)
+    old, new = (of_two_runs(*(read_side(one, limits, floor) for one in pair)) for pair in opened)
     return compare_sides(old, new, limits, robust=robust, same_code=False)
-
-
-def _both(first: Side, second: Side) -> Side:
-    """Two runs of one revision: rows that differ don't repeat, and the faster time counts."""
-
-    def row(one: Row) -> Row:
-        other = second.rows.get(one.key)
-        if other is None:
-            return replace(one, repeats=False)
-        times = [time for time in (one.seconds, other.seconds) if not math.isnan(time)]
-        return replace(one, repeats=one.history == other.history, seconds=min(times, default=math.nan))
-
-    return replace(first, rows={key: row(one) for key, one in first.rows.items()})
 
 
 def _read_revisions(text: str, root: Path) -> tuple[_Revision, _Revision]:

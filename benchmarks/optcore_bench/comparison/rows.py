@@ -10,7 +10,7 @@ from typing import Any
 
 from optcore.errors import InvalidInputError
 
-__all__ = ["FAILURES", "MIN_STARTS", "Key", "Row", "Side", "medians"]
+__all__ = ["FAILURES", "MIN_STARTS", "Key", "Row", "Side", "medians", "of_two_runs"]
 
 #: Statuses of runs that no solver meant.
 FAILURES = ("error", "crashed")
@@ -107,6 +107,19 @@ class Side:
     known_medians: Mapping[Key, Row] | None = None
     lowest: Mapping[str, float] = field(default_factory=dict)
     starts: int = 0
+
+
+def of_two_runs(first: Side, second: Side) -> Side:
+    """The first of two runs of the same: rows that differ don't repeat, and the faster time counts."""
+
+    def row(one: Row) -> Row:
+        other = second.rows.get(one.key)
+        if other is None:
+            return replace(one, repeats=False)
+        times = [time for time in (one.seconds, other.seconds) if not math.isnan(time)]
+        return replace(one, repeats=one.history == other.history, seconds=min(times, default=math.nan))
+
+    return replace(first, rows={key: row(one) for key, one in first.rows.items()})
 
 
 def medians(side: Side) -> Side:
