@@ -13,7 +13,6 @@ import importlib.metadata
 import json
 import os
 import platform
-import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -23,12 +22,11 @@ import numpy as np
 import scipy
 
 import optcore
-from optcore.environment import blas, blas_details, cpu, library_version, output_of, simd
+from optcore.environment import blas, blas_details, cpu, library_version, name_and_version, output_of, simd
 
 __all__ = ["SOLVER_PREFIX", "environment_hash", "fingerprint", "library_version", "provenance", "repository_of"]
 
 _HASH_DIGITS = 12
-_FIELD = re.compile(r"^(Name|Version): *(\S+)", re.MULTILINE | re.IGNORECASE)
 #: Begins the keys of what a solver in a Python of its own adds to the fingerprint of its rows.
 SOLVER_PREFIX = "solver_"
 
@@ -148,15 +146,8 @@ def provenance(command: str | None) -> dict[str, Any]:
 
 
 def _packages() -> dict[str, str]:
-    found = dict(pair for entry in importlib.metadata.distributions() if (pair := _name_and_version(entry)))
+    found = dict(pair for entry in importlib.metadata.distributions() if (pair := name_and_version(entry)))
     return dict(sorted(found.items(), key=lambda pair: pair[0].lower()))
-
-
-def _name_and_version(entry: importlib.metadata.Distribution) -> tuple[str, str] | None:
-    """Out of the fields alone: importlib parses the description too, which takes 1 ms a package, twice."""
-    text = entry.read_text("METADATA") or entry.read_text("PKG-INFO") or ""
-    fields = {name.lower(): value for name, value in _FIELD.findall(text.partition("\n\n")[0])}
-    return (fields["name"], fields["version"]) if {"name", "version"} <= fields.keys() else None
 
 
 def _own_git() -> dict[str, Any] | None:
