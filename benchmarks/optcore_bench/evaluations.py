@@ -359,7 +359,7 @@ class Evaluations:
         clock = _columns(read, _CLOCK)
         code = _run_codes(self.runs["run_id"], clock["run_id"])
         number = clock["evaluation"].to_numpy(dtype=np.int64)
-        order = np.lexsort((number, code))
+        order = _order(code, number)
         width = 1 + max(int(self.evaluation.max(initial=0)), int(number.max(initial=0)))
         have, want = (code.astype(np.int64) * width + number)[order], self.run * width + self.evaluation
         position = np.minimum(np.searchsorted(have, want), max(have.size - 1, 0))
