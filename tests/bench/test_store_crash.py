@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -19,28 +20,82 @@ from optcore_bench.store import DamagedStoreError, Results, StoreError, StoreWri
 from optcore_bench.store import compact as compacting
 from optcore_bench.store.log import LogWriter, frame, read_frames, salvage
 from tests.bench.store_records import MANIFEST, STUDY, make_store, record
+from tests.processes import is_running, wait_until
 
 ROOT = Path(__file__).parents[2]
 TABLES = ("runs", "history", "timings", "clock")
 
-# Appends runs number FIRST, FIRST + STEP, ... and says so on the pipe after each append has returned.
-WRITE = """
-import os, sys
+#: Has imported the store, and forks a process for each line that it reads: it is not the interpreter's start that is to
+#: be killed. `write` appends runs number FIRST, FIRST + STEP, ... and says so after each append has returned.
+FORKS = """
+import os, signal, sys
 from optcore_bench.store import StoreWriter
 from tests.bench.store_records import record
-path, first, step, last, rotate, k = sys.argv[1], *map(int, sys.argv[2:])
-writer = StoreWriter(path, rotate_bytes=rotate)
-os.write(1, b"ready\\n")
-for number in range(first, last, step):
-    writer.append(record(number, k=k))
-    os.write(1, b"%d\\n" % number)
-writer.close()
+
+def write(path, first, step, last, rotate, k):
+    writer = StoreWriter(path, rotate_bytes=rotate)
+    os.write(1, b"ready\\n")
+    for number in range(first, last, step):
+        writer.append(record(number, k=k))
+        os.write(1, b"%d\\n" % number)
+    writer.close()
+    os.write(1, b"done\\n")
+
+def finish(path):
+    writer = StoreWriter(path)
+    os.write(1, b"ready\\n")
+    os.write(1, b"left %d\\n" % writer.finish())
+
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
+for line in sys.stdin:
+    what, said, path, *numbers = line.split()
+    pid = os.fork()
+    if pid == 0:
+        os.dup2(os.open(said, os.O_WRONLY), 1)
+        try:
+            {"write": write, "finish": finish}[what](path, *map(int, numbers))
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+        finally:
+            os._exit(0)
+    print(pid, flush=True)
 """
 
 
-def start_writing(path: Path, first: int, step: int = 1, last: int = 10**6, rotate: int = 2**26, k: int = 40):
-    command = [sys.executable, "-c", WRITE, str(path), *map(str, (first, step, last, rotate, k))]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
+class Forked:
+    """A process that writes to a store or finishes it, and says so through `said`, which ends with it."""
+
+    def __init__(self, forks: subprocess.Popen[str], *order: object) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            os.mkfifo(pipe := f"{folder}/said")
+            what, *rest = map(str, order)
+            print(what, pipe, *rest, file=forks.stdin, flush=True)
+            self.pid = int(forks.stdout.readline())
+            self.said = open(pipe, "rb")  # noqa: SIM115  closed by `end`
+        assert self.said.readline() == b"ready\n"
+
+    def kill(self) -> list[bytes]:
+        """What it had said before."""
+        os.kill(self.pid, signal.SIGKILL)
+        return self.end()
+
+    def end(self) -> list[bytes]:
+        with self.said:
+            said = self.said.read().split()
+        wait_until(lambda: not is_running(self.pid))
+        return said
+
+
+@pytest.fixture(scope="module")
+def forks():
+    command = [sys.executable, "-c", FORKS]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield process
+        process.stdin.close()
+
+
+def start_writing(forks, path: Path, first: int, step: int = 1, last: int = 10**6, rotate: int = 2**26, k: int = 40):
+    return Forked(forks, "write", path, first, step, last, rotate, k)
 
 
 def files(path: Path) -> list[str]:
@@ -59,19 +114,14 @@ def sound(path: Path, numbers: set[int], k: int) -> None:
 
 
 @pytest.mark.parametrize("rotate", [2**26, 2**15], ids=["log", "rotating"])
-def test_kill_9_at_random_times_loses_no_finished_append(tmp_path, rotate) -> None:
+def test_kill_9_at_random_times_loses_no_finished_append(tmp_path, forks, rotate) -> None:
     path, k, finished = tmp_path / "s", 40, set()
     make_store(path, [], finish=False)
     chance = random.Random(rotate)
     for round_ in range(6):
-        process = start_writing(path, first=100_000 * round_, rotate=rotate, k=k)
-        assert process.stdout.readline() == b"ready\n"
+        process = start_writing(forks, path, first=100_000 * round_, rotate=rotate, k=k)
         time.sleep(chance.uniform(0.0, 0.25))
-        process.kill()
-        reported = process.stdout.read().split()
-        process.stdout.close()
-        process.wait()
-        finished |= {int(line) for line in reported}
+        finished |= set(map(int, process.kill()))
         assert finished <= {int(run_id, 16) for run_id in stored_run_ids(path)}
         if round_ % 3 == 2:
             sound(path, finished, k)
@@ -81,27 +131,20 @@ def test_kill_9_at_random_times_loses_no_finished_append(tmp_path, rotate) -> No
     assert len(files(path)) == 7
 
 
-def test_kill_9_while_finishing_leaves_a_readable_store_that_can_be_finished(tmp_path) -> None:
+def test_kill_9_while_finishing_leaves_a_readable_store_that_can_be_finished(tmp_path, forks) -> None:
     path, k = tmp_path / "s", 200
-    finish = (
-        "import sys; from optcore_bench.store import StoreWriter; w = StoreWriter(sys.argv[1]); "
-        "print(flush=True); w.finish()"
-    )
     chance = random.Random(1)
     expected: set[int] = set()
     make_store(path, [], finish=False)
     for round_ in range(5):
-        numbers = range(round_ * 300, round_ * 300 + 300)
+        numbers = range(round_ * 100, round_ * 100 + 100)
         with StoreWriter(path, rotate_bytes=2**18) as writer:
             for number in numbers:
                 writer.append(record(number, k=k))
         expected |= set(numbers)
-        process = subprocess.Popen([sys.executable, "-c", finish, str(path)], cwd=ROOT, stdout=subprocess.PIPE)
-        process.stdout.readline()
-        time.sleep(chance.uniform(0.0, 0.5))
+        process = Forked(forks, "finish", path)
+        time.sleep(chance.uniform(0.0, 0.1))
         process.kill()
-        process.stdout.close()
-        process.wait()
         sound(path, expected, k)
     StoreWriter(path).finish()
     sound(path, expected, k)
@@ -263,10 +306,10 @@ def test_verify_finds_a_history_that_is_not_what_was_recorded(tmp_path) -> None:
     assert [f"the history of run '{0:016x}' has hash" in line for line in verify(tmp_path / "a")] == [True]
 
 
-def test_two_threads_and_two_processes_append_to_one_store(tmp_path) -> None:
+def test_two_threads_and_two_processes_append_to_one_store(tmp_path, forks) -> None:
     path, k = tmp_path / "s", 40
     writer = make_store(path, [], finish=False, rotate_bytes=2**16)
-    processes = [start_writing(path, first=i, step=4, last=400, rotate=2**16, k=k) for i in (0, 1)]
+    processes = [start_writing(forks, path, first=i, step=4, last=400, rotate=2**16, k=k) for i in (0, 1)]
 
     def work(first: int) -> None:
         for number in range(first, 400, 4):
@@ -278,42 +321,38 @@ def test_two_threads_and_two_processes_append_to_one_store(tmp_path) -> None:
     for thread in threads:
         thread.join()
     for process in processes:
-        assert process.communicate()[0].count(b"\n") == 101
-        assert process.returncode == 0
+        *numbers, last = process.end()
+        assert (len(numbers), last) == (100, b"done")
     sound(path, set(range(400)), k)
     assert writer.finish() == 0
     sound(path, set(range(400)), k)
     assert len(files(path)) == 7
 
 
-def test_finishing_leaves_the_log_of_a_process_that_still_appends(tmp_path) -> None:
+def test_finishing_leaves_the_log_of_a_process_that_still_appends(tmp_path, forks) -> None:
     path = tmp_path / "s"
     make_store(path, [], finish=False)
-    process = start_writing(path, first=0, k=40)
+    process = start_writing(forks, path, first=0, k=40)
+    last = [20]
     try:
-        process.stdout.readline()
-        while process.stdout.readline() != b"20\n":
+        while process.said.readline() != b"20\n":
             pass
         StoreWriter(path).finish()
-        assert process.poll() is None
+        assert is_running(process.pid)
         assert not Results(path).finished
     finally:
-        process.send_signal(signal.SIGKILL)
-        last = [int(line) for line in process.stdout.read().split()][-1:] or [20]
-        process.stdout.close()
-        process.wait()
+        last = [*last, *map(int, process.kill())][-1:]
     sound(path, set(range(last[0] + 1)), 40)
     StoreWriter(path).finish()
     sound(path, set(range(last[0] + 1)), 40)
     assert len(files(path)) == 7
 
 
-def test_two_processes_that_finish_at_once_do_no_harm(tmp_path) -> None:
+def test_two_processes_that_finish_at_once_do_no_harm(tmp_path, forks) -> None:
     path = tmp_path / "s"
     make_store(path, [record(i, k=100) for i in range(300)], rotate_bytes=2**18, finish=False)
-    code = "import sys; from optcore_bench.store import StoreWriter; print(StoreWriter(sys.argv[1]).finish())"
-    both = [subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE) for _ in range(2)]
-    assert [process.communicate()[0] for process in both] == [b"0\n", b"0\n"]
+    both = [Forked(forks, "finish", path) for _ in range(2)]
+    assert [process.end() for process in both] == [[b"left", b"0"]] * 2
     sound(path, set(range(300)), 100)
     assert len(files(path)) == 7
 
