@@ -8,11 +8,11 @@ import shlex
 import shutil
 import subprocess
 import sys
-import time
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import numpy as np
 import pytest
 from hypothesis import given as every
@@ -28,7 +28,10 @@ from optcore_bench.runs import expand
 from optcore_bench.store import Results
 from optcore_bench.study import Study, load_study
 from optcore_problems import get_problem
-from tests.processes import is_running
+from tests.processes import is_running, wait_until
+
+# Solvers travel by value: importing this module in each new process would import pytest there.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 
 def _example(language: str) -> str:
@@ -200,7 +203,9 @@ def conversations(tmp_path_factory: pytest.TempPathFactory) -> Results:
         {"name": name, "command": [sys.executable, f"{folder}/talker.py", *says], **keys}
         for name, (says, keys, *_) in CASES.items()
     ]
-    study = Study("s", "more_wild/rosenbrock", entries, ["analytic"], {"max_evaluations": 6})
+    hangs = [sys.executable, f"{folder}/talker.py", *ASK_HALF, f"hang:{folder}/pids"]
+    entries.insert(0, {"name": "hang", "command": hangs})  # the others go on beside it
+    study = Study("s", "more_wild/rosenbrock", entries, ["analytic"], {"max_evaluations": 6}, run_timeout=4.0)
     return run_study(study, folder / "store", n_jobs=2)
 
 
@@ -257,17 +262,13 @@ def test_the_header_says_what_the_protocol_promises(tmp_path: Path, talker: list
     ]
 
 
-def test_a_program_that_hangs_is_killed_with_all_that_it_started(tmp_path: Path, talker: list[str]) -> None:
-    command = [*talker, *ASK_HALF, f"hang:{tmp_path}/pids"]
-    study = Study("s", "more_wild/rosenbrock", {"name": "x", "command": command}, run_timeout=4.0)
-    row = run_study(study, tmp_path / "store").runs.iloc[0]
+def test_a_program_that_hangs_is_killed_with_all_that_it_started(conversations: Results) -> None:
+    row = conversations.runs.set_index("algorithm").loc["hang"]
     assert (row["status"], row["n_fun_evals"]) == ("timeout", 2)
-    pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
+    assert conversations.path is not None
+    pids = [int(pid) for pid in (conversations.path.parent / "pids").read_text().split()]
     assert len(pids) == 3
-    end = time.monotonic() + 10
-    while any(map(is_running, pids)) and time.monotonic() < end:
-        time.sleep(0.05)
-    assert not any(map(is_running, pids))
+    wait_until(lambda: not any(map(is_running, pids)))
 
 
 def test_a_program_that_eats_memory_is_killed_and_one_that_does_not_is_left_alone(

@@ -12,6 +12,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import numpy as np
 import pytest
 
@@ -22,6 +23,9 @@ from optcore_bench.comparison.baseline import read_baseline
 from optcore_bench.study import Study
 from optcore_bench.testing import RegressionError, assert_solves, check
 from tests.processes import git
+
+# Solvers travel by value: importing this module in each new process would import pytest there.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 ROOT = Path(__file__).parents[2]
 PROBLEMS = ["more_wild/rosenbrock", "more_wild/bard"]

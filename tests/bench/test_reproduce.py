@@ -110,7 +110,7 @@ def walked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         write_walkers(folder, 0)
         module = importlib.import_module(MODULE)
         solvers = [{"name": name, "algorithm": getattr(module, name)} for name in WALKERS]
-        run_study(Study("walked", "more_wild/rosenbrock", solvers, "none", run_timeout=4.0), folder / "store", 2)
+        run_study(Study("walked", "more_wild/rosenbrock", solvers, "none", run_timeout=2.5), folder / "store", 2)
         yield folder / "store"
         sys.modules.pop(MODULE, None)
 

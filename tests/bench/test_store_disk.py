@@ -11,7 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import Result
+from typer.testing import CliRunner
 
+from optcore_bench.cli import app
 from optcore_bench.store import Results, StoreWriteError, StoreWriter, check, stored_run_ids
 from optcore_bench.store.export import export_bundle, export_csv
 from optcore_bench.store.merge import merge
@@ -148,11 +151,10 @@ budget = {max_gradients = 40}
 """
 
 
-def run(folder: Path, store: Path, *options: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, store: Path, *options: str) -> Result:
     """`optcore run`."""
     (folder / "tiny.toml").write_text(STUDY)
-    command = [sys.executable, "-c", "from optcore_bench.cli import main; main()", "run", "tiny.toml", "-q"]
-    return subprocess.run([*command, "--store", str(store), *options], cwd=folder, capture_output=True, text=True)
+    return CliRunner().invoke(app, ["run", str(folder / "tiny.toml"), "-q", "--store", str(store), *options])
 
 
 def fill(disk: Path, leave: int = 0) -> Path:
@@ -166,7 +168,7 @@ def fill(disk: Path, leave: int = 0) -> Path:
 def expected(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("expected")
     done = run(folder, folder / "s", "--no-report")
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     return Results(folder / "s").digest
 
 
@@ -177,7 +179,7 @@ def test_a_study_that_meets_a_full_disk_is_one_sentence_and_resumes(
     with mounted(tmp_path / "disk", 8 * 2**20) as disk:
         blocker = fill(disk, leave)
         done = run(tmp_path, disk / "s", "--no-report", "--backend", backend, "--jobs", "2")
-        assert done.returncode == 2
+        assert done.exit_code == 2
         assert len(done.stderr.splitlines()) == 1
         assert done.stdout == ""
         if (disk / "s").exists():
@@ -192,7 +194,7 @@ def test_a_study_that_meets_a_full_disk_is_one_sentence_and_resumes(
         assert temporary(disk) == []
         blocker.unlink()
         done = run(tmp_path, disk / "s", "--no-report")
-        assert done.returncode == 0, done.stderr
+        assert done.exit_code == 0, done.stderr
         assert stored <= set(stored_run_ids(disk / "s"))
         assert Results(disk / "s").digest == expected
         assert check(disk / "s") == []
@@ -201,13 +203,13 @@ def test_a_study_that_meets_a_full_disk_is_one_sentence_and_resumes(
 def test_a_report_for_which_there_is_no_room_leaves_the_study_done(tmp_path: Path, expected: str) -> None:
     with mounted(tmp_path / "disk", 2**20) as disk:
         done = run(tmp_path, disk / "s")
-        assert done.returncode == 2
+        assert done.exit_code == 2
         said = f"error: the store '{disk / 's'}' can't be written (No space left on device); all runs are stored: "
         assert done.stderr.splitlines() == [said + "make room, and the same command goes on"]
         assert Results(disk / "s").digest == expected
         assert check(disk / "s") == []
         done = run(tmp_path, disk / "s", "--no-report")
-        assert done.returncode == 0, done.stderr
+        assert done.exit_code == 0, done.stderr
 
 
 @contextlib.contextmanager
@@ -270,12 +272,12 @@ def test_writing_to_a_read_only_store_is_a_sentence(tmp_path: Path) -> None:
 def test_a_study_whose_store_is_read_only_is_one_sentence_and_its_plan_can_be_seen(tmp_path: Path) -> None:
     with mounted(tmp_path / "disk", 8 * 2**20) as disk:
         done = run(tmp_path, disk / "begun", "--no-report", "--shard", "1/2")
-        assert done.returncode == 0, done.stderr
+        assert done.exit_code == 0, done.stderr
         before = files(disk)
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
         for name in ("begun", "new"):
             done = run(tmp_path, disk / name)
-            assert done.returncode == 2
+            assert done.exit_code == 2
             assert done.stderr.splitlines() == [
                 f"error: the store '{disk / name}' can't be written (Read-only file system); make it writable, or give "
                 "another --store"
@@ -284,7 +286,7 @@ def test_a_study_whose_store_is_read_only_is_one_sentence_and_its_plan_can_be_se
         assert "10 of them stored, 10 to run" in run(tmp_path, disk / "begun", "--dry-run").stdout
         subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
         done = run(tmp_path, disk / "begun", "--no-report")
-        assert done.returncode == 0, done.stderr
+        assert done.exit_code == 0, done.stderr
         assert len(Results(disk / "begun").runs) == 20
 
 
