@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from optcore.errors import InvalidInputError
 from optcore_bench.cli import app
+from optcore_bench.comparison import Comparison
 from optcore_bench.comparison.revisions import compare_revisions
 from tests.processes import git
 
@@ -51,64 +52,75 @@ def build_wheel(folder, config_settings=None, metadata_directory=None):
 PROJECT = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["build_it"]\n'
 STUDY = """
 problems = ["more_wild/box_3d", "more_wild/bard", "more_wild/rosenbrock_x10"]
-algorithms = [ALGORITHM, "scipy_lbfgsb"]
+algorithms = [
+  { name = "packaged", algorithm = "rev_descent:descend" },
+  { name = "beside", path = "beside.py:descend" },
+  "scipy_lbfgsb",
+]
 budget = { max_evaluations = 300 }
 gate = { tau = 1e-2 }
 """
 WORSE = ("2 * step, 0", "1.05 * step, 0")
 
 
-def repository(folder: Path, *, packaged: bool) -> Path:
-    """A repository whose first commit is tagged `before`, whose branch main is worse, and that holds its study."""
+def repository(folder: Path) -> Path:
+    """A repository whose first commit is tagged `before`, whose branch main is worse, and that holds its study.
+
+    Of its two solvers one is in the package that is built, the other in a file beside the study.
+    """
     folder.mkdir()
-    solver = folder / "rev_descent.py"
-    solver.write_text(SOLVER)
-    where = 'algorithm = "rev_descent:descend"' if packaged else 'path = "rev_descent.py:descend"'
-    (folder / "gate.toml").write_text(STUDY.replace("ALGORITHM", f'{{ name = "descent", {where} }}'))
-    if packaged:
-        (folder / "pyproject.toml").write_text(PROJECT)
-        (folder / "build_it").mkdir()
-        (folder / "build_it" / "backend.py").write_text(BACKEND)
+    solvers = [folder / name for name in ("rev_descent.py", "beside.py")]
+    for solver in solvers:
+        solver.write_text(SOLVER)
+    (folder / "gate.toml").write_text(STUDY)
+    (folder / "pyproject.toml").write_text(PROJECT)
+    (folder / "build_it").mkdir()
+    (folder / "build_it" / "backend.py").write_text(BACKEND)
     git(folder, "init", "-q", "-b", "main")
     git(folder, "add", "-A")
     git(folder, "commit", "-qm", "a solver")
     git(folder, "tag", "before")
-    solver.write_text(SOLVER.replace(*WORSE))
+    for solver in solvers:
+        solver.write_text(SOLVER.replace(*WORSE))
     git(folder, "commit", "-qam", "smaller steps")
-    solver.write_text("raise SystemExit('this is not committed')\n")
+    for solver in solvers:
+        solver.write_text("raise SystemExit('this is not committed')\n")
     return folder
-
-
-def test_committed_states_of_a_package_are_built_run_and_compared(tmp_path: Path) -> None:
-    root = repository(tmp_path / "repo", packaged=True)
-    steps: list[str] = []
-    found = compare_revisions("before..main", root / "gate.toml", root, say=steps.append)
-    assert found.verdict == "worse", found.to_text()
-    assert {row.solver for row in found.changed()} == {"descent [analytic]"}
-    assert [row.state for row in found.rows if "lbfgsb" in row.solver] == ["SAME"] * 3
-    assert found.old.name.startswith("before (")
-    assert found.time is not None
-    assert [step.split()[0] for step in steps] == ["building"] * 2 + ["running"] * 4
-    assert [trace.name for trace in found.figure(found.changed()[0].label).data] == ["old", "new"]
-    assert git(root, "status", "--porcelain").split() == ["M", "rev_descent.py"]
 
 
 def optcore(*arguments: Any) -> Any:
     return CliRunner().invoke(app, ["compare", *map(str, arguments)])
 
 
-def test_the_command_line_compares_a_file_of_two_revisions(tmp_path: Path) -> None:
-    root = repository(tmp_path / "repo", packaged=False)
+def test_committed_states_of_a_package_and_of_a_file_are_built_run_and_compared_by_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = repository(tmp_path / "repo")
+    kept: list[Comparison] = []
+
+    def keeping(*arguments: Any, **options: Any) -> Comparison:
+        kept.append(compare_revisions(*arguments, **options))
+        return kept[-1]
+
+    monkeypatch.setattr("optcore_bench.comparison.revisions.compare_revisions", keeping)
     done = optcore("--rev", "before..main", "--study", root / "gate.toml", "--repo", root, "--json")
     assert done.exit_code == 1, done.output
-    facts = json.loads(done.stdout)
-    assert facts["counts"]["SAME"] >= 3
-    assert {row["solver"] for row in facts["rows"] if row["state"] != "SAME"} == {"descent [analytic]"}
+    facts, (found,) = json.loads(done.stdout), kept
+    assert facts["verdict"] == found.verdict == "worse", found.to_text()
+    worse = {"packaged [analytic]", "beside [analytic]"}
+    assert {row["solver"] for row in facts["rows"] if row["state"] != "SAME"} == worse
+    assert {row.solver for row in found.changed()} == worse
+    assert [row.state for row in found.rows if "lbfgsb" in row.solver] == ["SAME"] * 3
+    assert found.old.name.startswith("before (")
+    assert found.time is not None
+    assert [step.split()[0] for step in done.stderr.splitlines()] == ["building"] * 2 + ["running"] * 4
     assert "running before" in done.stderr
+    assert [trace.name for trace in found.figure(found.changed()[0].label).data] == ["old", "new"]
+    assert git(root, "status", "--porcelain").split() == ["M", "beside.py", "M", "rev_descent.py"]
 
 
 def test_wrong_revisions_studies_and_folders_are_said_in_a_sentence(tmp_path: Path) -> None:
-    root = repository(tmp_path / "repo", packaged=False)
+    root = repository(tmp_path / "repo")
     study = root / "gate.toml"
     with pytest.raises(InvalidInputError, match=r"revisions are OLD\.\.NEW, as in main\.\.HEAD, but are 'main'"):
         compare_revisions("main", study, root)

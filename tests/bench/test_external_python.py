@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import sys
-import time
 import venv
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +21,7 @@ from optcore_bench.runner import run_study
 from optcore_bench.runs import expand
 from optcore_bench.store import Results
 from optcore_bench.study import Study, load_study
-from tests.processes import is_running
+from tests.processes import is_running, wait_until
 
 #: A version that no scipy has.
 VERSION = "0.0.7"
@@ -251,11 +250,20 @@ WORDS = {
 }
 
 
-def test_what_goes_wrong_there_is_a_row_with_the_evaluations_made_before(bare: str, folder: Path) -> None:
-    entries = [{"path": f"{folder}/remote_solver.py:{name}", "python": bare} for name in WORDS]
-    study = Study("s", "more_wild/rosenbrock", entries, "none", {"max_evaluations": 9})
-    results = run_study(study, folder / "store", n_jobs=2)
-    rows = results.runs.set_index("algorithm")
+@pytest.fixture(scope="module")
+def wrong(bare: str, tmp_path_factory: pytest.TempPathFactory) -> Results:
+    """A study of what goes wrong; others go on while one hangs until it is killed."""
+    folder = tmp_path_factory.mktemp("wrong")
+    (folder / "remote_solver.py").write_text(SOLVER)
+    place = f"{folder}/remote_solver.py"
+    entries: list[dict[str, Any]] = [{"path": f"{place}:hangs", "python": bare, "options": {"file": f"{folder}/pids"}}]
+    entries += [{"path": f"{place}:{name}", "python": bare} for name in WORDS]
+    study = Study("s", "more_wild/rosenbrock", entries, "none", {"max_evaluations": 9}, run_timeout=5.0)
+    return run_study(study, folder / "store", n_jobs=2)
+
+
+def test_what_goes_wrong_there_is_a_row_with_the_evaluations_made_before(wrong: Results) -> None:
+    rows = wrong.runs.set_index("algorithm")
     for name, (status, message) in WORDS.items():
         assert rows.loc[name, "status"] == status, (name, rows.loc[name, "message"])
         assert re.search(message, rows.loc[name, "message"]), (name, rows.loc[name, "message"])
@@ -273,29 +281,17 @@ def test_one_interpreter_serves_a_worker_and_no_run_finds_what_another_left(fold
     left, parents = {text.rpartition(" ")[0] for text in messages}, {text.rpartition(" ")[2] for text in messages}
     assert left == {"1 x"}
     assert len(parents) == 1 or sys.platform != "linux"
-    end = time.monotonic() + 10
-    while any(is_running(int(pid)) for pid in parents) and time.monotonic() < end:
-        time.sleep(0.05)
-    assert not any(is_running(int(pid)) for pid in parents)
+    wait_until(lambda: not any(is_running(int(pid)) for pid in parents))
 
 
-def test_a_solver_that_hangs_there_is_killed_with_all_that_it_started(folder: Path) -> None:
-    pids = folder / "pids"
-    entry = {
-        "path": f"{folder}/remote_solver.py:hangs",
-        "python": sys.executable,
-        "options": {"file": str(pids)},
-    }
-    study = Study("s", "more_wild/rosenbrock", entry, "none", {"max_evaluations": 9}, run_timeout=5.0)
-    row = run_study(study, folder / "store").runs.iloc[0]
+def test_a_solver_that_hangs_there_is_killed_with_all_that_it_started(wrong: Results) -> None:
+    row = wrong.runs.set_index("algorithm").loc["hangs"]
     assert (row["status"], row["n_fun_evals"]) == ("timeout", 2)
     assert row["message"].startswith("killed at the limit of 5 s")
-    started = [int(pid) for pid in pids.read_text().split()]
+    assert wrong.path is not None
+    started = [int(pid) for pid in (wrong.path.parent / "pids").read_text().split()]
     assert len(started) == 2
-    end = time.monotonic() + 10
-    while any(is_running(pid) for pid in started) and time.monotonic() < end:
-        time.sleep(0.05)
-    assert not any(is_running(pid) for pid in started)
+    wait_until(lambda: not any(is_running(pid) for pid in started))
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,7 @@ def test_the_baseline_is_small_sorted_and_says_where_it_holds(repository: Path) 
 @pytest.mark.parametrize(
     ("change", "arguments", "code", "said"),
     [
-        (SAME, ("-q", "-n", "2"), 0, r"2 passed"),
+        (SAME, ("-q",), 0, r"2 passed"),
         (BETTER, ("-q", "--import-mode=importlib"), 0, r"(?s)test_cost: better: 3 rows.*2 passed"),
         (WORSE, ("-q", "-n", "2"), 1, r"(?s)RegressionError: worse: .*more_wild/box_3d descent \[analytic\]: "),
     ],

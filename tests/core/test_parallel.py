@@ -306,7 +306,7 @@ def test_a_program_leaves_no_process_behind_however_it_ends(tmp_path, how):
     assert wait_until(lambda: not any(map(exists, workers)))
 
 
-@pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL, signal.SIGHUP])
+@pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGHUP])  # test_pool has SIGTERM and SIGKILL
 def test_a_program_that_is_stopped_by_a_signal_leaves_no_process_behind(tmp_path, signal_):
     log = tmp_path / "log"
     running = subprocess.Popen(
@@ -338,16 +338,17 @@ def test_a_parent_has_no_zombies_while_it_goes_on(tmp_path):
     assert "Z" not in children
 
 
-@pytest.mark.parametrize("how", ["file", "-c", "stdin"])
+WITH_JAX = {
+    "imports": "import jax\njax.config.update('jax_enable_x64', True)\nweights = jax.numpy.ones(2)",
+    "square": "jax.numpy.sum(weights * x**2)",
+}
+
+
 @pytest.mark.parametrize(
-    "parts",
-    [
-        {},
-        {"imports": "import jax\njax.config.update('jax_enable_x64', True)\nweights = jax.numpy.ones(2)",
-         "square": "jax.numpy.sum(weights * x**2)"},
-    ],
-    ids=["plain", "jax"],
-)  # fmt: skip
+    ("how", "parts"),
+    [("file", {}), ("-c", {}), ("stdin", {}), ("file", WITH_JAX)],
+    ids=["file", "-c", "stdin", "file with jax"],
+)
 def test_functions_of_a_program_need_no_main_guard_and_may_use_jax(tmp_path, how, parts):
     """With warnings as errors: JAX, which has threads, warns of every fork."""
     if "imports" in parts:

@@ -45,8 +45,11 @@ def hang_in_another_program():
     subprocess.run(["sleep", "60"], check=True)
 
 
-@pytest.mark.parametrize("hang", [hang_in_python, hang_in_compiled_code, hang_in_another_program])
-@pytest.mark.parametrize("seconds", [0.0, 1e-3], ids=["chunks", "singles"])
+@pytest.mark.parametrize(
+    ("hang", "seconds"),
+    [(hang_in_python, 0.0), (hang_in_compiled_code, 0.0), (hang_in_another_program, 0.0), (hang_in_python, 1e-3)],
+    ids=["in python", "in compiled code", "in another program", "in python, points one by one"],
+)
 def test_a_call_that_hangs_fails_alone_and_its_error_says_where_it_was(pool, hang, seconds, tmp_path):
     def fun(x):
         if x[0] == 7:
