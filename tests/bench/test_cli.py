@@ -66,7 +66,8 @@ def test_run_ends_by_naming_the_report_that_it_wrote(folder: Path) -> None:
 def test_a_tilde_in_the_store_is_the_home_folder(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    run = optcore("run", str(folder / "tiny.toml"), "--store=~/mine", "--quiet", "--json")
+    (folder / "one.toml").write_text('problems = "more_wild/rosenbrock"\nalgorithms = "scipy_bfgs"\n')
+    run = optcore("run", str(folder / "one.toml"), "--store=~/mine", "--quiet", "--json")
     assert run.exit_code == 0, run.output
     facts = json.loads(run.stdout)
     assert (facts["store"], facts["report"]) == (str(tmp_path / "mine"), str(tmp_path / "mine" / "report.html"))
@@ -223,11 +224,14 @@ def test_figures_need_kaleido_and_the_message_names_the_extra(store: str, tmp_pa
     assert (tmp_path / "paper" / "data_profile.csv").is_file()
 
 
-def test_options_of_figures_need_figures(store: str) -> None:
+def test_options_of_figures_need_figures(store: str, tmp_path: Path) -> None:
     done = optcore("report", store, "--out", "elsewhere")
     assert done.exit_code == 2
     assert "--out goes with --figures" in done.stderr
-    assert "did you mean 'single'" in optcore("report", store, "--figures", "svg", "--width", "singel").stderr
+    page = tmp_path / "page.html"
+    wrong = optcore("report", store, "--html", str(page), "--figures", "svg", "--width", "singel")
+    assert "did you mean 'single'" in wrong.stderr
+    assert not page.exists()
 
 
 @pytest.mark.skipif(doctor_module.find_browser() is None, reason="there is no browser that could draw")

@@ -90,6 +90,7 @@ def _publish(store: Path, folder: Path, beside: Path | None, formats: list[str] 
 
 def _formats(figures: str | None, options: FigureOptions) -> list[str]:
     from optcore_bench.publish import FORMATS, check_formats
+    from optcore_bench.publish.layout import width_in_cm
 
     if options.beside is not None and options.publish is None:
         raise InvalidInputError("--beside goes with --publish, as in: --publish DIR --beside STORE2")
@@ -104,4 +105,5 @@ def _formats(figures: str | None, options: FigureOptions) -> list[str]:
     chosen = check_formats(figures)
     if not chosen:
         raise InvalidInputError(f"--figures names no format; there are: {', '.join(FORMATS)}")
+    width_in_cm(options.width)  # a wrong one is told before the page is written
     return chosen
