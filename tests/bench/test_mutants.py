@@ -129,7 +129,7 @@ problems = ["more_wild/rosenbrock", "more_wild/bard", "more_wild/watson_n6", "mo
 algorithms = ["scipy_lbfgsb", "scipy_neldermead", "scipy_ls_trf"]
 derivatives = ["forward"]
 budget = { max_evaluations = 400 }
-starts = 7
+starts = 5
 keep_x = false
 """
 RUN = "from optcore_bench.cli import main; main()"
