@@ -16,14 +16,14 @@ import pytest
 
 
 @contextlib.contextmanager
-def local_cluster(folder: Path, **environment: str) -> Iterator[str]:
+def local_cluster(folder: Path) -> Iterator[str]:
     """Start a scheduler and two workers in a folder; yields the scheduler's address. Skips where there is no dask."""
     pytest.importorskip("distributed")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
     port = address.rpartition(":")[2]
-    environment = {**os.environ, "DASK_DISTRIBUTED__WORKER__DAEMON": "False", **environment}
+    environment = {**os.environ, "DASK_DISTRIBUTED__WORKER__DAEMON": "False"}
     commands = [["scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard"]]
     commands += [["worker", address, "--nthreads", "1", "--no-dashboard", "--name", name] for name in ("a", "b")]
     with (folder / "output").open("w") as output:

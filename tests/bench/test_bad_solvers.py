@@ -7,7 +7,6 @@ import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from optcore_bench.store import Results, check
 from optcore_bench.store.digest import LEFT_OUT, store_digest
 from optcore_bench.study import Study
 from tests.bench.bad_solvers import BAD, BYTES, ENDLESS, EVALUATIONS, PLENTY, SECONDS, End, draws
-from tests.bench.cluster import local_cluster
 from tests.processes import is_running
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
@@ -42,13 +40,6 @@ def study(solvers: Solvers, seconds: float, *, bad: bool = True) -> Study:
         run_timeout=seconds,
         max_memory=BYTES,
     )
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a scheduler that has two workers."""
-    with local_cluster(tmp_path_factory.mktemp("cluster")) as address:
-        yield address
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import pytest
 
 import optcore as om
@@ -16,9 +16,10 @@ from optcore.errors import MissingLibraryError
 from optcore_bench.progress import Quiet
 from optcore_bench.runner import run_study
 from optcore_bench.study import Study
-from tests.bench.cluster import local_cluster
 
 pytest.importorskip("distributed")
+# Solvers travel by value: importing this module in each new process would import pytest there.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 
 
@@ -29,8 +30,6 @@ def exits(fun: Any, x0: Any) -> Any:
 
 def waits(fun: Any, x0: Any) -> Any:
     fun(x0)
-    with Path(os.environ["PIDS"]).open("a") as file:
-        print(os.getpid(), file=file)
     while True:
         time.sleep(0.01)
 
@@ -44,14 +43,6 @@ def small(**changes: Any) -> Study:
         "budget": {"max_gradients": 10},
     }
     return Study(**(given | changes))
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a scheduler that has two workers."""
-    folder = tmp_path_factory.mktemp("cluster")
-    with local_cluster(folder, PIDS=str(folder / "pids")) as address:
-        yield address
 
 
 def descendants_of_workers(address: str) -> int:

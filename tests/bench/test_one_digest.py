@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from optcore_bench.store import Results, check
 from optcore_bench.store.merge import merge
 from optcore_bench.study import Study
 from tests.bench.bad_solvers import draws, raises
-from tests.bench.cluster import local_cluster
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="starts many processes by fork")
 
@@ -39,12 +37,6 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> Results:
     assert results.manifest["digest_rows"] == len(results.runs)
     assert set(results.runs["status"]) >= {"budget_evaluations", "stopped", "error", "not_applicable"}
     return results
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with local_cluster(tmp_path_factory.mktemp("cluster")) as address:
-        yield address
 
 
 WAYS: dict[str, dict[str, Any]] = {
@@ -70,7 +62,7 @@ def test_workers_of_any_kind_and_number_give_the_digest_of_one_thread(
 def test_three_shards_merged_in_any_order_give_the_digest_of_the_whole(tmp_path: Path, expected: Results) -> None:
     parts = [tmp_path / name for name in ("a", "b", "c")]
     for number, path in enumerate(parts, start=1):
-        run_study(study(), path, n_jobs=2, shard=(number, 3))
+        run_study(study(), path, shard=(number, 3))
     assert sum(len(Results(path).runs) for path in parts) == len(expected.runs)
     for name, order in {"forth": parts, "back": parts[::-1]}.items():
         merge(tmp_path / name, order)

@@ -7,11 +7,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import pytest
 from joblib.externals.loky import get_reusable_executor
 
 from optcore_bench import Study, run_study
 from optcore_bench.surroundings import Surroundings
+
+# Solvers travel by value: importing this module in each new process would import pytest there.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 
 def witness(fun: Any, x0: Any) -> dict[str, Any]:
