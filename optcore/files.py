@@ -7,7 +7,18 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["replacing"]
+__all__ = ["check_folder", "replacing"]
+
+
+def check_folder(path: str | os.PathLike[str]) -> None:
+    """Whether a file can be made at a path, to be asked before long work.
+
+    Raises:
+        FileNotFoundError: the folder doesn't exist; says to make it.
+    """
+    goal = Path(path)
+    if not goal.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder '{goal.parent}' to write '{goal.name}' into; make it first")
 
 
 @contextlib.contextmanager
@@ -28,8 +39,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     'whole'
     """
     goal = Path(path)
-    if not goal.parent.is_dir():
-        raise FileNotFoundError(f"there is no folder '{goal.parent}' to write '{goal.name}' into; make it first")
+    check_folder(goal)
     beside = goal.with_name(f".{goal.name}.{os.getpid()}.part")
     try:
         yield beside

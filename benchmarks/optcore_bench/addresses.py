@@ -28,6 +28,7 @@ __all__ = ["Address", "address_of", "check_file", "find", "is_place", "is_regist
 
 #: What errors give as examples of places.
 _SUITES = "'my_suite.py:suite' or 'my_package.module:suite'"
+_FOLDER = "paths in a study start at the folder of its file"
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ def _originals(suite: Suite) -> dict[str, Problem]:
     return found
 
 
-def find(place: str, examples: str = _SUITES) -> tuple[Any, Any]:
+def find(place: str, examples: str = _SUITES, start: str = _FOLDER) -> tuple[Any, Any]:
     """The object at a place, and for files when it was written and how long it is.
 
     Files and modules run at the first call in a process, files again when they have changed.
@@ -156,13 +157,14 @@ def find(place: str, examples: str = _SUITES) -> tuple[Any, Any]:
     Args:
         place: `FILE.py:NAME` or `MODULE:NAME`.
         examples: what an error shows as right.
+        start: where paths start, for the error of a file that isn't there.
 
     Raises:
         InvalidInputError: no such file or module, or one that fails.
         UnknownNameError: it has no such name; suggests the nearest.
     """
     where, _, name = place.rpartition(":")
-    module, state = _file(where) if where.endswith(".py") else (_module(where, examples), None)
+    module, state = _file(where, start) if where.endswith(".py") else (_module(where, examples), None)
     return _attribute(module, where, name), state
 
 
@@ -186,19 +188,19 @@ def _module(name: str, examples: str) -> ModuleType:
         raise InvalidInputError(f"the module {name!r} can't be imported: {describe_error(error)}") from error
 
 
-def check_file(path: Path) -> None:
+def check_file(path: Path, start: str = _FOLDER) -> None:
     """Refuse a place whose file isn't there.
 
     Raises:
         InvalidInputError: says which, and where paths start.
     """
     if not path.is_file():
-        raise InvalidInputError(f"there is no file {str(path)!r}; paths in a study start at the folder of its file")
+        raise InvalidInputError(f"there is no file {str(path)!r}; {start}")
 
 
-def _file(text: str) -> tuple[ModuleType, Any]:
+def _file(text: str, start: str) -> tuple[ModuleType, Any]:
     path = Path(text)
-    check_file(path)
+    check_file(path, start)
     status = path.stat()
     state = (status.st_mtime_ns, status.st_size)
     known = _FILES.get(path)

@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from optcore.files import replacing
+from optcore.errors import InvalidInputError
+from optcore.files import check_folder, replacing
 from optcore.plots.figure import image_bytes
 from optcore.plots.styles import LineStyle, family_styles
 
@@ -25,6 +26,7 @@ from .profiles import Floats, accuracy_profile, data_profile, performance_profil
 __all__ = [
     "ProfilePlot",
     "accuracy_profile_plot",
+    "check_picture",
     "data_profile_plot",
     "line_figure",
     "order_of",
@@ -213,6 +215,26 @@ def shade(x: Floats, lower: Floats, upper: Floats, solver: str, color: str, opac
         "showlegend": False,
         "hoverinfo": "skip",
     }
+
+
+#: Formats of a figure by the ending of its file.
+PICTURES = ("html", "png", "svg", "pdf")
+
+
+def check_picture(path: Path, option: str) -> None:
+    """Whether a figure can be written at a path, to be asked before long work.
+
+    Args:
+        path: the file.
+        option: what the path was given by, for the message.
+
+    Raises:
+        InvalidInputError: its name ends with no known format.
+        FileNotFoundError: there is no such folder.
+    """
+    if path.suffix.lstrip(".").lower() not in PICTURES:
+        raise InvalidInputError(f"{option} {str(path)!r} ends with none of {', '.join('.' + k for k in PICTURES)}")
+    check_folder(path)
 
 
 def write_figure(figure: go.Figure, path: Path) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,14 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 import optcore as om
-from optcore.errors import InvalidFunctionError, InvalidInputError, UnknownNameError, UserFunctionError
+from optcore.errors import InvalidFunctionError, InvalidInputError, OptcoreError, UnknownNameError, UserFunctionError
 from optcore_bench import advise
 from optcore_bench.advice import Advice, BestMap
 from optcore_bench.advice import decide as decide_module
 from optcore_bench.advice.best import lower_envelope
 from optcore_bench.advice.parallel import Parallel
+from optcore_bench.advice.task import read_task
+from optcore_bench.advice.trials import NO_DERIVATIVE, Candidate, run_trials
 from optcore_bench.cli.app import app
 
 Params = dict[str, Any]
@@ -318,6 +321,27 @@ def test_too_little_time_says_how_much_is_needed() -> None:
         advise(slow, np.ones(3), seconds=0.5)
 
 
+def test_no_time_at_all_is_one_sentence() -> None:
+    names = ("jac", "fun_and_jac", "bounds", "fixed", "fun_kwargs", "jac_kwargs", "fun_and_jac_kwargs")
+    task = read_task(lambda x: float(x @ x), np.ones(2), **dict.fromkeys(names), direction="minimize")
+    candidates = [Candidate(name, name, NO_DERIVATIVE) for name in ("scipy_neldermead", "scipy_cobyqa")]
+    with pytest.raises(InvalidInputError, match="1e-09 s for all algorithms are over before any calls fun; give more"):
+        run_trials(task, candidates, 1e-9, print)
+
+
+def test_an_algorithm_that_cannot_be_is_said_before_the_function_is_looked_at() -> None:
+    calls = []
+
+    def counted(x: Any) -> float:
+        calls.append(x)
+        return float(x @ x)
+
+    for name in ("scipy_lbfgs", "scipy_ls_trf"):
+        with pytest.raises(OptcoreError):
+            advise(counted, np.ones(2), algorithms=name)
+    assert len(calls) == 2
+
+
 # the command line ----------------------------------------------------------------------------------------------------
 
 MODEL = """
@@ -358,10 +382,34 @@ def test_the_command_prints_json(model: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("figure", "message"),
+    [("map.doc", "--figure 'map.doc' ends with none of .html, .png, .svg, .pdf"), ("nowhere/map.html", "no folder")],
+)
+@pytest.mark.usefixtures("model")
+def test_a_figure_that_cannot_be_written_is_said_before_any_work(figure: str, message: str) -> None:
+    done = CliRunner().invoke(
+        app, ["advise", "advised_model.py:loss", "--start", "advised_model.py:start", "--figure", figure]
+    )
+    assert done.exit_code == 2
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.usefixtures("model")
+def test_where_the_figure_cannot_be_drawn_the_advice_has_been_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "kaleido", None)
+    arguments = ["--start", "advised_model.py:start", "-a", "scipy_bfgs", "-q", "--figure", "map.png"]
+    done = CliRunner().invoke(app, ["advise", "advised_model.py:loss", *arguments])
+    assert done.exit_code == 2
+    assert "Take scipy_bfgs with" in done.stdout
+    assert "pip install 'optcore[figures]'" in done.stderr
+
+
+@pytest.mark.parametrize(
     ("place", "message"),
     [
         ("advised_model.py:los", "did you mean 'loss'"),
-        ("elsewhere.py:loss", "there is no file"),
+        ("elsewhere.py:loss", "elsewhere.py'; paths start at the current folder"),
         ("advised_model.py", "must say which object"),
     ],
 )

@@ -138,6 +138,19 @@ def test_wrong_arguments_are_exit_2_without_a_traceback(arguments: list[str], wo
     assert "Traceback" not in done.output
 
 
+def test_a_file_in_the_way_of_a_folder_is_named(folder: Path, store: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for arguments in (
+        ["run", str(folder / "tiny.toml"), "--store", str(tmp_path / "file" / "store")],
+        ["findings", store, "--figures", str(tmp_path / "file")],
+    ):
+        done = optcore(*arguments)
+        assert done.exit_code == 2
+        assert f"'{tmp_path / 'file'}'; a folder is needed there, so choose another path" in done.stderr
+        assert "Errno" not in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+
+
 def test_a_store_of_another_study_is_exit_3(folder: Path, store: str, tmp_path: Path) -> None:
     (tmp_path / "tiny.toml").write_text(STUDY.replace("max_gradients = 20", "max_gradients = 21"))
     done = optcore("run", str(tmp_path / "tiny.toml"), "--store", store)

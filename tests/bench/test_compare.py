@@ -396,6 +396,18 @@ def test_the_command_line_has_the_verdict_as_exit_status(stores: dict[str, Path]
     assert len(list(figures.glob("*.html"))) == len(found.changed())
 
 
+def test_a_comment_that_cannot_be_written_is_said_first_and_figures_after_the_verdict(
+    stores: dict[str, Path], tmp_path: Path
+) -> None:
+    nowhere = optcore(stores["old"], stores["new"], "--markdown", tmp_path / "nowhere" / "comment.md")
+    assert (nowhere.exit_code, nowhere.stdout) == (2, "")
+    assert f"there is no folder '{tmp_path / 'nowhere'}'" in nowhere.stderr
+    (tmp_path / "file").write_text("")
+    in_the_way = optcore(stores["old"], stores["new"], "--figures", tmp_path / "file")
+    assert in_the_way.exit_code == 2
+    assert in_the_way.stdout.startswith("worse:")
+
+
 def test_wrong_input_is_one_sentence_and_exit_status_2(stores: dict[str, Path], tmp_path: Path) -> None:
     for arguments in ([stores["old"], tmp_path / "none"], [stores["old"]], [tmp_path, stores["old"]]):
         done = optcore(*arguments)

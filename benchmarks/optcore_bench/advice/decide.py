@@ -20,7 +20,7 @@ from optcore_bench.advice.probe import Probe, probe
 from optcore_bench.advice.result import Advice, derivative_table, duration, options_of
 from optcore_bench.advice.sources import with_cores
 from optcore_bench.advice.task import Task, read_task
-from optcore_bench.advice.trials import Trial, choose, run_trials, survivors
+from optcore_bench.advice.trials import Trial, check_algorithms, choose, run_trials, survivors
 from optcore_bench.cores import available_cores
 
 __all__ = ["advise"]
@@ -127,9 +127,11 @@ def advise(
         fun_and_jac_kwargs=fun_and_jac_kwargs,
         direction=direction,
     )
+    named, sources = _listed(algorithms), _listed(derivatives)
+    check_algorithms(task, named or [])
     looked = probe(task, seconds, seed, say)
     kept, rest = survivors(looked)
-    candidates = choose(task, looked, kept, _listed(algorithms), _listed(derivatives))
+    candidates = choose(task, looked, kept, named, sources)
     parallel = measure_parallel(task, looked, candidates, number, 0.1 * left())
     say(_forecast(looked, number))
     trials = run_trials(task, candidates, left(), say)

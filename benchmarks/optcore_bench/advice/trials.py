@@ -21,7 +21,7 @@ from optcore_bench.advice.sources import Source
 from optcore_bench.advice.task import Task
 from optcore_bench.evaluations import solver_label
 
-__all__ = ["Candidate", "Trial", "choose", "histories", "run_trials", "survivors"]
+__all__ = ["Candidate", "Trial", "check_algorithms", "choose", "histories", "run_trials", "survivors"]
 
 #: A derivative with a leaf that is further off than this is no derivative.
 WRONG = 1e-2
@@ -132,7 +132,7 @@ def choose(
     if derivatives is not None:
         sources = _named_sources(probe, derivatives)
     if algorithms is not None:
-        return _of_user(task, sources, algorithms)
+        return _of_user(sources, algorithms)
     fitting = [name for name in _WITH_DERIVATIVE[task.kind] if _fits(get_algorithm(name), task)]
     chosen = [Candidate(name, name, source) for name in fitting[:1] for source in sources]
     chosen += [Candidate(name, name, source) for name in fitting[1:] for source in sources[:1]]
@@ -158,12 +158,21 @@ def _named_sources(probe: Probe, derivatives: Sequence[str]) -> list[Source]:
     return chosen
 
 
-def _of_user(task: Task, sources: Sequence[Source], algorithms: Sequence[Any]) -> list[Candidate]:
+def check_algorithms(task: Task, algorithms: Sequence[Any]) -> None:
+    """Whether those that the user names can work on the function, to be asked before it is called.
+
+    Raises:
+        InvalidInputError, UnknownNameError, MissingLibraryError: one doesn't exist or doesn't fit.
+    """
+    for given in algorithms:
+        if misfit := _misfit(make_algorithm(given, None), task):
+            raise InvalidInputError(misfit)
+
+
+def _of_user(sources: Sequence[Source], algorithms: Sequence[Any]) -> list[Candidate]:
     chosen = []
     for given in algorithms:
         made = make_algorithm(given, None)
-        if misfit := _misfit(made, task):
-            raise InvalidInputError(misfit)
         if made.needs_jac and not sources:
             raise InvalidInputError(f"{made.name} needs a derivative, and none of this function's can be used")
         chosen += [Candidate(given, made.name, source) for source in (sources if made.needs_jac else [NO_DERIVATIVE])]
@@ -193,6 +202,8 @@ def run_trials(task: Task, candidates: Sequence[Candidate], seconds: float, tell
     if all(trial.result is None for trial in trials):
         reasons = "; ".join(f"{trial.candidate.label}: {trial.message}" for trial in trials)
         raise InvalidInputError(f"no algorithm could be run on this function: {reasons}")
+    if not any(len(trial.result.history) for trial in trials if trial.result is not None):
+        raise InvalidInputError(f"{seconds:.2g} s for all algorithms are over before any calls fun; give more seconds")
     return trials
 
 

@@ -19,6 +19,7 @@ __all__ = ["AdviseOptions", "run_advise"]
 
 #: What errors give as examples of places.
 _EXAMPLES = "'model.py:loss' or 'package.module:loss'"
+_FOLDER = "paths start at the current folder"
 
 
 @dataclass(frozen=True)
@@ -44,10 +45,14 @@ def run_advise(options: AdviseOptions) -> None:
     """Look at the function, try what survives, print the advice."""
     from optcore_bench.addresses import find, place_from
     from optcore_bench.advice import advise
-    from optcore_bench.figures import write_figure
+    from optcore_bench.figures import check_picture, write_figure
 
     def load(place: str | None) -> Any:
-        return None if place is None else find(place_from(place, examples=_EXAMPLES), _EXAMPLES)[0]
+        return None if place is None else find(place_from(place, examples=_EXAMPLES), _EXAMPLES, _FOLDER)[0]
+
+    figure = None if options.figure is None else options.figure.expanduser()
+    if figure is not None:
+        check_picture(figure, "--figure")
 
     advice = advise(
         load(options.fun),
@@ -62,15 +67,14 @@ def run_advise(options: AdviseOptions) -> None:
         derivatives=options.derivatives,
         tell=None if options.quiet else _to_stderr,
     )
-    if options.figure is not None:
-        write_figure(advice.figure(), options.figure.expanduser())
     if options.as_json:
         typer.echo(json.dumps(_plain(advice)))
-        return
-    typer.echo(str(advice))
-    typer.echo(f"\nin Python: om.{'maximize' if options.maximize else 'minimize'}({_call(options, advice)})")
-    if options.figure is not None:
-        typer.echo(f"file {options.figure}")
+    else:
+        typer.echo(str(advice))
+        typer.echo(f"\nin Python: om.{'maximize' if options.maximize else 'minimize'}({_call(options, advice)})")
+    if figure is not None:  # in the end: where it can't be drawn, the advice has been said
+        write_figure(advice.figure(), figure)
+        typer.echo(f"file {options.figure}", err=options.as_json)
 
 
 def _to_stderr(line: str) -> None:

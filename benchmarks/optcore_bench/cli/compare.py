@@ -10,7 +10,7 @@ from pathlib import Path
 import typer
 
 from optcore.errors import InvalidInputError
-from optcore.files import replacing
+from optcore.files import check_folder, replacing
 from optcore_bench.comparison import Comparison, compare
 
 __all__ = ["CompareOptions", "run_compare"]
@@ -38,13 +38,17 @@ def run_compare(options: CompareOptions) -> None:
     Raises:
         typer.Exit: 1 worse, 2 invalid, 3 not comparable.
     """
+    markdown = None if options.markdown is None else options.markdown.expanduser()
+    if markdown is not None:
+        check_folder(markdown)
     found = _found(options)
-    if options.markdown is not None:
-        with replacing(options.markdown) as beside:
+    # First: where a file can't be written, the comparison has been said.
+    typer.echo(json.dumps(found.to_dict()) if options.as_json else found.to_text())
+    if markdown is not None:
+        with replacing(markdown) as beside:
             beside.write_text(found.to_markdown(), encoding="utf-8")
     if options.figures is not None:
-        _draw(found, options.figures)
-    typer.echo(json.dumps(found.to_dict()) if options.as_json else found.to_text())
+        _draw(found, options.figures.expanduser())
     if found.exit_status:
         raise typer.Exit(found.exit_status)
 

@@ -52,12 +52,21 @@ def in_one_sentence(*, resume: bool = False) -> Iterator[None]:
         sys.stderr.close()
         raise typer.Exit(0) from None
     except OSError as error:
-        _leave(f"error: {_one_line(error)}", WRONG_INPUT)
+        _leave(f"error: {_refused(error)}", WRONG_INPUT)
 
 
 def _leave(message: str, status: int) -> None:
     typer.echo(message, err=True)
     raise typer.Exit(status)
+
+
+def _refused(error: OSError) -> str:
+    """What the system refused, where, and what to do about it where that is clear."""
+    if error.filename is None or error.strerror is None:
+        return _one_line(error)
+    in_the_way = isinstance(error, (FileExistsError, NotADirectoryError))
+    remedy = "; a folder is needed there, so choose another path" if in_the_way else ""
+    return f"{error.strerror}: '{error.filename}'{remedy}"
 
 
 def _one_line(error: Exception) -> str:

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["check_problems", "show_problem"]
 
 WRONG = 1
-#: Formats of a picture by the ending of its file.
-_PICTURES = ("html", "png", "svg", "pdf")
 _SHOWN_ENTRIES = 12
 
 
@@ -134,9 +132,11 @@ def show_problem(name: str, plot: Path | None, *, open_plot: bool, as_json: bool
             f"for example '{problems[0].full_name}', or list them: optcore list problems --suite {name}"
         )
     problem = problems[0]
-    kind = "" if plot is None else plot.suffix.lstrip(".").lower()
-    if plot is not None and kind not in _PICTURES:
-        raise InvalidInputError(f"--plot {str(plot)!r} ends with none of {', '.join('.' + k for k in _PICTURES)}")
+    if plot is not None:
+        from optcore_bench.figures import check_picture
+
+        plot = plot.expanduser()
+        check_picture(plot, "--plot")
     facts = describe(problem)
     if as_json:
         typer.echo(json.dumps(facts))
@@ -148,7 +148,7 @@ def show_problem(name: str, plot: Path | None, *, open_plot: bool, as_json: bool
         from optcore_bench.figures import write_figure
         from optcore_bench.landscape import landscape
 
-        written = write_figure(landscape(problem).figure(), plot.expanduser())
+        written = write_figure(landscape(problem).figure(), plot)
         typer.echo(f"plot {written}", err=as_json)
         if open_plot:
             from optcore_bench.cli.report import open_in_browser
