@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from fractions import Fraction
 from itertools import pairwise
@@ -16,6 +17,8 @@ from hypothesis import strategies as st
 from optcore.errors import InvalidInputError, UnknownNameError
 from optcore_bench.costs import HitCounts, VirtualClock, break_even, cost_table, hit_counts
 from optcore_bench.costs.breakeven import Crossing, crossing_of_medians
+from optcore_bench.evaluations import Evaluations
+from optcore_bench.trajectories import step_curves
 from tests.bench.fake_results import FakeResults, make_results, run, study_results
 
 TASKS = ["fun", "jac", "fun_and_jac", "numdiff"]
@@ -250,3 +253,30 @@ def test_medians_change_their_order_exactly_where_it_is_said(a, b):
         assert signs[-1] in (0, 1)
     else:
         assert (signs[0], signs[-1]) == (0, 0)
+
+
+def test_the_clock_is_read_once_for_counts_for_curves_and_for_all_prices():
+    results, reads = any_results(1), []
+    clock = results.clock
+    results.clock = lambda: reads.append(1) or clock()
+    hit_counts(results, clock=True)
+    assert len(reads) == 1
+    step_curves(results, "seconds")
+    assert len(reads) == 2
+    evaluations = Evaluations.read(results)
+    for tau in (1e-1, 1e-3):
+        cost_table(evaluations, tau, VirtualClock(1.0, 1.0, 2, "measured"))
+        cost_table(evaluations, tau, jac_cost="measured")
+    assert len(reads) == 3
+
+
+def test_who_changes_a_table_changes_no_other_one():
+    evaluations = Evaluations.read(study_results(n_problems=3))
+    first, second = (cost_table(evaluations) for _ in range(2))
+    expected = copy.deepcopy(second.attrs)
+    for value in first.attrs.values():
+        if isinstance(value, list | dict):
+            value.clear()
+    first.iloc[:] = 0.0
+    assert second.attrs == expected == cost_table(evaluations).attrs
+    pd.testing.assert_frame_equal(second, cost_table(evaluations))

@@ -11,7 +11,8 @@ import pytest
 import scipy.stats
 
 from optcore.errors import InvalidInputError, UnknownNameError
-from optcore_bench import cost_table
+from optcore_bench import accuracy_table, cost_table
+from optcore_bench.evaluations import Evaluations
 from optcore_bench.profiles import data_profile, performance_profile
 from optcore_bench.statistics import (
     Bootstrap,
@@ -32,7 +33,8 @@ from optcore_bench.statistics import (
     run_times,
     spent_table,
 )
-from tests.bench.fake_results import make_results, run
+from optcore_bench.statistics.of_store import StoreStatistics
+from tests.bench.fake_results import make_results, run, study_results
 
 INF = math.inf
 ROWS = Bootstrap("rows", replicates=300)
@@ -288,3 +290,25 @@ def test_bands_of_many_solvers_are_drawn_only_where_asked():
     assert [trace.name for trace in bands.figure(bands=["xb"]).data if trace.fill] == ["xb"]
     with pytest.raises(UnknownNameError, match="solver"):
         bands.figure(bands=["nobody"])
+
+
+def test_statistics_of_a_store_are_those_of_its_tables_and_are_made_once():
+    results, taus = study_results(n_problems=6), (1e-1, 1e-5)
+    shared = StoreStatistics(Evaluations.read(results), f_opt="compared", bootstrap=ROWS)
+    tables = {tau: cost_table(results, tau, f_opt="compared") for tau in taus}
+    costs = tables[1e-5]
+    expected = {
+        "pairs": pairwise_table(costs, ROWS),
+        "flips": flips(costs),
+        "scores": area_scores(run_times(results, taus, f_opt="compared"), bootstrap=ROWS),
+        "changes": order_changes({"1e-1": tables[1e-1], "1e-5": costs}),
+    }
+    for name, one in expected.items():
+        argument = 1e-5 if name in ("pairs", "flips") else taus
+        found = getattr(shared, name)(argument)
+        pd.testing.assert_frame_equal(found.frame, one.frame)
+        assert getattr(shared, name)(argument) is found
+    pd.testing.assert_frame_equal(shared.costs(1e-5), costs)
+    assert shared.costs(1e-5) is shared.tables(taus)[1e-5]
+    pd.testing.assert_frame_equal(shared.hits(1e-5).costs(), costs)
+    pd.testing.assert_frame_equal(shared.gaps(), accuracy_table(results, f_opt="compared"))
