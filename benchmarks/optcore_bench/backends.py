@@ -40,7 +40,7 @@ class Backend(Protocol):
     workers: int
 
     def expect(self, number: int) -> None:
-        """So many jobs will come: what takes its time to start may begin to."""
+        """So many jobs will come: what takes its time to start may begin to. None: what takes its time to end may."""
         ...
 
     def perform(self, jobs: Iterable[Job]) -> Generator[Answer, None, None]:
@@ -101,8 +101,11 @@ class _Threads:
         self._supervisors = Supervisors()
 
     def expect(self, number: int) -> None:
-        """Start the supervised processes, one a worker."""
-        self._supervisors.start(min(self.workers, number))
+        """Start the supervised processes, one a worker, or let them end."""
+        if number:
+            self._supervisors.start(min(self.workers, number))
+        else:
+            self._supervisors.dismiss()
 
     def perform(self, jobs: Iterable[Job]) -> Generator[Answer, None, None]:
         """Do jobs."""

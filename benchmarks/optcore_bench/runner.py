@@ -23,6 +23,7 @@ from optcore_bench.plan import Plan, make_plan, read_retry, read_shard, read_sto
 from optcore_bench.progress import Progress, duration, make_progress
 from optcore_bench.runs import Run, expand
 from optcore_bench.store import Results, RunRecord, StoreWriter
+from optcore_bench.store.manifest import read_manifest
 from optcore_bench.store.mixing import MixedEnvironmentError, MixedStudyError, NotComparableError
 from optcore_bench.store.sources import list_contents
 from optcore_bench.store.writer import store_path
@@ -201,6 +202,7 @@ def carry_out(
         try:
             _note(plan, workers, backend, progress)
             left = _Work(study, plan, writer, claims, progress, until, allow_mixed=allow_mixed).do(workers)
+            workers.expect(0)
         finally:
             progress.end()
         others = [] if left else _finish(writer, claims, runs)
@@ -258,10 +260,14 @@ def _finish(writer: StoreWriter, claims: Claims, runs: list[Run]) -> list[str]:
         # Looked at before: the log of a process that rests is closed, so that `finish` takes it in.
         alike = [peer for peer in claims.peers(_work(runs)) if not peer.rests]
         writer.finish([run.run_id for run in runs])
-        if Results(writer.path).finished or not alike:
+        if _is_finished(writer.path) or not alike:
             break
         time.sleep(_LOOK_SECONDS)
-    return [] if Results(writer.path).finished else [str(peer) for peer in claims.peers()]
+    return [] if _is_finished(writer.path) else [str(peer) for peer in claims.peers()]
+
+
+def _is_finished(path: Path) -> bool:
+    return read_manifest(path).get("finished") is not None
 
 
 class _Work:

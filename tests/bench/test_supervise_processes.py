@@ -379,6 +379,17 @@ def test_nothing_stays_after_close_or_when_a_supervisor_is_forgotten(mode, way):
     assert set(open_descriptors()) <= set(before)  # what an earlier test left may be collected meanwhile
 
 
+def test_dismissed_processes_end_by_themselves_and_a_run_that_comes_after_all_gets_others(mode):
+    with Supervisor(preload=(), mode=mode) as supervisor:
+        supervisor.dismiss()  # there are none
+        pids = processes_of(supervisor)
+        supervisor.dismiss()
+        child, guard = pids
+        assert os.waitid(os.P_PID, guard, os.WEXITED | os.WNOWAIT) is not None
+        assert not is_running(child)
+        assert not set(pids) & set(processes_of(supervisor))
+
+
 def test_an_interrupt_of_the_caller_ends_the_run(mode):
     def interrupt(*_):
         raise KeyboardInterrupt

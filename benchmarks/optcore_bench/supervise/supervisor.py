@@ -94,6 +94,11 @@ class Supervisor:
             with suppress(SupervisionError):
                 self._new_guard()
 
+    def dismiss(self) -> None:
+        """Let the processes end, without waiting for that as `close` does, since no run is expected any more."""
+        if self._guard is not None:
+            self._guard.dismiss()
+
     @property
     def child_pid(self) -> int | None:
         """Process id of the child that waits for the next run or does one; None if there is none, or it is starting."""
