@@ -26,7 +26,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped,unuse
 import optcore as om
 from optcore_bench.algorithms import algorithm_entry
 from optcore_bench.costs import accuracy_table, cost_table
-from optcore_bench.evaluations import Evaluations, floats, solver_label
+from optcore_bench.evaluations import Evaluations, applicable, floats, solver_label
 from optcore_bench.execute import Task, execute
 from optcore_bench.jobs import make_task
 from optcore_bench.runner import run_study
@@ -117,21 +117,24 @@ class SolverSuite(ABC):
 
         Returns:
             For each solver's label: `evaluations` (geometric mean until solved; what isn't solved counts with all
-            that it spent), `solved` (how many) and `digits` (median of those gained).
+            that it spent), `solved` (how many) and `digits` (median of those gained). What can't be run, such as a
+            problem without the derivative, is in none of them, and a solver that can't run at all is left out.
         """
         with scratch() as folder:
             evaluations = Evaluations.read(run_study(self.study(), store=folder / "store", n_jobs=1))
             costs, gaps = cost_table(evaluations, self.tau), accuracy_table(evaluations)
-        spent = floats(evaluations.runs["n_fun_evals"] + evaluations.runs["n_fun_and_jac_evals"]).clip(min=1.0)
-        filled = costs.where(np.isfinite(costs), evaluations.cells.table(spent, missing=1.0))
-        digits = -np.log10(gaps.clip(lower=10.0**-_DIGITS))
+        runs = evaluations.runs
+        spent = floats(runs["n_fun_evals"] + runs["n_fun_and_jac_evals"]).clip(min=1.0)
+        spent = evaluations.cells.table(np.where(applicable(runs), spent, np.nan), missing=np.nan)
+        filled = costs.where(np.isfinite(costs), spent)
+        digits = -np.log10(gaps.clip(lower=10.0**-_DIGITS)).where(spent.notna())
         return {
             str(solver): {
                 "evaluations": float(np.exp(np.log(filled[solver]).mean())),
                 "solved": int(np.isfinite(costs[solver]).sum()),
                 "digits": float(digits[solver].median()),
             }
-            for solver in costs.columns
+            for solver in costs.columns[spent.notna().any()]
         }
 
     def setup(self, found: Mapping[str, Mapping[str, float]], algorithm: str, derivative: str) -> None:

@@ -286,6 +286,7 @@ def test_the_map_answers_for_any_price() -> None:
         ({"direction": "up"}, InvalidInputError, "direction must be 'minimize' or 'maximize', but is 'up'"),
         ({"algorithms": []}, InvalidInputError, "name at least one algorithm"),
         ({"algorithms": ["scipy_lbfgs"]}, UnknownNameError, "scipy_lbfgsb"),
+        ({"algorithms": ["scipy_bfgs"] * 2}, InvalidInputError, "algorithms= has scipy_bfgs twice"),
         ({"algorithms": ["scipy_ls_trf"]}, InvalidInputError, "needs residuals"),
         ({"derivatives": ["forwrad"]}, UnknownNameError, "'forward'"),
         ({"jac": residuals}, InvalidInputError, "jac is a derivative of another kind than fun"),

@@ -41,6 +41,19 @@ def test_the_numbers_are_those_of_the_tables(tmp_path: Path) -> None:
         assert mean == pytest.approx(float(np.prod(listed)) ** (1 / 3))
 
 
+class Partly(SolverSuite):
+    problems: ClassVar = ["mgh/broyden_tridiagonal_n10", "more_wild/rosenbrock"]  # the second has no sparsity
+    algorithms: ClassVar = "scipy_ls_trf"  # type: ignore[assignment]
+    derivatives: ClassVar = "sparse"
+    budget: ClassVar = om.Budget(max_evaluations=150)
+
+
+def test_what_cannot_be_run_is_in_no_number() -> None:
+    whole, without = Partly().measure(), type("Without", (Partly,), {"problems": Partly.problems[:1]})().measure()
+    assert whole == without
+    assert type("Nothing", (Partly,), {"problems": Partly.problems[1:]})().measure() == {}
+
+
 def test_a_pair_that_cannot_be_is_skipped_as_asv_wants_it_and_the_rest_is_timed() -> None:
     suite = Small()
     with pytest.raises(NotImplementedError, match="lb doesn't run under none"):

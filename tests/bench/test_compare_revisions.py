@@ -128,6 +128,8 @@ def test_wrong_revisions_studies_and_folders_are_said_in_a_sentence(tmp_path: Pa
         compare_revisions("mian..HEAD", study, root)
     with pytest.raises(InvalidInputError, match=r"there is no file 'none\.toml'"):
         compare_revisions("before..", "none.toml", root)
+    with pytest.raises(InvalidInputError, match=r"'gate': .*-1"):
+        compare_revisions("before..", study, root, gate={"solved": -1}, say=pytest.fail)
     with pytest.raises(InvalidInputError, match="is in no git repository"):
         compare_revisions("before..", study, tmp_path)
     (root / "bad.toml").write_text("problems = 'more_wild/bard'\nalgorithms = 'scipy_lbfgs'\n")

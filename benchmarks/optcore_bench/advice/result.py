@@ -13,6 +13,7 @@ import plotly.graph_objects as go
 from optcore_bench.advice.best import BestMap
 from optcore_bench.advice.probe import Probe, Tried
 from optcore_bench.advice.trials import Candidate, Trial
+from optcore_bench.conclusions.words import count
 
 __all__ = ["Advice", "duration"]
 
@@ -71,9 +72,9 @@ class Advice:
         row = self.table.loc[self.best]
         n_cores = getattr(self.options.get("numdiff_options"), "n_cores", 1)
         where = f" on {n_cores} cores" if n_cores > 1 else ""
-        calls = f"{row['evaluations']:.0f} evaluations"
+        calls = count(round(row["evaluations"]), "evaluation")
         if row["jacobians"]:
-            calls += f" and {row['jacobians']:.0f} calls for derivatives"
+            calls += f" and {count(round(row['jacobians']), 'call')} for derivatives"
         text = (
             f"take {trial.candidate.name} with {_WORDS.get(trial.candidate.source.name, trial.candidate.source.name)}"
             f"{where}: it came within {self.tau:g} of the best value found, {row['f']:.6g}, after {calls}, "

@@ -162,11 +162,16 @@ def check_algorithms(task: Task, algorithms: Sequence[Any]) -> None:
     """Whether those that the user names can work on the function, to be asked before it is called.
 
     Raises:
-        InvalidInputError, UnknownNameError, MissingLibraryError: one doesn't exist or doesn't fit.
+        InvalidInputError, UnknownNameError, MissingLibraryError: one doesn't exist or doesn't fit, or is given twice.
     """
+    names: set[str] = set()
     for given in algorithms:
-        if misfit := _misfit(make_algorithm(given, None), task):
+        made = make_algorithm(given, None)
+        if misfit := _misfit(made, task):
             raise InvalidInputError(misfit)
+        if made.name in names:
+            raise InvalidInputError(f"algorithms= has {made.name} twice; give each a name of its own")
+        names.add(made.name)
 
 
 def _of_user(sources: Sequence[Source], algorithms: Sequence[Any]) -> list[Candidate]:

@@ -72,11 +72,16 @@ def choose_gate(given: Mapping[str, Any] | Gate | None, old: Opened, new: Opened
     """
     for table, name in ((given, "gate"), (new.gate, new.name), (old.gate, old.name)):
         if table:
-            try:
-                return read_gate(table)
-            except InvalidInputError as error:
-                raise InvalidInputError(f"{name!r}: {error}") from error
+            return read_named_gate(table, name)
     return Gate()
+
+
+def read_named_gate(table: Mapping[str, Any] | Gate, name: str) -> Gate:
+    """The limits of a table; what is wrong with it is told with where it stands."""
+    try:
+        return read_gate(table)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{name!r}: {error}") from error
 
 
 def compare_sides(old: Side, new: Side, gate: Gate, *, robust: bool = False, same_code: bool = True) -> Comparison:

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import optcore
 import optcore_problems
 from optcore.errors import InvalidInputError
-from optcore_bench.comparison.between import choose_gate, compare_sides
+from optcore_bench.comparison.between import choose_gate, compare_sides, read_named_gate
 from optcore_bench.comparison.comparison import Comparison
 from optcore_bench.comparison.rows import of_two_runs
 from optcore_bench.comparison.sources import Opened, common_floor, read_side
@@ -70,14 +70,16 @@ def compare_revisions(
         The comparison. The histories behind its figures last as long as it does.
 
     Raises:
-        InvalidInputError: no such revision, study or repository; or a revision that can't be built or run, with what
-            the tool said.
+        InvalidInputError: no such revision, study or repository; a gate that can't be; or a revision that can't be
+            built or run, with what the tool said.
     """
     root = Path(_git(Path(repository).expanduser(), "rev-parse", "--show-toplevel"))
     old, new = _read_revisions(revisions, root)
     file = Path(study).expanduser().resolve()
     if not file.is_file():
         raise InvalidInputError(f"there is no file '{study}'; give the study of the solver, NAME.toml")
+    if gate:
+        gate = read_named_gate(gate, "gate")  # before anything is built
     folder = Path(tempfile.mkdtemp(prefix="optcore-"))
     try:
         found = _compare(folder, root, (old, new), file, gate, robust, n_jobs, say)
