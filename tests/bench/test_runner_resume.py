@@ -343,9 +343,13 @@ def test_two_processes_at_once_share_the_runs_do_none_twice_and_both_tell_the_di
 
 @linux
 @pytest.mark.parametrize(
-    ("how", "status", "word"), [(signal.SIGTERM, 143, "terminated"), (signal.SIGINT, 130, "interrupted")]
+    ("how", "status", "word", "backend"),
+    [
+        (signal.SIGTERM, 143, "terminated", "threads"),
+        (signal.SIGTERM, 143, "terminated", "loky"),
+        (signal.SIGINT, 130, "interrupted", "loky"),  # test_runner has it with threads
+    ],
 )
-@pytest.mark.parametrize("backend", ["threads", "loky"])
 def test_a_signal_to_all_processes_ends_cleanly(
     tmp_path: Path, many: Results, how: signal.Signals, status: int, word: str, backend: str
 ) -> None:
