@@ -10,7 +10,8 @@ import subprocess
 import sys
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import cloudpickle
 import numpy as np
@@ -22,7 +23,8 @@ import optcore as om
 from optcore.errors import OptcoreError
 from optcore_bench.algorithms import algorithm_entry
 from optcore_bench.external.host import load_source
-from optcore_bench.external.lines import numbers, read_number
+from optcore_bench.external.lines import Conversation, numbers, read_number
+from optcore_bench.external.process import Ended, ExternalError
 from optcore_bench.runner import run_study
 from optcore_bench.runs import expand
 from optcore_bench.store import Results
@@ -217,6 +219,39 @@ def test_what_a_program_says_is_its_row(conversations: Results, name: str) -> No
     assert row["status"] == status, row["message"]
     assert re.search(message, row["message"]), row["message"]
     assert row["n_fun_evals"] == evaluations
+
+
+class Gone:
+    """A program that has said something and has ended before it is told anything."""
+
+    rest, words_at_the_end = b"", ""
+
+    def __init__(self, *said: bytes) -> None:
+        self._said = list(said)
+
+    def write(self, data: bytes) -> None:
+        raise Ended
+
+    def read_line(self, longest: int) -> bytes:
+        if not self._said:
+            raise Ended
+        return self._said.pop(0)
+
+    def wait(self) -> str:
+        return "ended with exit code 0"
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "message"),
+    [([b"hello"], "error", "wrote 'hello'"), ([], "crashed", "ended"), ([b"fun 1 2", b"x"], "error", "wrote 'x'")],
+)
+def test_what_a_program_said_counts_however_early_it_ended(said: list[bytes], status: str, message: str) -> None:
+    objective: Any = SimpleNamespace(
+        n=2, one_batch=None, value=lambda x: float(x.sum()), gradient=None, residuals=None, jacobian=None
+    )
+    with pytest.raises(ExternalError, match=message) as caught:
+        Conversation(cast(Any, Gone(*said)), "it", ("fun",), objective).hold([])
+    assert caught.value.status == status
 
 
 def test_the_points_of_a_batch_are_evaluated_as_one_and_numbers_arrive_exactly(conversations: Results) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -86,7 +87,7 @@ class Conversation:
             StopSolver: the budget is spent.
         """
         try:
-            self._process.write("\n".join([f"optcore {VERSION}", *header, "end", ""]).encode())
+            self._tell("\n".join([f"optcore {VERSION}", *header, "end", ""]))
             while True:
                 word, rest = self._request((*self._asks, "batch", "claim", "done"))
                 if word == "done":
@@ -157,7 +158,12 @@ class Conversation:
         self._reply(answers)
 
     def _reply(self, answers: Iterable[Any]) -> None:
-        self._process.write("".join(f"ok {' '.join(numbers(answer))}\n" for answer in answers).encode())
+        self._tell("".join(f"ok {' '.join(numbers(answer))}\n" for answer in answers))
+
+    def _tell(self, text: str) -> None:
+        """Write to it; where it has ended already, which is a matter of moments, what it said before still counts."""
+        with suppress(Ended):
+            self._process.write(text.encode())
 
     # --- its end -----------------------------------------------------------------------------------------------------
 
