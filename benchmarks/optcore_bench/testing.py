@@ -90,6 +90,7 @@ def assert_solves(
         AssertionError: names the rows that weren't solved.
         InvalidInputError, UnknownNameError: as from a study.
     """
+    __tracebackhide__ = True  # of pytest: the test that calls is what a reader wants to see
     settings = _Settings(_algorithms(solver), problems, derivatives, budget or _BUDGET, seed, stopping, n_jobs)
     side, _ = _run(settings, starts, read_gate({"tau": tau}))
     found: dict[str, list[Row]] = {}
@@ -307,7 +308,9 @@ def _run(settings: _Settings, starts: int, gate: Gate, known: Side | None = None
         side = replace(side, rows=rows, environments={environment_hash(here): here})
         if not side.rows:
             reason = next(iter(side.not_applicable.values()), "no problem was selected")
-            raise InvalidInputError(f"no run applies: {reason}")
+            # "none" is the default, and no solver that uses derivatives can do with it.
+            remedy = "; say where it comes from, as derivatives='analytic'" if settings.derivatives == "none" else ""
+            raise InvalidInputError(f"no run applies: {reason}{remedy if 'needs a derivative' in reason else ''}")
         unknown = results.runs[[not math.isfinite(f) for f in floats(results.runs["f_opt"])]]
         names = {(s, p): int(n) for s, p, n in zip(unknown["suite"], unknown["problem"], unknown["n"], strict=True)}
         lowest = {f"{s}/{p}": floor[s, p, n] for (s, p), n in names.items() if math.isfinite(floor[s, p, n])}

@@ -380,5 +380,7 @@ def test_assert_solves_counts_what_the_cost_table_counts_and_names_the_rest(tmp_
 
 
 def test_a_solver_that_cannot_run_is_told_why() -> None:
-    with pytest.raises(InvalidInputError, match="no run applies: "):
+    with pytest.raises(
+        InvalidInputError, match="needs a derivative; say where it comes from, as derivatives='analytic'"
+    ):
         assert_solves("scipy_lbfgsb", PROBLEMS, n_jobs=1)
