@@ -43,6 +43,11 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     beside = goal.with_name(f".{goal.name}.{os.getpid()}.part")
     try:
         yield beside
+    except PermissionError as error:
+        if error.filename != str(beside):
+            raise
+        raise PermissionError(error.errno, error.strerror, str(goal)) from error
+    else:
         with beside.open("rb+") as file:
             os.fsync(file.fileno())
         beside.replace(goal)

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from optcore.errors import InvalidInputError, UnknownNameError
-from optcore_bench.store import DamagedStoreError, Results, StoreNotFoundError, StoreVersionError, StoreWriter
+from optcore_bench.store import DamagedStoreError, Results, StoreNotFoundError, StoreVersionError, StoreWriter, sources
 from optcore_bench.store.schema import TABLES
 from tests.bench.store_records import make_store, record, rows
 
@@ -319,3 +319,28 @@ def test_a_published_folder_is_not_taken_for_a_store_without_runs():
     folder = Path(__file__).parents[2] / "results" / "quick"
     with pytest.raises(StoreNotFoundError, match=r"is a published folder, which has no evaluations: .*optcore run"):
         Results(folder)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "study.toml", "runs"])
+def test_a_file_that_may_not_be_read_is_not_called_damaged(tmp_path, monkeypatch, name) -> None:
+    root = tmp_path / "s"
+    make_store(root, [record(0)])
+    forbidden = next((root / "runs").glob("*.parquet")) if name == "runs" else root / name
+    read_text, open_file = Path.read_text, sources.pq.ParquetFile
+
+    def refuse(path: object) -> None:
+        if str(path) == str(forbidden):
+            raise PermissionError(13, "Permission denied", str(path))
+
+    # The user that runs the tests may be one that may read everything.
+    monkeypatch.setattr(Path, "read_text", lambda path, **options: refuse(path) or read_text(path, **options))
+    monkeypatch.setattr(sources.pq, "ParquetFile", lambda path, **options: refuse(path) or open_file(path, **options))
+
+    def read() -> object:
+        results = Results(root)
+        return results.runs, results.study
+
+    with pytest.raises(DamagedStoreError) as caught:
+        read()
+    expected = f"'{forbidden}' can't be read (permission denied); make it readable, or ask whom it belongs to"
+    assert str(caught.value) == expected

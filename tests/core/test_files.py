@@ -36,3 +36,14 @@ def test_a_folder_that_is_missing_is_named(tmp_path):
     message = f"there is no folder '{tmp_path / 'no'}' to write 'a.txt' into; make it first"
     with pytest.raises(FileNotFoundError, match=re.escape(message)), replacing(tmp_path / "no" / "a.txt"):
         pass
+
+
+def test_a_folder_that_may_not_be_written_is_no_matter_of_a_temporary_name(tmp_path):
+    path = tmp_path / "a.txt"
+
+    def write():
+        with replacing(path) as beside:
+            raise PermissionError(13, "Permission denied", str(beside))
+
+    with pytest.raises(PermissionError, match=re.escape(f"Permission denied: '{path}'")):
+        write()

@@ -18,7 +18,7 @@ from typing import Any
 
 from optcore_bench.store.digest import DIGEST_DEFINITION, Digest
 from optcore_bench.store.files import file_sum, replace_text
-from optcore_bench.store.schema import TABLES, DamagedStoreError, check_version, no_store
+from optcore_bench.store.schema import TABLES, DamagedStoreError, check_version, may_not_read, no_store
 
 MANIFEST = "manifest.json"
 STUDY = "study.toml"
@@ -64,6 +64,8 @@ def read_manifest(root: Path) -> dict[str, Any]:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         raise no_store(root) from None
+    except PermissionError as error:
+        raise may_not_read(path) from error
     except (OSError, ValueError):
         manifest = {}
     check_version(manifest.get("schema") if isinstance(manifest, dict) else None, path)
@@ -85,6 +87,8 @@ def read_study(root: Path) -> dict[str, Any]:
     path = root / STUDY
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
+    except PermissionError as error:
+        raise may_not_read(path) from error
     except (OSError, ValueError) as error:
         raise DamagedStoreError(f"'{path}' can't be read ({error}); restore it from a copy") from error
 

@@ -182,6 +182,11 @@ def no_store(path: Path) -> StoreNotFoundError:
     return StoreNotFoundError(f"there is no store at '{path}'; make one with: optcore run STUDY --store {path}")
 
 
+def may_not_read(path: Path) -> DamagedStoreError:
+    """The error for a file that is there and may not be read: nothing says that it is damaged."""
+    return DamagedStoreError(f"'{path}' can't be read (permission denied); make it readable, or ask whom it belongs to")
+
+
 def check_version(version: object, path: Path) -> None:
     """Refuse what a newer optcore wrote.
 

@@ -31,6 +31,7 @@ from optcore_bench.store.schema import (
     StoreError,
     check_version,
     file_metadata,
+    may_not_read,
 )
 
 #: Where `runs` says which run is where: the file's rows of `history` and `clock` are in the same order.
@@ -289,6 +290,8 @@ def naming(path: Path) -> Iterator[None]:
         yield
     except (StoreError, FileNotFoundError):
         raise
+    except PermissionError as error:
+        raise may_not_read(path) from error
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise DamagedStoreError(
