@@ -268,10 +268,8 @@ def extrapolate(h: Array, slopes: Array, noises: Array, symmetric: NDArray[np.bo
         if before is not None:
             candidates.append(_smallest(h[:1], *before))
         value, truncation, rounding, step = (np.stack(parts) for parts in zip(*candidates, strict=True))
-        best = np.argmin(truncation + rounding, axis=0)[None]
-        value, truncation, rounding, step = (
-            np.take_along_axis(a, best, axis=0)[0] for a in (value, truncation, rounding, step)
-        )
+        best = np.argmin(truncation + rounding, axis=0)
+        value, truncation, rounding, step = (_rows(best, a) for a in (value, truncation, rounding, step))
         rough = np.zeros(value.shape, dtype=bool)
         if k > 1:
             jump = np.abs(slopes[0] - slopes[1]) - noises[0] - noises[1]
@@ -298,13 +296,13 @@ def _contradiction(candidate: Array, slopes: Array, noises: Array) -> Array:
     Of a smooth function slopes come closer to the derivative with every smaller step. Where the steps are much longer
     than what the function varies on, the longest ones agree best, and are wrong: this tells.
     """
-    result = np.zeros(candidate.shape)
-    for i in range(1, len(candidate)):
-        own = np.abs(candidate[i] - slopes[i])
-        smaller = np.abs(candidate[i] - slopes[:i]) - noises[:i]
-        excess = np.fmax.reduce(smaller, axis=0) - own - noises[i]
-        result[i] = np.where(excess > 0, excess, 0.0)
-    return result
+    k = len(candidate)
+    furthest = np.full(candidate.shape, np.nan)
+    for j in range(k - 1):  # of steps that are smaller than those of the windows after it
+        off = np.abs(candidate[j + 1 :] - slopes[j]) - noises[j]
+        np.fmax(furthest[j + 1 :], off, out=furthest[j + 1 :])
+    excess = furthest - np.abs(candidate - slopes[:k]) - noises[:k]
+    return np.where(excess > 0, excess, 0.0)
 
 
 def _curvature(table: Table) -> Array:
@@ -312,7 +310,7 @@ def _curvature(table: Table) -> Array:
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         curvature = np.abs(table.bend) / table.h[..., None] ** 2
         shown = (np.abs(table.bend) > CLEAR * table.level) & np.isfinite(curvature)
-    first: Array = np.take_along_axis(curvature, np.argmax(shown, axis=0)[None], axis=0)[0]
+    first = _rows(np.argmax(shown, axis=0), curvature)
     return np.where(shown.any(axis=0), first, 0.0)
 
 
@@ -329,15 +327,19 @@ def _kinks(table: Table, symmetric: NDArray[np.bool_]) -> tuple[NDArray[np.bool_
         return bent, np.where(bent, bend / (2 * table.h[0])[:, None], 0.0)
 
 
+def _rows(row: NDArray[np.intp], a: NDArray[Any]) -> NDArray[Any]:
+    """a[row[j, i], j, i]; like np.take_along_axis, several times as fast for few entries."""
+    place: NDArray[np.intp] = row * row.size + np.arange(row.size).reshape(row.shape)
+    return a.reshape(-1)[place]
+
+
 def _smallest(h: Array, value: Array, truncation: Array, rounding: Array) -> tuple[Array, Array, Array, Array]:
     """For each entry the candidate with the smallest error; h has shape (k, n), all else (k, n, m)."""
     error = truncation + rounding
     finite = np.isfinite(error) & np.isfinite(value)
-    row = np.argmin(np.where(finite, error, np.inf), axis=0)[None]
-    value, truncation, rounding, finite = (
-        np.take_along_axis(a, row, axis=0)[0] for a in (value, truncation, rounding, finite)
-    )
-    step = h[row[0], np.arange(h.shape[1])[:, None]]
+    row = np.argmin(np.where(finite, error, np.inf), axis=0)
+    value, truncation, rounding, finite = (_rows(row, a) for a in (value, truncation, rounding, finite))
+    step = h[row, np.arange(h.shape[1])[:, None]]
     return (
         np.where(finite, value, np.nan),
         np.where(finite, truncation, np.inf),
