@@ -227,10 +227,10 @@ MISTAKES = ["factor 2", "sign", "missing", "a thousandth", "swapped", "shifted",
 
 
 @pytest.mark.parametrize("how", MISTAKES)
-def test_random_mistakes_are_found_in_all_problems_that_are_published(how):
+def test_random_mistakes_are_found_in_all_functions_that_are_published(how):
     seed = MISTAKES.index(how)
     rng = np.random.default_rng(seed)
-    for problem in SUITE:
+    for problem in SUITE.filter(tags={"start": "standard"}):
         if how == "transposed" and problem.m != problem.n:
             continue
         right, size = problem.jacobian(problem.start), np.maximum(np.abs(problem.start), 0.1)
