@@ -10,6 +10,7 @@ import pytest
 
 import optcore as om
 from optcore.errors import UnknownNameError, nearest, unknown_name
+from tests.cases import in_one_test
 from tests.core.counting import (
     LIBRARIES,
     ONE_NUMBER,
@@ -69,8 +70,8 @@ def run(algorithm, names, functions, **kwargs):
 
 
 @each_algorithm
-@pytest.mark.parametrize("names", [["fun"], ["fun_and_jac"]], ids="+".join)
-@pytest.mark.parametrize("what", [np.nan, np.inf, ZeroDivisionError("out")], ids=["nan", "inf", "exception"])
+@in_one_test("names", [["fun"], ["fun_and_jac"]])
+@in_one_test("what", [np.nan, np.inf, ZeroDivisionError("out")])
 def test_a_function_that_fails_in_places_is_survived_with_continue(algorithm, names, what):
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "fun is nan", RuntimeWarning)
@@ -111,8 +112,7 @@ def rules_out(algorithm, where):
     ("algorithm", "where"),
     [(a, w) for a in ALGORITHMS for w in ("fun", "jac", "fun_and_jac", "numerical") if not rules_out(a, w)],
 )
-@pytest.mark.parametrize("how", ["raise", "nan", "inf"])
-@pytest.mark.parametrize("period", [2, 5])
+@in_one_test("how, period", [("raise", 2), ("raise", 5), ("nan", 5), ("inf", 2)])
 def test_failures_now_and_then_are_survived_with_continue(algorithm, where, how, period):
     """In fun, jac, fun_and_jac and among the points of differences; the solver goes on, and nothing is miscounted."""
     cls = of(algorithm)
@@ -141,8 +141,8 @@ def test_failures_now_and_then_are_survived_with_continue(algorithm, where, how,
 
 
 @each_algorithm
-@pytest.mark.parametrize("what", [np.nan, np.inf], ids=["nan", "inf"])
-@pytest.mark.parametrize("names", [["fun"], ["fun", "jac"]], ids="+".join)
+@in_one_test("what", [np.nan, np.inf])
+@in_one_test("names", [["fun"], ["fun", "jac"]])
 def test_nan_and_inf_in_places_count_as_infinite_without_an_error(algorithm, names, what):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -156,9 +156,9 @@ def test_nan_and_inf_in_places_count_as_infinite_without_an_error(algorithm, nam
 
 
 @pytest.mark.parametrize("algorithm", ["scipy_lbfgsb", "scipy_neldermead", "scipy_ls_lm", "nag_dfols", "nlopt_lbfgsb"])
-@pytest.mark.parametrize("names", [["fun"], ["fun", "jac"], ["fun_and_jac"]], ids="+".join)
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-@pytest.mark.parametrize("error_handling", ["raise", "continue"])
+@in_one_test("names", [["fun"], ["fun", "jac"], ["fun_and_jac"]])
+@in_one_test("value", [np.nan, np.inf])
+@in_one_test("error_handling", ["raise", "continue"])
 def test_a_start_that_is_not_finite_is_an_error(algorithm, names, value, error_handling):
     given = Given(
         of(algorithm).kind,
@@ -203,7 +203,7 @@ def test_nan_in_a_numerical_derivative_says_so():
 
 
 @each_algorithm
-@pytest.mark.parametrize("role", ["fun", "jac", "fun_and_jac"])
+@in_one_test("role", ["fun", "jac", "fun_and_jac"])
 def test_an_exception_is_chained_with_task_and_params(algorithm, role):
     if role == "jac" and not of(algorithm).needs_jac:
         return  # it is never called

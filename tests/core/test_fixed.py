@@ -13,6 +13,7 @@ from hypothesis import given, settings
 import optcore as om
 from optcore.structure import NAMESPACE
 from optcore.tree import Converter
+from tests.cases import in_one_test
 from tests.core.counting import (
     CENTRE,
     ELLIPSE_START,
@@ -149,7 +150,7 @@ def reduced(function):
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-@pytest.mark.parametrize("names", [["fun"], ["fun", "jac"], ["fun_and_jac"]], ids="+".join)
+@in_one_test("names", [["fun"], ["fun", "jac"], ["fun_and_jac"]])
 def test_every_solver_does_what_it_does_for_the_problem_without_the_fixed_entry(algorithm, names):
     functions = ellipse, ellipse_gradient, ellipse_residuals, ellipse_jacobian
     given = Given(of(algorithm).kind, names, *functions)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import optcore as om
+from tests.cases import in_one_test
 from tests.core.counting import (
     CENTRE,
     ELLIPSE_START,
@@ -23,7 +24,7 @@ SCALAR = [a.name for a in om.algos.filter(least_squares=False) if a.library in L
 
 
 @pytest.mark.parametrize("algorithm", SCALAR)
-@pytest.mark.parametrize("given", ["fun", "jac", "fun_and_jac"])
+@in_one_test("given", ["fun", "jac", "fun_and_jac"])
 def test_maximizing_minus_f_is_minimizing_f(algorithm, given):
     if not getattr(om.algos, algorithm).available():
         pytest.skip(f"the library of {algorithm} is not installed")

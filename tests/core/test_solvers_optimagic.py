@@ -17,6 +17,7 @@ import optcore as om
 from optcore.solvers import optimagic as module
 from optcore.solvers.algorithm import get_algorithm
 from optcore.solvers.optimagic import optimagic_algorithm, optimagic_algorithms
+from tests.cases import in_one_test
 from tests.core.counting import (
     CENTRE,
     ELLIPSE_START,
@@ -127,8 +128,8 @@ def outside_is(what):
 
 
 @each_algorithm
-@pytest.mark.parametrize("source", ["fun", "jac"])
-@pytest.mark.parametrize("what", [np.nan, np.inf, ZeroDivisionError("out")], ids=["nan", "inf", "exception"])
+@in_one_test("source", ["fun", "jac"])
+@in_one_test("what", [np.nan, np.inf, ZeroDivisionError("out")])
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # infinity times zero in the functions below
 def test_functions_that_fail_in_places_are_survived_with_continue(name, source, what):
     cls = cls_of(name)
