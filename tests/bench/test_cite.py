@@ -16,6 +16,7 @@ from optcore_bench.citations.sources import ALGORITHMS, LIBRARIES, METHODS, STRA
 from optcore_bench.cli.app import app
 from optcore_bench.strategies import strategy_names
 from optcore_problems import list_suites
+from tests.cases import in_one_test
 
 #: What BibTeX's standard styles ask for.
 REQUIRED = {
@@ -75,7 +76,7 @@ def test_every_key_is_a_reference_and_every_reference_is_used():
     assert used | {"harris2020"} == set(read_references())
 
 
-@pytest.mark.parametrize("key", read_references())
+@in_one_test("key", read_references())
 def test_an_entry_is_sound(key):
     entry = read_references()[key]
     kind, name = re.match(r"@(\w+)\{([\w]+),\n", entry).groups()
@@ -95,7 +96,7 @@ def test_an_entry_is_sound(key):
     assert fields["author"].isascii()  # accents in TeX's spelling, which every BibTeX reads
 
 
-@pytest.mark.parametrize("algorithm", om.algos, ids=lambda a: a.name)
+@in_one_test("algorithm", om.algos)
 def test_references_agree_with_what_the_algorithm_itself_names(algorithm):
     """Years in the documentation of an algorithm are those of its references, as far as it names any."""
     documented = (type(algorithm).__doc__ or "") if not isinstance(algorithm, type) else (algorithm.__doc__ or "")

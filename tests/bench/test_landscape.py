@@ -9,6 +9,7 @@ import pytest
 
 from optcore_bench.landscape import landscape
 from optcore_problems import Problem, get_problem, get_suite
+from tests.cases import in_one_test
 
 
 def quartic(x: Any, xp: Any) -> Any:
@@ -32,7 +33,7 @@ def test_with_two_variables_the_axes_are_these() -> None:
             assert picture.height[row, column] == pytest.approx(np.log10(problem.fun([x, y])), rel=1e-12)
 
 
-@pytest.mark.parametrize("problem", get_suite("more_wild").filter(n_min=3), ids=lambda p: p.name)
+@in_one_test("problem", get_suite("more_wild").filter(n_min=3))
 def test_with_more_the_plane_holds_start_and_best_known_point(problem: Problem) -> None:
     picture = landscape(problem, size=41)
     assert picture.height.shape == (41, 41)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from typer.testing import CliRunner
 
 from optcore.solvers import algorithm_names, get_algorithm
@@ -18,6 +17,7 @@ from optcore_bench.cli import app
 from optcore_bench.runner import run_study
 from optcore_bench.runs import expand
 from optcore_bench.study import Study
+from tests.cases import in_one_test
 
 ALGORITHMS = algorithm_names()
 PAGE = (files("optcore.solvers") / "ALGORITHMS.md").read_text(encoding="utf-8")
@@ -67,7 +67,7 @@ def of_study(name: str, stopping: str) -> dict[str, Any]:
     return resolved_options(run.algorithm)
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
+@in_one_test("name", ALGORITHMS)
 def test_rows_hold_the_strictest_values_of_the_page_and_its_defaults_elsewhere(name: str) -> None:
     options = table(name)
     strictest = {option: tight or default for option, (default, tight) in options.items() if option != "seed"}
@@ -78,7 +78,7 @@ def test_rows_hold_the_strictest_values_of_the_page_and_its_defaults_elsewhere(n
         assert of_study(name, "tight")["seed"] == 5  # the study's, so that starts differ
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
+@in_one_test("name", ALGORITHMS)
 def test_every_tolerance_has_a_strictest_value_that_is_stricter(name: str) -> None:
     algorithm = get_algorithm(name)
     tolerances = {option for option in table(name) if option.startswith("convergence_")}

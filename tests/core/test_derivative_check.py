@@ -13,6 +13,7 @@ import pytest
 import optcore as om
 from optcore.errors import InvalidFunctionError, InvalidInputError, UserFunctionError, WrongDerivativeError
 from optcore_problems import get_problem, get_suite
+from tests.cases import in_one_test
 from tests.core.counting import Counted, Given, counts_of, rosenbrock, rosenbrock_gradient, rows_of
 
 SUITE = get_suite("more_wild")
@@ -45,7 +46,7 @@ def verdicts(check):
 # right derivatives pass ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", NAMES)
+@in_one_test("name", NAMES)
 def test_no_right_derivative_of_a_published_problem_is_called_wrong(name):
     problem = SUITE[name]
     for seed in (0, 1):

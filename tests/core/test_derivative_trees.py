@@ -8,6 +8,7 @@ import pytest
 import scipy.sparse
 
 import optcore as om
+from tests.cases import in_one_test
 from tests.core.trees import FRAME, SERIES, TABLE, Line, Pair
 
 VECTOR = np.array([1.0, 2.0, 3.0])
@@ -110,7 +111,7 @@ def given(what, value, derivative, mark):
     return {"fun_and_jac": mark(lambda p: (value, jac(p)))}, calls
 
 
-@pytest.mark.parametrize("what", ["jac", "fun_and_jac"])
+@in_one_test("what", ["jac", "fun_and_jac"])
 @pytest.mark.parametrize(("params", "derivative", "message"), GRADIENTS, ids=[str(i) for i in range(len(GRADIENTS))])
 def test_a_gradient_that_does_not_fit_is_an_error_at_the_first_call(params, derivative, message, what):
     arguments, calls = given(what, 1.0, derivative, om.mark.scalar)
@@ -192,8 +193,8 @@ JACOBIANS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("what", ["jac", "fun_and_jac"])
-@pytest.mark.parametrize("algorithm", ["scipy_ls_trf", "scipy_lbfgsb"])
+@in_one_test("what", ["jac", "fun_and_jac"])
+@in_one_test("algorithm", ["scipy_ls_trf", "scipy_lbfgsb"])
 @pytest.mark.parametrize(
     ("residuals", "params", "derivative", "message"), JACOBIANS, ids=[str(i) for i in range(len(JACOBIANS))]
 )

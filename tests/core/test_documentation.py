@@ -6,16 +6,15 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
 import optcore as om
 from optcore.solvers.documentation import algorithms_page, document
+from tests.cases import in_one_test
 
 PAGE = Path(om.__file__).parent / "solvers" / "ALGORITHMS.md"
 SHIPPED = om.algos.shipped()
 
 
-@pytest.mark.parametrize("name", SHIPPED.names)
+@in_one_test("name", SHIPPED.names)
 def test_every_algorithm_has_a_description_and_a_reference_and_every_option_a_meaning(name):
     documented = document(getattr(om.algos, name))
     assert documented.description.endswith(".")
@@ -23,7 +22,7 @@ def test_every_algorithm_has_a_description_and_a_reference_and_every_option_a_me
     assert [option.name for option in documented.options if not option.meaning] == []
 
 
-@pytest.mark.parametrize("name", SHIPPED.names)
+@in_one_test("name", SHIPPED.names)
 def test_docstrings_explain_no_option_that_is_not_there(name):
     cls = getattr(om.algos, name)
     doc = (cls.__doc__ or "").partition("Args:")[2].partition("References:")[0]
@@ -31,7 +30,7 @@ def test_docstrings_explain_no_option_that_is_not_there(name):
     assert explained <= {*cls.option_names(), *cls.aliases}
 
 
-@pytest.mark.parametrize("name", SHIPPED.names)
+@in_one_test("name", SHIPPED.names)
 def test_every_algorithm_has_strictest_values_for_all_its_tolerances(name):
     cls = getattr(om.algos, name)
     tolerances = {name for name in cls.option_names() if re.fullmatch("convergence_[fgx]tol_(abs|rel)", name)}

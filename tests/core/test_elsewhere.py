@@ -8,6 +8,7 @@ import scipy.optimize
 
 import optcore as om
 from optcore.elsewhere import ELSEWHERE
+from tests.cases import in_one_test
 
 OURS = set(inspect.signature(om.minimize).parameters) - {"unknown"}
 #: The arguments of optimagic.minimize in its version 0.5.3, with the names that it had before 0.5.
@@ -28,13 +29,13 @@ SCIPY = [*inspect.signature(scipy.optimize.minimize).parameters]
 LEAST_SQUARES = [*inspect.signature(scipy.optimize.least_squares).parameters]
 
 
-@pytest.mark.parametrize("name", sorted({*OPTIMAGIC, *LMFIT, *SCIPY, *LEAST_SQUARES}))
+@in_one_test("name", sorted({*OPTIMAGIC, *LMFIT, *SCIPY, *LEAST_SQUARES}))
 def test_every_argument_of_the_peers_is_ours_or_is_answered(name):
     assert name in OURS or name in ELSEWHERE
 
 
-@pytest.mark.parametrize("name", sorted(ELSEWHERE))
-@pytest.mark.parametrize("function", [om.minimize, om.maximize])
+@in_one_test("name", sorted(ELSEWHERE))
+@in_one_test("function", [om.minimize, om.maximize])
 def test_the_answer_names_the_argument_and_what_to_use(name, function):
     assert name not in OURS
     with pytest.raises(om.InvalidInputError, match=f"^{function.__name__} has no argument {name!r}: ") as caught:

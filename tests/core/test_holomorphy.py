@@ -6,6 +6,7 @@ import scipy.optimize
 
 import optcore as om
 from optcore_problems import get_suite
+from tests.cases import in_one_test
 from tests.core.counting import Counted
 
 SUITE = list(get_suite("more_wild"))
@@ -22,7 +23,7 @@ def near_optimum(problem):
     return found.x
 
 
-@pytest.mark.parametrize("problem", SUITE, ids=lambda p: p.name)
+@in_one_test("problem", SUITE)
 def test_no_false_alarm_at_an_optimum_and_the_derivative_is_right(problem):
     """At an optimum a real difference is curvature and rounding, and says nothing of the derivative."""
     for x in (near_optimum(problem), problem.start):

@@ -9,6 +9,7 @@ import pytest
 import optcore as om
 from optcore.errors import UnknownNameError
 from optcore.solvers.options import OPTIONS
+from tests.cases import in_one_test
 
 SHIPPED = om.algos.shipped().names
 
@@ -81,7 +82,7 @@ def test_names_of_the_library_are_told_what_they_are_called_here(algorithm, thei
         om.minimize(lambda x: x @ x, np.ones(2), algorithm, algo_options={theirs: 1})
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@in_one_test("name", SHIPPED)
 def test_no_option_is_called_as_the_library_calls_another_one(name):
     cls = getattr(om.algos, name)
     assert set(cls.library_names) <= set(cls.option_names())
@@ -137,7 +138,7 @@ def test_whole_floats_and_numpy_numbers_are_taken_as_whole_numbers():
     assert all(type(value) is int for value in (made.stopping_maxfun, made.stopping_maxiter))
 
 
-@pytest.mark.parametrize("name", [name for name in SHIPPED if name.startswith(("scipy_", "nlopt_"))])
+@in_one_test("name", [name for name in SHIPPED if name.startswith(("scipy_", "nlopt_"))])
 def test_every_option_of_every_algorithm_has_a_rule_and_its_default_keeps_it(name):
     cls = getattr(om.algos, name)
     rules = {option: known.rule for option, known in OPTIONS.items()} | dict(cls.rules)

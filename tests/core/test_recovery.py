@@ -5,6 +5,7 @@ import pytest
 
 import optcore as om
 from optcore.numdiff.recovery import attempts, fits
+from tests.cases import in_one_test
 from tests.core.counting import Counted
 
 METHODS = ["forward", "backward", "central", "richardson"]
@@ -28,7 +29,7 @@ PARAMS = {"a": 3.0, "b": 0.5}
 DERIVATIVE = {"a": 6 * np.sin(0.5), "b": 9 * np.cos(0.5)}
 
 
-@pytest.mark.parametrize("what", BROKEN)
+@in_one_test("what", BROKEN)
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(
     "where",
@@ -48,7 +49,7 @@ def test_other_points_serve_where_some_fail(method, what, where):
     assert "failed" not in result.scheme.values()
 
 
-@pytest.mark.parametrize("what", BROKEN)
+@in_one_test("what", BROKEN)
 @pytest.mark.parametrize("method", METHODS)
 def test_where_nothing_helps_the_error_names_the_leaf_and_the_reason(method, what):
     fun = failing(lambda b: b != 0.5, BROKEN[what])
@@ -57,7 +58,7 @@ def test_where_nothing_helps_the_error_names_the_leaf_and_the_reason(method, wha
         om.first_derivative(fun, PARAMS, method=method)
 
 
-@pytest.mark.parametrize("what", BROKEN)
+@in_one_test("what", BROKEN)
 @pytest.mark.parametrize("method", METHODS)
 def test_marked_entries_are_nan_and_the_others_are_there(method, what):
     fun = failing(lambda b: b != 0.5, BROKEN[what])

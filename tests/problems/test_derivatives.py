@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from optcore_problems import Problem, get_problem, get_suite
+from tests.cases import in_one_test
 
 SUITE = get_suite("more_wild")
 MGH_ONLY = {3, 4, 5, 9, 11, 14, 18, *range(21, 27), *range(28, 32)}
@@ -32,9 +33,7 @@ SIZED = [
 MGH = get_suite("mgh")
 # The functions that more_wild doesn't have, in all sizes, and two whose start is another one there.
 NEW = [p for p in MGH if p.tags["function"] in ("watson", "osborne_1") or p.tags["mgh"] in MGH_ONLY]
-per_function = pytest.mark.parametrize(
-    "problem", [p for p in SUITE if p.tags["start"] == "standard"] + SIZED + NEW, ids=lambda p: p.full_name
-)
+per_function = in_one_test("problem", [p for p in SUITE if p.tags["start"] == "standard"] + SIZED + NEW)
 # One size of each function: compiling takes long.
 ONE_SIZE = list({p.tags["function"]: p for p in SUITE if p.tags["start"] == "standard"}.values())
 ONE_SIZE += list({p.tags["function"]: p for p in reversed(NEW) if p.tags["mgh"] in MGH_ONLY}.values())

@@ -13,10 +13,11 @@ from scipy.optimize import least_squares
 
 from optcore.errors import InvalidInputError
 from optcore_problems import Problem, functions, get_problem, get_suite
+from tests.cases import in_one_test
 from tests.problems.mgh_values import CUTEST, MINPACK, OTHERWISE_IN_CUTEST, PRINTED, PRINTED_LOCAL, second_point
 
 SUITE = get_suite("mgh")
-every_problem = pytest.mark.parametrize("problem", SUITE, ids=lambda p: p.name)
+every_problem = in_one_test("problem", SUITE)
 
 # The functions by their number in the publication, with the sizes n, or (n, m), that the suite holds.
 FUNCTIONS = [

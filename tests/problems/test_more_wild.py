@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from optcore_problems import Problem, get_problem, get_suite
+from tests.cases import in_one_test
 from tests.problems.reference_values import (
     OTHER_RESIDUALS,
     OTHER_SIZES,
@@ -18,10 +19,8 @@ from tests.problems.reference_values import (
 )
 
 SUITE = get_suite("more_wild")
-every_problem = pytest.mark.parametrize("problem", SUITE, ids=lambda p: p.name)
-per_function = pytest.mark.parametrize(
-    "problem", [p for p in SUITE if p.tags["start"] == "standard"], ids=lambda p: p.name
-)
+every_problem = in_one_test("problem", SUITE)
+per_function = in_one_test("problem", SUITE.filter(tags={"start": "standard"}))
 
 # The rows of dfo.dat, the data file that comes with the publication: nprob, n, m, power of ten of the start.
 DFO_DAT = """

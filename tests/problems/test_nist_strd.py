@@ -20,11 +20,12 @@ from optcore.errors import InvalidInputError
 from optcore_problems import Certified, Problem, get_problem, get_suite
 from optcore_problems.checks import Verdict, check_problem
 from optcore_problems.nist_strd.dataset import observations
+from tests.cases import in_one_test
 from tests.problems.reference_values import second_point
 
 SUITE = get_suite("nist_strd")
-every_problem = pytest.mark.parametrize("problem", SUITE, ids=lambda p: p.name)
-per_dataset = pytest.mark.parametrize("problem", SUITE.filter(tags="start1"), ids=lambda p: p.tags["dataset"])
+every_problem = in_one_test("problem", SUITE)
+per_dataset = in_one_test("problem", SUITE.filter(tags="start1"))
 needs_jax = pytest.mark.skipif(
     importlib.util.find_spec("jax") is None, reason="jax, an optional library, is not installed"
 )
@@ -327,7 +328,7 @@ def test_many_points_give_what_one_at_a_time_gives(problem: Problem) -> None:
 
 
 @needs_jax
-@per_dataset
+@pytest.mark.parametrize("problem", SUITE.filter(tags="start1"), ids=lambda p: p.tags["dataset"])
 def test_jax_gives_the_same_residuals_and_derivatives(problem: Problem) -> None:
     import jax
 

@@ -7,6 +7,7 @@ import pytest
 from scipy.optimize import least_squares
 
 from optcore_problems import Problem, get_suite
+from tests.cases import in_one_test
 
 SUITE = get_suite("more_wild")
 
@@ -37,7 +38,7 @@ def rounding_of_f(problem: Problem) -> float:
     return 10 * np.finfo(float).eps * (problem.f_opt + 2.0 * np.sqrt(problem.m * problem.f_opt) * terms)
 
 
-@pytest.mark.parametrize("problem", SUITE, ids=lambda p: p.name)
+@in_one_test("problem", SUITE)
 def test_no_solver_finds_less_than_the_best_known_value(problem: Problem) -> None:
     rng = np.random.default_rng(sum(problem.name.encode()))
     starts = [problem.start, *(problem.start * (1.0 + 0.1 * rng.standard_normal((3, problem.n))) + 0.01)]

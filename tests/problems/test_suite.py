@@ -12,6 +12,7 @@ import pytest
 
 from optcore.errors import InvalidInputError, UnknownNameError
 from optcore_problems import Problem, Suite, get_problem, get_suite, list_suites
+from tests.cases import in_one_test
 
 SUITE = get_suite("more_wild")
 
@@ -123,7 +124,7 @@ def test_list_suites_lists_what_get_suite_takes() -> None:
         assert get_suite(name) is get_suite(name)
 
 
-@pytest.mark.parametrize("problem", SUITE, ids=lambda p: p.name)
+@in_one_test("problem", SUITE)
 def test_every_problem_is_found_by_name_and_by_its_own_size(problem: Problem) -> None:
     assert get_problem(problem.full_name) is problem
     assert get_problem(problem.full_name, n=problem.n, m=problem.m) is problem
