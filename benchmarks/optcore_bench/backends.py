@@ -201,6 +201,9 @@ def _connect(scheduler: str | None) -> tuple[Any, bool]:
                 "ADDRESS`, and give its address: --scheduler ADDRESS"
             ) from None
     try:
+        if not scheduler.startswith("inproc://"):
+            # Before a client is made: one that is made of what is no address hangs and complains when it goes.
+            distributed.comm.get_address_host_port(scheduler)
         client = distributed.Client(scheduler, timeout=_SCHEDULER_SECONDS, set_as_default=False, direct_to_workers=True)
     except (OSError, ValueError, TypeError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
