@@ -8,12 +8,15 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
+import itertools
 import os
 import platform
+import queue
 import secrets
 import sys
+import threading
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any, Protocol, Self
 
 import joblib
@@ -30,6 +33,7 @@ __all__ = ["BACKENDS", "Backend", "open_backend"]
 #: Those that are known by name; others can be registered with joblib.
 BACKENDS = ("threads", "loky", "dask", "ray")
 _SCHEDULER_SECONDS = 10.0
+_ENDING_SECONDS = 1.0
 
 Answer = RunRecord | NotRun
 
@@ -108,14 +112,75 @@ class _Threads:
             self._supervisors.dismiss()
 
     def perform(self, jobs: Iterable[Job]) -> Generator[Answer, None, None]:
-        """Do jobs."""
-        parallel = joblib.Parallel(self.workers, "threading", return_as="generator_unordered", pre_dispatch="n_jobs")
-        # The processes have to end before the threads that wait for them.
-        yield from _collect(parallel, perform, jobs, self._supervisors, interrupt=self._supervisors.close)
+        """Do jobs; one worker is the thread that asks."""
+        feed, team = _Feed(jobs), _Team(self.workers, self._supervisors)
+        alone = (perform(job, self._supervisors) for job in feed)
+        try:
+            yield from alone if self.workers == 1 else team.perform(iter(feed))
+        except BaseException:
+            self._supervisors.close()  # before the threads, which wait for their processes
+            raise
+        finally:
+            team.close()
+        feed.check()
 
     def close(self) -> None:
         """End the supervised processes."""
         self._supervisors.close()
+
+
+class _Team:
+    """Threads that do jobs, as many as there are jobs at the same time.
+
+    Joblib's would do, but it looks every 10 ms what they have done, which takes up to a hundredth of a core. They are
+    daemons, so that a second Ctrl-C doesn't wait for them.
+
+    Args:
+        most: of them.
+        supervisors: whose processes they wait for.
+    """
+
+    def __init__(self, most: int, supervisors: Supervisors) -> None:
+        self._most = most
+        self._supervisors = supervisors
+        self._threads: list[threading.Thread] = []
+        self._todo: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[Answer | BaseException] = queue.SimpleQueue()
+
+    def perform(self, jobs: Iterator[Job]) -> Generator[Answer, None, None]:
+        """Answers as they come. A job is taken once a thread is free for it, and before the answer is handed out."""
+        under_way = self._begin(jobs, 0)
+        while under_way:
+            answer = self._done.get()
+            if isinstance(answer, BaseException):
+                raise answer
+            under_way = self._begin(jobs, under_way - 1)
+            yield answer
+
+    def _begin(self, jobs: Iterator[Job], under_way: int) -> int:
+        """Give jobs to those that have none; returns how many have one then."""
+        for job in itertools.islice(jobs, self._most - under_way):
+            under_way += 1
+            if under_way > len(self._threads):
+                thread = threading.Thread(target=self._work, daemon=True)
+                self._threads.append(thread)
+                thread.start()
+            self._todo.put(job)
+        return under_way
+
+    def _work(self) -> None:
+        while (job := self._todo.get()) is not None:
+            try:
+                self._done.put(perform(job, self._supervisors))
+            except BaseException as error:  # noqa: BLE001  raised where the answer is awaited
+                self._done.put(error)
+
+    def close(self) -> None:
+        """End the threads, whose jobs have ended."""
+        for _ in self._threads:
+            self._todo.put(None)
+        for thread in self._threads:
+            thread.join(_ENDING_SECONDS)
 
 
 class _Processes:
@@ -214,7 +279,7 @@ def _connect(scheduler: str | None) -> tuple[Any, bool]:
 
 
 class _Feed:
-    """Jobs for joblib, which takes them in threads of its own, where an exception would get lost."""
+    """Jobs whose exception is raised after the last answer; threads of joblib, which take them, would lose it."""
 
     def __init__(self, jobs: Iterable[Job]) -> None:
         self._jobs = iter(jobs)
@@ -232,20 +297,14 @@ class _Feed:
             raise self._error
 
 
-def _collect(
-    parallel: Any, function: Any, jobs: Iterable[Job], *arguments: Any, interrupt: Callable[[], None] | None = None
-) -> Generator[Answer, None, None]:
-    """Answers as they come; `interrupt` ends what is under way where somebody stops listening, or something fails."""
+def _collect(parallel: Any, function: Any, jobs: Iterable[Job], *arguments: Any) -> Generator[Answer, None, None]:
+    """Answers as they come."""
     feed = _Feed(jobs)
     outputs = parallel(joblib.delayed(function)(job, *arguments) for job in feed)
     try:
         # Not `yield from`, which would close the outputs before they can be closed quietly.
         for record in outputs:  # noqa: UP028
             yield record
-    except BaseException:
-        if interrupt is not None:
-            interrupt()
-        raise
     finally:
         _close_quietly(outputs)
     feed.check()

@@ -355,7 +355,7 @@ class _Work:
                     self._store(answer)
 
     def _jobs(self, runs: list[Run]) -> Iterator[Job]:
-        """Taken one by one by threads of joblib."""
+        """Taken one by one, with joblib by threads of its own."""
         for run in runs:
             if self._is_over():
                 return

@@ -1,0 +1,64 @@
+"""Workers that are threads: how many work at the same time, and what becomes of errors."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from optcore_bench import backends
+from optcore_bench.backends import open_backend
+from tests.processes import PATIENCE
+
+
+def test_as_many_jobs_are_done_at_the_same_time_as_there_are_workers_and_each_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    together = threading.Barrier(3)
+    at_work: list[int] = []
+    seen: list[int] = []
+
+    def meet(job: Any, _: Any) -> Any:
+        at_work.append(job)
+        together.wait(PATIENCE)  # nobody passes before there are three
+        seen.append(len(at_work))
+        at_work.remove(job)
+        return job
+
+    monkeypatch.setattr(backends, "perform", meet)
+    before = threading.active_count()
+    with open_backend("threads", 3) as workers:
+        jobs: Any = range(9)
+        assert sorted(workers.perform(jobs)) == list(range(9))  # type: ignore[type-var]
+        assert threading.active_count() == before
+    assert max(seen) == 3
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_the_error_of_a_job_that_can_not_be_made_comes_after_the_answers_of_those_before(
+    n_jobs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def jobs() -> Iterator[Any]:
+        yield from (1, 2, 3)
+        raise ValueError("there is no fourth")
+
+    monkeypatch.setattr(backends, "perform", lambda job, _: job)
+    answers: list[Any] = []
+    with open_backend("threads", n_jobs) as workers, pytest.raises(ValueError, match="no fourth"):
+        answers.extend(workers.perform(jobs()))
+    assert sorted(answers) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_what_goes_wrong_in_a_worker_is_raised(n_jobs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(job: Any, _: Any) -> Any:
+        if job == 2:
+            raise OSError("no more processes")
+        return job
+
+    monkeypatch.setattr(backends, "perform", fail)
+    jobs: Any = range(10)
+    with open_backend("threads", n_jobs) as workers, pytest.raises(OSError, match="no more processes"):
+        list(workers.perform(jobs))
