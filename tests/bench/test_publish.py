@@ -393,6 +393,9 @@ def test_pictures_are_as_wide_as_a_column_and_carry_their_origin(results, tmp_pa
         results, tmp_path, width="single", solvers="scipy_lbfgsb", formats=["svg", "pdf", "png"]
     )
     assert {path.suffix for path in published.files} == {".svg", ".pdf", ".png", ".csv", ".tex", ".md", ""}
+    again = publish_figures(results, tmp_path / "again", width="single", solvers="scipy_lbfgsb", formats=["svg"])
+    for path in again.folder.glob("*.svg"):
+        assert path.read_bytes() == (tmp_path / path.name).read_bytes(), path.name
     csv_sum = folder_module.file_sum(tmp_path / "convergence.csv")
     for kind in ("svg", "pdf", "png"):
         origin = read_stamp((tmp_path / f"convergence.{kind}").read_bytes())

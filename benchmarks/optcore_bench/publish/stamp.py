@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from xml.sax.saxutils import escape, unescape
 
 __all__ = ["DPI", "read_stamp", "stamped"]
@@ -56,12 +56,28 @@ def read_stamp(data: bytes) -> dict[str, str]:
 
 
 def _svg(data: bytes, text: str, width_cm: float) -> bytes:
-    head, tag, rest = _root_of_svg(data.decode())
+    head, tag, rest = _root_of_svg(_with_steady_ids(data.decode()))
     size = re.search(r'\bwidth="([\d.]+)" height="([\d.]+)"', tag)
     if size:
         height_cm = width_cm * float(size[2]) / float(size[1])
         tag = tag.replace(size[0], f'width="{width_cm:g}cm" height="{height_cm:.3f}cm"')
     return f"{head}{tag}<metadata>{escape(text)}; end</metadata>{rest}".encode()
+
+
+def _with_steady_ids(text: str) -> str:
+    """Let the six digits that plotly draws for each picture and trace follow from what is in the picture."""
+    drawn = dict.fromkeys(re.findall(r'\bid="defs-([0-9a-f]{6})"|\btrace([0-9a-f]{6})"', text))
+    numbers = {first or second: number for number, (first, second) in enumerate(drawn)}
+    if not numbers:
+        return text
+    attributes = re.compile(r'\b(?:id|class)="[^"]*"|\burl\([^)]*\)|\bhref="#[^"]*"')
+    digits = re.compile("|".join(numbers))
+
+    def renamed(name: Callable[[int], str]) -> str:
+        return attributes.sub(lambda found: digits.sub(lambda old: name(numbers[old[0]]), found[0]), text)
+
+    content = zlib.crc32(renamed(str).encode())
+    return renamed(lambda number: f"{(content + number) & 0xFFFFFF:06x}")
 
 
 def _root_of_svg(text: str) -> tuple[str, str, str]:
