@@ -13,22 +13,9 @@ from optcore.errors import InvalidInputError
 from optcore_bench.cli import app
 from optcore_bench.comparison import Comparison
 from optcore_bench.comparison.revisions import compare_revisions
+from tests.bench.gradient_descent import DESCENT, WORSE
 from tests.processes import git
 
-SOLVER = '''
-def descend(fun, jac, x0):
-    """Gradient descent whose step is doubled after a success and halved after a failure."""
-    x, step, failures = x0, 1e-3, 0
-    f, g = fun(x), jac(x)
-    while failures < 60:
-        y = x - step * g
-        value = fun(y)
-        if value < f - 1e-4 * step * (g @ g):
-            x, f, g, step, failures = y, value, jac(y), 2 * step, 0
-        else:
-            step, failures = step / 2, failures + 1
-    return x
-'''
 #: Builds a wheel of one module with nothing but the standard library, so that the test needs no index.
 BACKEND = """
 import zipfile
@@ -60,7 +47,6 @@ algorithms = [
 budget = { max_evaluations = 300 }
 gate = { tau = 1e-2 }
 """
-WORSE = ("2 * step, 0", "1.05 * step, 0")
 
 
 def repository(folder: Path) -> Path:
@@ -71,7 +57,7 @@ def repository(folder: Path) -> Path:
     folder.mkdir()
     solvers = [folder / name for name in ("rev_descent.py", "beside.py")]
     for solver in solvers:
-        solver.write_text(SOLVER)
+        solver.write_text(DESCENT)
     (folder / "gate.toml").write_text(STUDY)
     (folder / "pyproject.toml").write_text(PROJECT)
     (folder / "build_it").mkdir()
@@ -81,7 +67,7 @@ def repository(folder: Path) -> Path:
     git(folder, "commit", "-qm", "a solver")
     git(folder, "tag", "before")
     for solver in solvers:
-        solver.write_text(SOLVER.replace(*WORSE))
+        solver.write_text(DESCENT.replace(*WORSE))
     git(folder, "commit", "-qam", "smaller steps")
     for solver in solvers:
         solver.write_text("raise SystemExit('this is not committed')\n")

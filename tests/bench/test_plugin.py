@@ -22,6 +22,7 @@ from optcore_bench import compare, cost_table, run_study
 from optcore_bench.comparison.baseline import read_baseline
 from optcore_bench.study import Study
 from optcore_bench.testing import RegressionError, assert_solves, check
+from tests.bench.gradient_descent import DESCENT, WORSE
 from tests.processes import git
 
 # Solvers travel by value: importing this module in each new process would import pytest there.
@@ -30,23 +31,6 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])
 ROOT = Path(__file__).parents[2]
 PROBLEMS = ["more_wild/rosenbrock", "more_wild/bard"]
 
-SOLVER = '''
-import numpy as np
-
-
-def descend(fun, jac, x0):
-    """Gradient descent whose step is doubled after a success and halved after a failure."""
-    x, step, failures = x0, 1e-3, 0
-    f, g = fun(x), jac(x)
-    while failures < 60:
-        y = x - step * g
-        value = fun(y)
-        if value < f - 1e-4 * step * (g @ g):
-            x, f, g, step, failures = y, value, jac(y), 2 * step, 0
-        else:
-            step, failures = step / 2, failures + 1
-    return x
-'''
 TEST = """
 import optcore as om
 from descent import descend
@@ -63,7 +47,6 @@ def test_nothing():
     pass
 """
 SAME = ("y = x - step * g", "y = x - step * np.copy(g)")
-WORSE = ("2 * step, 0", "1.05 * step, 0")
 BETTER = ("step / 2, failures", "step / 4, failures")
 
 
@@ -103,7 +86,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("repository")
     (folder / "tests").mkdir()
     (folder / ".gitignore").write_text("__pycache__/\n")
-    (folder / "descent.py").write_text(SOLVER)
+    (folder / "descent.py").write_text(DESCENT)
     (folder / "tests" / "test_descent.py").write_text(TEST)
     git(folder, "init", "-q", "-b", "main")
     commit(folder, None, "a solver")
@@ -188,14 +171,14 @@ def test_the_plugin_is_an_entry_point_and_imports_nothing_but_pytest(tmp_path: P
 def descend(fun: Any, jac: Any, x0: Any) -> Any:
     """As in the repository above."""
     namespace: dict[str, Any] = {}
-    exec(SOLVER, namespace)
+    exec(DESCENT, namespace)
     return namespace["descend"](fun, jac, x0)
 
 
 def slower(fun: Any, jac: Any, x0: Any) -> Any:
     """The same with steps that grow slowly."""
     namespace: dict[str, Any] = {}
-    exec(SOLVER.replace(*WORSE), namespace)
+    exec(DESCENT.replace(*WORSE), namespace)
     return namespace["descend"](fun, jac, x0)
 
 
