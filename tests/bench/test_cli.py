@@ -277,6 +277,14 @@ def test_show_sums_up_by_solver(store: str) -> None:
     assert "scipy_ls_lm [analytic]" in text
 
 
+def test_show_says_why_no_run_applies(tmp_path: Path) -> None:
+    study = tmp_path / "none.toml"
+    study.write_text('problems = "more_wild/bard"\nalgorithms = "scipy_bfgs"\nderivatives = "none"\n')
+    assert optcore("run", str(study), "--store", str(tmp_path / "s"), "--quiet", "--no-report").exit_code == 0
+    shown = optcore("show", str(tmp_path / "s"))
+    assert shown.stdout.splitlines()[1:] == ["no run applies: the solver needs a derivative"]
+
+
 def test_show_lists_the_runs_of_a_problem_and_an_algorithm(store: str) -> None:
     arguments = ["show", store, "--problem", "rosenbrock", "--algorithm", "scipy_lbfgsb"]
     rows = json.loads(optcore(*arguments, "--json").stdout)

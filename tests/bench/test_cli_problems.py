@@ -98,6 +98,30 @@ def test_list_problems_of_a_suite() -> None:
     assert {row["problem"].partition("/")[0] for row in rows} == {"more_wild"}
 
 
+OWN = """
+from optcore_problems import Problem
+def value(x, xp):
+    return (x @ x) ** 2
+both = [Problem(name=name, start=[1.0, 2.0], fun_xp=value, f_opt=0.0) for name in ("first", "second")]
+"""
+
+
+def test_problems_of_a_file_are_listed_shown_and_checked_one_by_one_as_the_messages_say(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(OWN)
+    place = f"{tmp_path / 'own.py'}:both"
+    several = optcore("show-problem", place)
+    assert several.exit_code == 2
+    assert f"for example '{place}/first', or list them: optcore list problems --suite {place}" in several.stderr
+    listed = json.loads(optcore("list", "problems", "--suite", place, "--json").stdout)
+    assert [row["problem"] for row in listed] == ["first", "second"]
+    assert optcore("show-problem", f"{place}/second").stdout.startswith("second\n")
+    checked = json.loads(optcore("check-problems", f"{place}/first", "--no-jax", "--json").stdout)
+    assert [row["problem"] for row in checked] == ["first"]
+    unknown = optcore("show-problem", f"{place}/scond")
+    assert unknown.exit_code == 2
+    assert "did you mean 'second'?" in unknown.stderr
+
+
 def test_list_problems_says_which_strategies_a_problem_excludes(monkeypatch: pytest.MonkeyPatch) -> None:
     stiff = Problem(name="parabola", suite="mine", start=[1.0], fun_xp=parabola, excludes={"jax": "it loops"})
     monkeypatch.setitem(registry._SHIPPED, "mine", "")

@@ -371,7 +371,10 @@ def list_command(
         bool, typer.Option("--details", help="Of algorithms: options, their meaning, references.")
     ] = False,
     suite: Annotated[
-        str | None, typer.Option("--suite", "-s", help="Of problems: those of one suite.", show_default=False)
+        str | None,
+        typer.Option(
+            "--suite", "-s", help="Of problems: those of a suite, FILE.py:SUITE or STUDY.toml.", show_default=False
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -395,7 +398,7 @@ def check_problems_command(
     problems: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Suites, problems as 'suite/problem', or STUDY.toml for those of a study. [default: all suites]",
+            help="Suites, problems as 'suite/problem', FILE.py:SUITE, or STUDY.toml. [default: all suites]",
             show_default=False,
         ),
     ] = None,
@@ -416,7 +419,9 @@ def check_problems_command(
 
 @app.command("show-problem")
 def show_problem_command(
-    problem: Annotated[str, typer.Argument(help="'suite/problem', as more_wild/meyer.", show_default=False)],
+    problem: Annotated[
+        str, typer.Argument(help="'suite/problem', as more_wild/meyer, or FILE.py:SUITE/PROBLEM.", show_default=False)
+    ],
     *,
     plot: Annotated[
         Path | None,

@@ -27,7 +27,7 @@ _HINTS = {
 
 
 def show_catalog(what: str, suite: str | None = None, *, as_json: bool) -> None:
-    """Print suites, problems (of one suite where it is named), algorithms, derivatives or studies.
+    """Print suites, problems (of one suite or study where it is named), algorithms, derivatives or studies.
 
     Raises:
         UnknownNameError: there is no such suite; suggests the nearest.
@@ -100,7 +100,8 @@ def _suites() -> Rows:
 
 
 def _problems(suites: Sequence[str] | None = None) -> Rows:
-    from optcore_problems import get_suite, list_suites
+    from optcore_bench.cli.problems import find_problems
+    from optcore_problems import list_suites
 
     return [
         {
@@ -113,7 +114,7 @@ def _problems(suites: Sequence[str] | None = None) -> Rows:
             "excludes": "; ".join(f"{strategy}: {reason}" for strategy, reason in p.excludes.items()),
         }
         for name in (list_suites() if suites is None else suites)
-        for p in get_suite(name)
+        for p in find_problems(name)
     ]
 
 

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from optcore.errors import InvalidInputError
+from optcore.errors import InvalidInputError, unknown_name
 from optcore_bench.cli.tables import print_table
 
 if TYPE_CHECKING:
     from optcore_problems import Problem
     from optcore_problems.checks import Check
 
-__all__ = ["check_problems", "show_problem"]
+__all__ = ["check_problems", "find_problems", "show_problem"]
 
 WRONG = 1
 _SHOWN_ENTRIES = 12
@@ -40,7 +40,7 @@ def check_problems(chosen: Sequence[str], stores: Sequence[Path], *, jax: bool, 
     from optcore_problems.checks import check_problem, has_failed
 
     stored = _lowest(stores)
-    problems = [problem for name in chosen or list_suites() for problem in _problems(name)]
+    problems = [problem for name in chosen or list_suites() for problem in find_problems(name)]
     checked = []
     for i, problem in enumerate(problems):
         _progress(f"{i + 1}/{len(problems)} {problem.full_name}")
@@ -59,8 +59,20 @@ def check_problems(chosen: Sequence[str], stores: Sequence[Path], *, jax: bool, 
         raise typer.Exit(WRONG)
 
 
-def _problems(name: str) -> Sequence[Problem]:
-    """Those of a suite, of a study, or the one of that name."""
+def find_problems(name: str) -> Sequence[Problem]:
+    """Those of a suite, of a study, or the one of that name; of a suite in a file, FILE.py:SUITE/PROBLEM.
+
+    Raises:
+        UnknownNameError: there is none of that name; suggests the nearest.
+        InvalidInputError: there is no such file, or it holds something else.
+    """
+    where, colon, rest = name.rpartition(":")
+    suite, slash, single = rest.partition("/")
+    if colon and slash and single:
+        members = {problem.name: problem for problem in find_problems(f"{where}:{suite}")}
+        if single not in members:
+            raise unknown_name(f"problem of {where}:{suite}", single, members)
+        return [members[single]]
     if name.endswith(".toml"):
         from optcore_bench.study import load_study
 
@@ -123,13 +135,12 @@ def _complaints(checked: Iterable[tuple[Problem, Iterable[Check]]]) -> Iterable[
 
 def show_problem(name: str, plot: Path | None, *, open_plot: bool, as_json: bool) -> None:
     """Print what a problem is, where it comes from and what is known about its minimum; draw it where asked to."""
-    from optcore_bench.selection import problem_entry
-
-    problems = problem_entry(name).members()
+    problems = find_problems(name)
     if len(problems) != 1:
+        example = f"{name}/{problems[0].name}" if ":" in name else problems[0].full_name
         raise InvalidInputError(
             f"{name!r} is a suite of {len(problems)} problems; name one of them as 'suite/problem', "
-            f"for example '{problems[0].full_name}', or list them: optcore list problems --suite {name}"
+            f"for example '{example}', or list them: optcore list problems --suite {name}"
         )
     problem = problems[0]
     if plot is not None:

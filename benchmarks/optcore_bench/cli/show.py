@@ -45,7 +45,11 @@ def show(store: Path, problem: str | None, algorithm: str | None, *, as_json: bo
         manifest = results.manifest
         state = "finished" if results.finished else "not finished; the same `optcore run` resumes it"
         typer.echo(f"{store}: {len(results.runs)} runs, {state}, digest {manifest.get('digest') or 'none yet'}")
-    print_table(rows)
+    if rows or single or results.runs.empty:
+        print_table(rows)
+    else:
+        reasons = ", ".join(dict.fromkeys(results.runs["message"]))
+        typer.echo(f"no run applies: {reasons}")
 
 
 def show_provenance(store: Path, problem: str | None, algorithm: str | None, *, as_json: bool) -> None:
