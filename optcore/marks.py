@@ -7,6 +7,7 @@ A mark wraps a function, it doesn't change it. Functions without a mark are read
 from __future__ import annotations
 
 import functools
+import types
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -111,12 +112,21 @@ def kind_of(function: Callable[..., Any]) -> Kind:
         return kind_of(function.func)
     if kind is not None:
         return Kind(kind)
-    if not getattr(function, "__annotations__", None):
+    annotations = getattr(function, "__annotations__", None)
+    if not annotations or "return" not in annotations:
         return Kind.SCALAR
     try:
-        annotation = typing.get_type_hints(function).get("return")
-    except (TypeError, NameError, AttributeError):  # no annotations, or names that can't be resolved here
+        annotation = _resolved(annotations["return"], function)
+    except (TypeError, NameError, AttributeError, SyntaxError):  # names that can't be resolved here, or no annotation
         return Kind.SCALAR
     if typing.get_origin(annotation) is tuple:
         annotation = (*typing.get_args(annotation), None)[0]
     return _ANNOTATIONS.get(typing.cast("type", annotation), Kind.SCALAR)
+
+
+def _resolved(annotation: Any, function: Any) -> Any:
+    """What a function's annotation stands for. Those of its params may hold names that only a type checker knows."""
+    while hasattr(function, "__wrapped__"):
+        function = function.__wrapped__
+    alone = types.SimpleNamespace(__annotations__={"return": annotation})
+    return typing.get_type_hints(alone, getattr(function, "__globals__", {}))["return"]

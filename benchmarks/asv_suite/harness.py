@@ -29,6 +29,9 @@ from optcore_bench.store import RunRecord, StoreWriter
 
 SOLVERS = ("scipy_lbfgsb", "scipy_neldermead")
 
+# Where it is set, as in many containers, each process compiles this package anew, which no installed one needs.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 
 # Solvers and functions: at module level, because runs import them in processes of their own.
 

@@ -29,6 +29,10 @@ def by_text(x) -> "om.LeastSquaresFunctionValue": ...
 def by_pair(x) -> tuple[om.LeastSquaresFunctionValue, np.ndarray]: ...
 def by_unknown(x) -> "NotDefinedAnywhere": ...  # noqa: F821  that is the case
 def by_array(x) -> np.ndarray: ...
+def of_unknown(x: "NotDefinedAnywhere") -> "om.LeastSquaresFunctionValue": ...  # noqa: F821  that is the case
+def of_words(x: "a vector") -> om.LeastSquaresFunctionValue: ...  # noqa: F722  that is the case
+def by_words(x) -> "a number": ...  # noqa: F722  that is the case
+def without(x: float): ...
 
 
 class Model:
@@ -37,6 +41,9 @@ class Model:
 
     @om.mark.least_squares
     def method(self, x):
+        return x
+
+    def annotated(self, x) -> "om.LeastSquaresFunctionValue":
         return x
 
 
@@ -60,6 +67,12 @@ class Model:
         (by_pair, "least_squares"),
         (by_unknown, "scalar"),
         (by_array, "scalar"),
+        (of_unknown, "least_squares"),
+        (of_words, "least_squares"),
+        (by_words, "scalar"),
+        (without, "scalar"),
+        (Model().annotated, "least_squares"),
+        (functools.wraps(by_text)(lambda *args: by_text(*args)), "least_squares"),
         (om.mark.scalar(by_least_squares), "scalar"),
         (Model().method, "least_squares"),
     ],
