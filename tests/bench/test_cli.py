@@ -8,7 +8,6 @@ import pty
 import signal
 import subprocess
 import sys
-import time
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from typer.testing import CliRunner
 from optcore_bench.cli import app
 from optcore_bench.cli import doctor as doctor_module
 from optcore_bench.store import Results, stored_run_ids
+from tests.processes import PATIENCE, wait_until
 
 STUDY = """
 problems = { suite = "more_wild", n_max = 3 }
@@ -184,12 +184,10 @@ def interrupt(folder: Path, store: Path, how: signal.Signals, *arguments: str) -
     """Run the study, send the signal once some rows are stored, and say how it ended."""
     command = [*COMMAND, "run", "tiny.toml", "--store", str(store), "--jobs", "1", *arguments]
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    end = time.monotonic() + 60
     # rows that need no process are stored at once: wait until some that do are too
-    while rows_so_far(store) < 35 and time.monotonic() < end and process.poll() is None:
-        time.sleep(0.002)
+    wait_until(lambda: rows_so_far(store) >= 35 or process.poll() is not None)
     process.send_signal(how)
-    _, err = process.communicate(timeout=180)
+    _, err = process.communicate(timeout=PATIENCE)
     return process.returncode, err
 
 
@@ -439,6 +437,6 @@ def test_a_terminal_gets_a_bar(folder: Path, store: str) -> None:
     except OSError:  # Linux says so at the end
         pass
     os.close(ours)
-    assert process.wait(timeout=180) == 0
+    assert process.wait(timeout=PATIENCE) == 0
     total = len(Results(store).runs)
     assert f"{total}/{total}".encode() in shown
