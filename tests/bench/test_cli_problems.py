@@ -122,6 +122,23 @@ def test_problems_of_a_file_are_listed_shown_and_checked_one_by_one_as_the_messa
     assert "did you mean 'second'?" in unknown.stderr
 
 
+def test_what_is_not_finite_is_null_in_json(tmp_path: Path) -> None:
+    text = OWN.replace("(x @ x) ** 2", "xp.log(x[0] - 2.0)").replace("f_opt=0.0", "bounds=[(0.0, None)] * 2")
+    (tmp_path / "own.py").write_text(text)
+    place = f"{tmp_path / 'own.py'}:both"
+
+    def refuse(word: str) -> None:
+        raise AssertionError(f"{word} is no JSON")
+
+    shown = json.loads(optcore("show-problem", f"{place}/first", "--json").stdout, parse_constant=refuse)
+    assert (shown["f_start"], shown["bounds"]) == (None, [[0.0, 0.0], [None, None]])
+    listed = json.loads(optcore("list", "problems", "--suite", place, "--json").stdout, parse_constant=refuse)
+    assert [row["f_start"] for row in listed] == [None, None]
+    wrong = optcore("check-problems", place, "--no-jax", "--json")
+    assert wrong.exit_code == 1
+    json.loads(wrong.stdout, parse_constant=refuse)
+
+
 def test_list_problems_says_which_strategies_a_problem_excludes(monkeypatch: pytest.MonkeyPatch) -> None:
     stiff = Problem(name="parabola", suite="mine", start=[1.0], fun_xp=parabola, excludes={"jax": "it loops"})
     monkeypatch.setitem(registry._SHIPPED, "mine", "")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from optcore_bench.cli.tables import print_table
+from optcore_bench.cli.tables import json_text, print_table
 
 if TYPE_CHECKING:
     from optcore.solvers import Algorithm
@@ -34,7 +33,7 @@ def show_catalog(what: str, suite: str | None = None, *, as_json: bool) -> None:
     """
     rows = _CATALOGS[what]() if suite is None else _problems([suite])
     if as_json:
-        typer.echo(json.dumps(rows))
+        typer.echo(json_text(rows))
     else:
         print_table(rows)
         if what in _HINTS and suite is None:
@@ -53,7 +52,7 @@ def show_algorithms(name: str | None, *, as_json: bool) -> None:
     algorithms = [get_algorithm(name)] if name else _all_algorithms()
     if as_json:
         documented = [dataclasses.asdict(document(a)) | {"installed": a.available()} for a in algorithms]
-        typer.echo(json.dumps(documented))
+        typer.echo(json_text(documented))
         return
     for i, algorithm in enumerate(algorithms):
         if i:

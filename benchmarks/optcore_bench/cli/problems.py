@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from optcore.errors import InvalidInputError, unknown_name
-from optcore_bench.cli.tables import print_table
+from optcore_bench.cli.tables import json_text, print_table
 
 if TYPE_CHECKING:
     from optcore_problems import Problem
@@ -49,7 +48,7 @@ def check_problems(chosen: Sequence[str], stores: Sequence[Path], *, jax: bool, 
     wrong = [problem for problem, checks in checked if has_failed(checks)]
     if as_json:
         rows = [{"problem": p.full_name, "checks": [dataclasses.asdict(c) for c in checks]} for p, checks in checked]
-        typer.echo(json.dumps(rows))
+        typer.echo(json_text(rows))
     else:
         print_table([_row(problem, checks) for problem, checks in checked])
         for sentence in _complaints(checked):
@@ -150,7 +149,7 @@ def show_problem(name: str, plot: Path | None, *, open_plot: bool, as_json: bool
         check_picture(plot, "--plot")
     facts = describe(problem)
     if as_json:
-        typer.echo(json.dumps(facts))
+        typer.echo(json_text(facts))
     else:
         _print_facts(problem, facts)
     if plot is None and open_plot:

@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["print_table"]
+__all__ = ["json_text", "print_table"]
 
 _WIDE = 200
+
+
+def json_text(value: Any) -> str:
+    """JSON, in which there are no infinite numbers and no NaN: null takes their place.
+
+    >>> json_text({"f": float("nan"), "bounds": [[0.5, float("inf")]]})
+    '{"f": null, "bounds": [[0.5, null]]}'
+    """
+    return json.dumps(_finite(value))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def print_table(rows: Sequence[Mapping[str, Any]]) -> None:
