@@ -38,10 +38,9 @@ def only(algorithm: Any, **changes: Any) -> str:
     return run.run_id
 
 
-@pytest.mark.parametrize("n_jobs", [1, 2])
-def test_a_study_in_a_file_runs_them_and_their_rows_are_exact(tmp_path: Path, n_jobs: int) -> None:
+def test_a_study_in_a_file_runs_them_and_their_rows_are_exact(tmp_path: Path) -> None:
     (tmp_path / "own.toml").write_text(STUDY)
-    results = run_study(load_study(tmp_path / "own.toml"), tmp_path / "store", n_jobs=n_jobs)
+    results = run_study(load_study(tmp_path / "own.toml"), tmp_path / "store")
     table = results.runs.set_index(["algorithm", "derivative"])
     assert (table.loc["optimagic:bhhh", "status"] == "not_applicable").all()
     message = "the solver works on likelihood contributions, and more_wild/rosenbrock has none"

@@ -61,19 +61,19 @@ def test_a_problem_in_a_size_that_no_suite_holds_goes_by_its_name() -> None:
 def test_a_study_of_sparse_and_dense_families_runs(tmp_path: Path) -> None:
     file = tmp_path / "sizes.toml"
     file.write_text(
-        'name = "sizes"\nproblems = [{suite = "scalable", n = [10, 100]}]\nalgorithms = ["scipy_ls_trf"]\n'
+        'name = "sizes"\nproblems = [{suite = "scalable", n = [10, 30]}]\nalgorithms = ["scipy_ls_trf"]\n'
         'derivatives = ["analytic", "sparse"]\nbudget = {max_gradients = 20}\n'
     )
     study = load_study(file)
     assert study == Study(
         name="sizes",
-        problems=[{"suite": "scalable", "n": [10, 100]}],
+        problems=[{"suite": "scalable", "n": [10, 30]}],
         algorithms="scipy_ls_trf",
         derivatives=["analytic", "sparse"],
         budget=om.Budget(max_gradients=20),
     )
     runs = run_study(study, store=tmp_path / "store", n_jobs=2).runs
-    assert set(runs["problem"]) == set(get_suite("scalable", n=[10, 100]).names)
+    assert set(runs["problem"]) == set(get_suite("scalable", n=[10, 30]).names)
     assert len(runs) == 2 * 20
     unable = runs[runs["status"] == "not_applicable"]
     assert set(unable["derivative"]) == {"sparse"}
