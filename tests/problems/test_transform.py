@@ -109,7 +109,8 @@ def test_derivatives_in_scaled_variables_are_those_of_complex_steps_and_jax(name
     np.testing.assert_allclose(scaled.gradient(z), 2 * scaled.residuals(z) @ scaled.jacobian(z), rtol=1e-12)
     jax = pytest.importorskip("jax")
     with jax.enable_x64(True) if hasattr(jax, "enable_x64") else jax.experimental.enable_x64():
-        np.testing.assert_allclose(jax.grad(scaled.fun)(z), scaled.gradient(z), rtol=1e-7)
+        gradient = jax.jit(jax.grad(scaled.fun)).lower(z).compile({"xla_backend_optimization_level": "0"})
+        np.testing.assert_allclose(gradient(z), scaled.gradient(z), rtol=1e-7)
 
 
 def test_everything_that_is_known_moves_with_the_variables() -> None:
