@@ -275,6 +275,18 @@ def test_show_sums_up_by_solver(store: str) -> None:
     assert "scipy_ls_lm [analytic]" in text
 
 
+@pytest.mark.parametrize("arguments", [["show", "{store}"], ["list", "problems"], ["show", "{store}", "--provenance"]])
+def test_a_reader_that_has_seen_enough_is_no_error(store: str, arguments: list[str]) -> None:
+    reads, writes = os.pipe()
+    os.close(reads)  # as `head` does
+    filled = [argument.format(store=store) for argument in arguments]
+    try:
+        done = subprocess.run([*COMMAND, *filled], stdout=writes, stderr=subprocess.PIPE, timeout=100, check=False)
+    finally:
+        os.close(writes)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 def test_show_says_why_no_run_applies(tmp_path: Path) -> None:
     study = tmp_path / "none.toml"
     study.write_text('problems = "more_wild/bard"\nalgorithms = "scipy_bfgs"\nderivatives = "none"\n')

@@ -38,9 +38,15 @@ def print_table(rows: Sequence[Mapping[str, Any]]) -> None:
     if not rows:
         print("nothing to show")
         return
-    console = Console()
+
+    class Output(Console):
+        def on_broken_pipe(self) -> None:
+            """Not the end with exit status 1: who reads our output has seen enough."""
+            raise BrokenPipeError
+
+    console = Output()
     if not console.is_terminal:
-        console = Console(width=_WIDE)
+        console = Output(width=_WIDE)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in rows[0]:
         numeric = all(isinstance(row[name], (int, float)) or row[name] is None for row in rows)
