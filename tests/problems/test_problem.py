@@ -15,7 +15,7 @@ import scipy.optimize
 
 from optcore import Bounds
 from optcore.errors import InvalidInputError
-from optcore_problems import Problem, get_problem
+from optcore_problems import Problem, get_problem, get_suite
 from optcore_problems.namespace import array_namespace, per_column
 
 ROSENBROCK = get_problem("more_wild/rosenbrock")
@@ -85,6 +85,19 @@ def test_out_of_range_gives_inf_or_nan_without_a_warning(name: str) -> None:
             problem.gradient(x)
             assert len(values) == 2
         assert not np.isfinite([problem.fun(np.full(problem.n, far)) for far in (-1e200, 1e200)]).all()
+
+
+@pytest.mark.parametrize("suite", ["more_wild", "mgh"])
+def test_the_value_is_the_product_of_the_residuals_to_the_bit(suite: str) -> None:
+    rng = np.random.default_rng(0)
+    with np.errstate(all="ignore"):
+        for problem in get_suite(suite):
+            start = problem.start * rng.uniform(0.5, 1.5, problem.n)
+            for x in (start, start + 1j * rng.normal(size=problem.n)):
+                r = problem.residuals(x)
+                found, expected = problem.fun(x), r @ r
+                assert type(found) is type(expected)
+                assert found.tobytes() == expected.tobytes()
 
 
 def test_problems_are_frozen_and_replace_keeps_start_and_best_value_apart() -> None:
