@@ -303,6 +303,7 @@ class Evaluations:
         order = _order(_run_codes(self.runs["run_id"], history["run_id"]), history["evaluation"].to_numpy(np.int64))
         return np.asarray(history["x"].to_numpy(dtype=object)[order])
 
+    @cached_property
     def failed(self) -> Bools:
         """True for calls at points that the solver asked for whose value is not finite, shape (k,)."""
         history = _columns(self.source.history, ("run_id", "evaluation", "fun"))

@@ -21,7 +21,7 @@ from .evaluations import Evaluations, Floats, HasTables, ReferenceValue
 if TYPE_CHECKING:
     from optcore.plots.styles import LineStyle
 
-__all__ = ["ConvergencePlot", "StepCurve", "convergence", "median_curve", "step_curves", "thin_steps"]
+__all__ = ["ConvergencePlot", "StepCurve", "convergence", "failure_costs", "median_curve", "step_curves", "thin_steps"]
 
 #: Smallest gap that a logarithmic axis shows; exact solutions are drawn here.
 FLOOR = 1e-16
@@ -129,6 +129,7 @@ def convergence(
         steps = [curves[row, solver] for row in names if (row, solver) in curves]
         frame = _one(steps[0], max_points) if one else median_curve(steps, quantiles, max_points)
         frames.append(frame.assign(solver=solver))
+    failed = failure_costs(evaluations, cost, jac_cost) if one else {}
     columns = ["solver", "x", "y"] if one else ["solver", "x", "y", "lower", "upper"]
     return ConvergencePlot(
         curves=pd.concat(frames, ignore_index=True)[columns],
@@ -136,20 +137,27 @@ def convergence(
         x_title=describe_cost(cost, jac_cost),
         y_title="(f_best - f_L) / (f_start - f_L)",
         order=evaluations.solvers,
-        failures=_failures(evaluations, names[0], solvers, cost, jac_cost) if one else {},
+        failures={solver: failed[names[0], solver] for solver in solvers if (names[0], solver) in failed},
     )
 
 
-def _failures(
-    evaluations: Evaluations, problem: str, solvers: Iterable[str], cost: CostModel, jac_cost: JacCost
-) -> dict[str, Floats]:
-    """The costs at which calls gave no value, by solver; none where all did."""
-    runs = evaluations.runs
-    rows = np.flatnonzero(evaluations.failed() & (runs["row"] == problem).to_numpy()[evaluations.run])
+def failure_costs(
+    evaluations: Evaluations, cost: CostModel = "evaluations", jac_cost: JacCost = 0
+) -> dict[tuple[str, str], Floats]:
+    """The costs at which calls gave no value, by row and column of the cost table; nothing for runs without such calls.
+
+    Args:
+        evaluations: of a store.
+        cost: as for `cost_table`.
+        jac_cost: as for `cost_table`.
+    """
+    rows = np.flatnonzero(evaluations.failed)
     if not rows.size:
         return {}
-    x, of = cost_at(evaluations, rows, cost, jac_cost), runs["solver"].to_numpy()[evaluations.run[rows]]
-    return {solver: np.sort(x[of == solver]) for solver in solvers if (of == solver).any()}
+    x, run = cost_at(evaluations, rows, cost, jac_cost), evaluations.run[rows]
+    which, first = np.unique(run, return_index=True)
+    names = list(zip(evaluations.runs["row"], evaluations.runs["solver"], strict=True))
+    return {names[i]: np.sort(part) for i, part in zip(which, np.split(x, first[1:]), strict=True)}
 
 
 def _problems(runs: pd.DataFrame, problem: str | Iterable[str] | None) -> list[str]:

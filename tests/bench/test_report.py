@@ -205,6 +205,24 @@ def test_curves_are_thinned_to_200_points_and_lie_on_those_of_python(results, pa
         np.testing.assert_allclose(curve["y"], expected["y"].clip(1e-16), rtol=1e-3)
 
 
+def test_calls_without_a_value_are_marked_in_the_curves_of_their_run(tmp_path):
+    many = [1.0, *[np.nan] * 100, 0.5]
+    results = make_results(
+        run("a jax", values=[1, np.nan, 0.5, np.inf], tasks=["fun", "jac", "fun", "fun"]),
+        run("b none", values=many),
+        run("c none", values=[1, 0]),
+    )
+    page = write_report(results, tmp_path / "report.html").read_text()
+    (curves,) = curves_of(page)["problems"]
+    costs = [c["key"] for c in curves_of(page)["costs"]]
+    a, b, c = curves
+    assert (a["failures"], a["failed"][costs.index("jac0")], a["failed"][costs.index("jacn")]) == (1, [3], [5])
+    assert b["failures"] == 100
+    assert len(b["failed"][0]) <= 60
+    assert (b["failed"][0][0], b["failed"][0][-1]) == (2, 101)
+    assert "failed" not in c
+
+
 def test_many_curves_have_fewer_points_each(results, monkeypatch):
     monkeypatch.setattr("optcore_bench.report.curves.MOST_POINTS", 40 * 12 * 21)
     evaluations = Evaluations.read(results)

@@ -15,7 +15,7 @@ from optcore_bench.gallery import all_figures
 from optcore_bench.profiles import data_profile, ecdf, performance_profile
 from optcore_bench.report import write_report
 from tests.bench.browser import CHROMIUM, Browser, browser
-from tests.bench.fake_results import study_results
+from tests.bench.fake_results import make_results, run, study_results
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium or Chrome is installed")
 
@@ -307,6 +307,23 @@ def test_convergence_is_drawn_for_the_problem_that_is_picked(page, results):
     page.run("document.getElementById('previous').click(); document.getElementById('previous').click(); " + SETTLE)
     assert page.run(title) == cost_table(results).index[-1]
     assert page.console == []
+
+
+def test_calls_without_a_value_have_strokes_in_the_convergence_of_their_problem(chromium, tmp_path):
+    runs = [run("a", values=[4, np.nan, 1, np.inf]), run("b", values=[4, 2]), run("a", "q", [1, 0]), run("b", "q", [1])]
+    chromium.size(1280)
+    chromium.open(write_report(make_results(*runs), tmp_path / "report.html"))
+    chromium.run("location.hash = '#convergence'; " + SETTLE)
+    shapes = "(document.getElementById('convergence-plot').layout.shapes || []).map((s) => [s.name, s.path])"
+    assert chromium.run(shapes) == []
+    chromium.run("document.getElementById('next').click(); " + SETTLE)
+    assert chromium.run(shapes) == [["a [none]: 2 failed", "M2,0L2,0.022M4,0L4,0.022"]]
+    drawn = "document.querySelectorAll('#convergence-plot .shapelayer path').length"
+    assert chromium.run(drawn) == 1
+    assert "Strokes at the foot" in chromium.run("document.getElementById('convergence-note').textContent")
+    chromium.run("document.getElementById('next').click(); " + SETTLE)
+    assert chromium.run(shapes) == []
+    assert chromium.console == []
 
 
 def test_sliders_are_moved_by_keys_and_say_what_they_mean(page):

@@ -100,7 +100,18 @@ const optcorePlots = (function () {
       const line = trace(solvers[k], c, {legendgroup: solvers[k].label});
       return c.lower && drawn.length <= 4 ? [shade(solvers[k], c), line] : [line];
     });
+    page.shapes = drawn.flatMap((c, k) => (c.failed ? [strokes(solvers[k], c, k, log)] : []));
     Plotly.react(id, traces, page, config());
+  }
+
+  // Where calls gave no value: a row of strokes for each solver.
+  function strokes(solver, curve, row, log) {
+    const low = 0.03 * (row % 12);
+    return {
+      type: "path", yref: "paper", opacity: 1, line: {color: solver.color, width: 1.5}, fillcolor: solver.color,
+      path: curve.failed.filter((x) => x > 0 || !log).map((x) => `M${x},${low}L${x},${low + 0.022}`).join("") || "M0,0",
+      name: plain(solver.label) + ": " + curve.failures + " failed", showlegend: true, legendgroup: solver.label,
+    };
   }
 
   // A figure that was made elsewhere. The panel is the legend where there is no room for one, and hides what it hides.

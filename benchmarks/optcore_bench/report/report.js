@@ -222,14 +222,15 @@
     const lines = i < 0 ? all[costs[k].key] : problems[i];
     const there = drawnSolvers().filter((j) => lines[j]);
     optcorePlots.convergence("convergence-plot", data.layout, there.map((j) => data.solvers[j]),
-      there.map((j) => (i < 0 ? lines[j] : {x: lines[j].x[k], y: lines[j].y})), {
+      there.map((j) => (i < 0 ? lines[j] : {...lines[j], x: lines[j].x[k], failed: lines[j].failed?.[k]})), {
         title: i < 0 ? count(data.problems.length, "problem") + ", median" : data.problems[i],
         x: costs[k].title, y: "(f_best - f_L) / (f_start - f_L)",
       }, byId("log").checked);
     byId("convergence-note").textContent = i < 0
       ? "At every cost the median over problems of what is left of f_start - f_L; runs that ended keep their best value. " +
         "With four solvers or fewer, the middle half of the problems is shaded."
-      : "The best value so far among the points that the solver asked for, without noise. Values at 1e-16 are that or less.";
+      : "The best value so far among the points that the solver asked for, without noise. Values at 1e-16 are that or less." +
+        (there.some((j) => lines[j].failures) ? " Strokes at the foot: calls that gave no value." : "");
   }
 
   let figures = null;
