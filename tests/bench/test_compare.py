@@ -454,14 +454,17 @@ def test_bundles_and_published_costs_are_compared_like_stores(stores: dict[str, 
         compare(published, stores["new"])
 
 
-def test_comparisons_of_the_same_with_the_same_never_fail(stores: dict[str, Path], tmp_path: Path) -> None:
+def test_a_hundred_comparisons_of_the_same_with_the_same_never_fail(stores: dict[str, Path], tmp_path: Path) -> None:
     study = load_study(stores["old"] / "study.toml")
-    # Another number of jobs too: counts don't depend on it.
-    opened = [Results(stores["old"]), Results(stores["again"]), run_study(study, tmp_path / "store", n_jobs=2)]
+    runs = [stores["old"], stores["again"]]
+    for i in range(3):  # other numbers of jobs too: counts don't depend on them
+        runs.append(tmp_path / str(i))
+        run_study(study, store=runs[-1], n_jobs=1 + i % 2)
+    opened = [Results(path) for path in runs]
     strict = {"total_log2_per_row": 0, "worst_row_ratio": 1, "worst_row_evaluations": 0, "nondeterministic": 0}
     gates = [strict, strict | {"tau": 1e-10}, strict | {"cost": "batches"}, strict | {"jac_cost": "n", "tau": 1e-3}]
     found = [compare(one, other, gate=gate) for gate in gates for one in opened for other in opened]
-    assert [one.verdict for one in found] == ["same"] * 36
+    assert [one.verdict for one in found] == ["same"] * 100
     assert {state for one in found for state in states(one)} == {"SAME"}
 
 
