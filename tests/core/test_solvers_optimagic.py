@@ -87,7 +87,7 @@ def run(name, source, **kwargs):
 
 @each_algorithm
 @pytest.mark.parametrize("source", SOURCES)
-@pytest.mark.parametrize("max_evaluations", [7, 30])
+@in_one_test("max_evaluations", [7, 30])
 def test_the_budget_is_exact_and_counters_agree_with_the_calls(name, source, max_evaluations):
     given, result = run(name, source, budget=om.Budget(max_evaluations=max_evaluations))
     assert counts_of(result) == given.counts == rows_of(result)
