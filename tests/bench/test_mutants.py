@@ -16,6 +16,7 @@ import pytest
 
 import optcore as om
 from optcore_bench import Results, Study, compare, run_study
+from optcore_bench.reproduction import same_kernels
 from optcore_problems import get_problem
 from tests.bench.descent import MUTANTS, lbfgs
 
@@ -159,6 +160,25 @@ def test_another_blas_kernel_is_not_comparable_and_medians_agree(kernels: dict[s
     robust = compare(kernels["here"], kernels["kernel"], robust=True)
     assert robust.exit_status == 0, robust.to_text()
     assert abs(robust.total_log2_per_row) < math.log2(robust.gate.robust_ratio)
+
+
+def test_what_an_older_processor_computed_is_reproduced_by_its_kernels(kernels: dict[str, Path]) -> None:
+    """The store says which kernels; the command takes them, and the bits are the same."""
+    there, here = (Results(kernels[name]).manifest["environment"] for name in ("kernel", "here"))
+    if not same_kernels(there, here):
+        pytest.skip(f"kernels can't be chosen: {there['blas']}, {here['blas']}")
+    command = [sys.executable, "-c", RUN, "reproduce", str(kernels["kernel"]), "--quiet", "--jobs=1"]
+    for option, status, words in (
+        (
+            "--sample=100%",
+            3,
+            "to compute as there: OPENBLAS_CORETYPE=Sandybridge, as `optcore reproduce --same-kernels`",
+        ),
+        ("--same-kernels", 0, "reproduced bit by bit"),
+    ):
+        done = subprocess.run([*command, option], check=False, capture_output=True, text=True, timeout=300)
+        assert done.returncode == status, done.stdout + done.stderr
+        assert words in done.stdout
 
 
 def test_threads_that_the_machine_offers_change_nothing_since_the_harness_pins_them(kernels: dict[str, Path]) -> None:

@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 import optcore as om
 from optcore_bench import Results, Study, reproduce, run_study
 from optcore_bench.cli import app
-from optcore_bench.reproduction import VERDICTS, Reproduction
+from optcore_bench.reproduction import VERDICTS, Reproduction, same_kernels
 from optcore_bench.reproduction.original import open_original
 from optcore_bench.reproduction.readable import read_stored_study
 from optcore_bench.reproduction.sample import choose, read_sample
@@ -396,11 +396,11 @@ def test_the_published_study_quick_is_reproduced_here_or_the_environment_differs
 # --- the command line ------------------------------------------------------------------------------------------------
 
 
-def elsewhere(store: Path, copy: Path) -> Path:
-    """A copy of a store of which the manifest says that another processor was used."""
+def elsewhere(store: Path, copy: Path, **differs: str) -> Path:
+    """A copy of a store of which the manifest says that another processor was used, or what else differs."""
     shutil.copytree(store, copy)
     manifest = json.loads((store / "manifest.json").read_text())
-    manifest["environment"]["cpu"] = "Other 1"
+    manifest["environment"].update(differs or {"cpu": "Other 1"})
     (copy / "manifest.json").write_text(json.dumps(manifest))
     return copy
 
@@ -425,6 +425,41 @@ def test_exit_status_is_1_for_what_differs_and_3_in_another_environment(walked: 
     assert foreign.exit_code == 3
     assert "environment: cpu Other 1 there" in foreign.stdout
     assert "not identical, in another environment" in foreign.stdout
+
+
+HASWELL = {"machine": "x86_64", "blas": "openblas 0.3.30 Haswell, openblas 0.3.31 Haswell", "simd": "X86_V3"}
+
+
+@pytest.mark.parametrize(
+    ("there", "here", "variables"),
+    [
+        ({}, {}, {}),
+        ({}, {"blas": "openblas 0.3.30 SkylakeX"}, {"OPENBLAS_CORETYPE": "Haswell"}),
+        ({}, {"simd": "X86_V3 X86_V4 AVX512_ICL"}, {"NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL"}),
+        ({"simd": "none beyond the baseline"}, {}, {"NPY_DISABLE_CPU_FEATURES": "X86_V3"}),
+        ({}, {"blas": "openblas 0.3.30 Zen"}, {"OPENBLAS_CORETYPE": "Haswell"}),
+        # Not possible: a newer kernel, a mixture of them, another library, other extensions, another machine.
+        ({"blas": "openblas 0.3.30 SkylakeX"}, {}, {}),
+        ({"blas": "openblas 0.3.30 Zen, openblas 0.3.31 Haswell"}, {}, {}),
+        ({"blas": "mkl 2025.0 AVX2"}, {}, {}),
+        ({"blas": "openblas 0.3.30 NewerThanThis"}, {}, {}),
+        ({"simd": "X86_V3 X86_V4"}, {}, {}),
+        ({"machine": "aarch64", "blas": "openblas 0.3.30 NEOVERSEN1", "simd": "ASIMDHP"}, {}, {}),
+    ],
+    ids=str,
+)
+def test_the_variables_that_choose_the_kernels_of_there(
+    there: dict[str, str], here: dict[str, str], variables: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NPY_DISABLE_CPU_FEATURES", raising=False)
+    assert same_kernels(HASWELL | there, HASWELL | here) == variables
+
+
+def test_kernels_that_this_machine_does_not_have_are_a_note(registered: Path, tmp_path: Path) -> None:
+    copy = elsewhere(registered, tmp_path / "copy", blas="other 1.0 New")
+    done = optcore("reproduce", str(copy), "-q", "--sample", "1", "--jobs", "1", "--same-kernels")
+    assert done.exit_code == 0, done.output
+    assert done.stderr.startswith("note: this machine can't compute as there: blas other 1.0 New there, ")
 
 
 def test_nothing_that_can_be_run_is_exit_2_with_the_reason(walked: Path) -> None:

@@ -295,6 +295,9 @@ def reproduce_command(
     out: Annotated[
         Path | None, typer.Option(help="Folder of a new store that keeps the new runs.", show_default=False)
     ] = None,
+    same_kernels: Annotated[
+        bool, typer.Option("--same-kernels", help="Compute by the code for the processor of there, where this one can.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
     json: Json = False,
 ) -> None:
@@ -317,6 +320,7 @@ def reproduce_command(
                 out=out,
                 quiet=quiet,
                 as_json=json,
+                same_kernels=same_kernels,
             )
         )
 

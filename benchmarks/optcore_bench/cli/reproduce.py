@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,8 +14,9 @@ from optcore.errors import InvalidInputError
 from optcore_bench.cli.errors import NOT_COMPARABLE, raising_on_sigterm
 from optcore_bench.cli.tables import print_table
 from optcore_bench.cores import available_cores
+from optcore_bench.environment import fingerprint
 from optcore_bench.progress import make_progress
-from optcore_bench.reproduction import Reproduction, Row, Verdict
+from optcore_bench.reproduction import Reproduction, Row, Verdict, open_original, same_kernels
 from optcore_bench.reproduction import reproduce as run_again
 
 __all__ = ["ReproduceOptions", "reproduce"]
@@ -34,6 +37,7 @@ class ReproduceOptions(NamedTuple):
     out: Path | None
     quiet: bool
     as_json: bool
+    same_kernels: bool
 
 
 def reproduce(options: ReproduceOptions) -> None:
@@ -44,6 +48,8 @@ def reproduce(options: ReproduceOptions) -> None:
         InvalidInputError: nothing could be compared.
         TerminatedError: on SIGTERM.
     """
+    if options.same_kernels:
+        _take_kernels_of(options.store)
     with raising_on_sigterm():
         found = run_again(
             options.store,
@@ -64,6 +70,24 @@ def reproduce(options: ReproduceOptions) -> None:
         raise InvalidInputError(_why_nothing(found))
     if status:
         raise typer.Exit(status)
+
+
+def _take_kernels_of(store: Path) -> None:
+    """Begin the command anew as a process that computes by the code of where a store was made, if that can be chosen.
+
+    Such things are decided when libraries are loaded, which has happened in this process.
+    """
+    there, here = open_original(store).environment, fingerprint()
+    variables = same_kernels(there, here)
+    if any(os.environ.get(name) != value for name, value in variables.items()):
+        sys.stdout.flush()
+        command = [sys.executable, "-P", "-c", "from optcore_bench.cli import main; main()", *sys.argv[1:]]
+        os.execve(sys.executable, command, {**os.environ, **variables})
+    for name in ("blas", "simd"):
+        if name in there and there[name] != here[name]:
+            typer.echo(
+                f"note: this machine can't compute as there: {name} {there[name]} there, {here[name]} here", err=True
+            )
 
 
 def _status(found: Reproduction) -> int:
@@ -110,6 +134,7 @@ def _facts(found: Reproduction, options: ReproduceOptions, status: int) -> dict[
         "environment_differs": {
             name: {"there": there, "here": here} for name, (there, here) in found.environment_differs.items()
         },
+        "same_kernels": found.same_kernels,
         "digest": found.digest,
         "digest_again": found.digest_again,
         "out": None if options.out is None else str(options.out),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from optcore_bench.reproduction.compare import VERDICTS, Difference, Row, Verdict
+from optcore_bench.reproduction.kernels import same_kernels
+from optcore_bench.reproduction.original import open_original
 from optcore_bench.reproduction.rerun import Reproduction, reproduce
 
-__all__ = ["VERDICTS", "Difference", "Reproduction", "Row", "Verdict", "reproduce"]
+__all__ = ["VERDICTS", "Difference", "Reproduction", "Row", "Verdict", "open_original", "reproduce", "same_kernels"]

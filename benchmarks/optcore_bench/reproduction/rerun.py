@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ from optcore_bench.jobs import known_columns, make_job
 from optcore_bench.progress import Progress, make_progress
 from optcore_bench.reproduction.compare import VERDICTS, Row, Verdict, compare_runs, without_rerun
 from optcore_bench.reproduction.environments import Differs, differing
+from optcore_bench.reproduction.kernels import same_kernels
 from optcore_bench.reproduction.original import Original, open_original
 from optcore_bench.reproduction.readable import Readable, read_stored_study
 from optcore_bench.reproduction.sample import choose
@@ -93,6 +95,15 @@ class Reproduction:
         """Whether all runs that could be compared are identical, and there were some."""
         return self.compared > 0 and self.counts[Verdict.IDENTICAL] == self.compared
 
+    @property
+    def same_kernels(self) -> dict[str, str]:
+        """The environment variables under which this machine would compute as the one of the store did.
+
+        See `optcore_bench.reproduction.kernels`; set before Python starts. Empty where that is not what differs.
+        """
+        there, here = ({name: pair[side] for name, pair in self.environment_differs.items()} for side in (0, 1))
+        return same_kernels(there, here)
+
     def summary(self) -> str:
         """A few lines: how many runs came out how, what differs here, and the verdict."""
         chosen = len(self.rows)
@@ -101,6 +112,9 @@ class Reproduction:
         lines += [f"  {count:6d}  {verdict}" for verdict, count in self.counts.items() if count]
         for name, (there, here) in self.environment_differs.items():
             lines.append(f"  environment: {name} {there or 'missing'} there, {here or 'missing'} here")
+        if (variables := self.same_kernels) and not self.identical:
+            values = " ".join(f"{name}={shlex.quote(value)}" for name, value in variables.items())
+            lines.append(f"  to compute as there: {values}, as `optcore reproduce --same-kernels` sets")
         if self.digest_again is not None:
             same = self.digest_again == self.digest
             lines.append(f"  digest {self.digest_again}, {'the same' if same else f'stored {self.digest}'}")
@@ -140,7 +154,8 @@ def reproduce(
 ) -> Reproduction:
     """Run what a store holds again, from its own study, and compare run by run.
 
-    The store is only read. The new runs go to a temporary store, or to `out`.
+    The store is only read. The new runs go to a temporary store, or to `out`. On another processor the bits are the
+    same where libraries use the same code; `Reproduction.same_kernels` says which variables choose it, if any do.
 
     Args:
         store: folder of a store, a bundle (`optcore store export STORE FILE.zip`), or a published folder with
