@@ -435,8 +435,17 @@ HASWELL = {"machine": "x86_64", "blas": "openblas 0.3.30 Haswell, openblas 0.3.3
     [
         ({}, {}, {}),
         ({}, {"blas": "openblas 0.3.30 SkylakeX"}, {"OPENBLAS_CORETYPE": "Haswell"}),
-        ({}, {"simd": "X86_V3 X86_V4 AVX512_ICL"}, {"NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL"}),
-        ({"simd": "none beyond the baseline"}, {}, {"NPY_DISABLE_CPU_FEATURES": "X86_V3"}),
+        (
+            {},
+            {"simd": "X86_V3 X86_V4 AVX512_ICL"},
+            {"NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL", "XLA_FLAGS": "--xla_cpu_max_isa=AVX2"},
+        ),
+        (
+            {"simd": "none beyond the baseline"},
+            {},
+            {"NPY_DISABLE_CPU_FEATURES": "X86_V3", "XLA_FLAGS": "--xla_cpu_max_isa=SSE4_2"},
+        ),
+        ({"simd": "X86_V3 AVX512"}, {"simd": "X86_V3 AVX512 NEW"}, {"NPY_DISABLE_CPU_FEATURES": "NEW"}),
         ({}, {"blas": "openblas 0.3.30 Zen"}, {"OPENBLAS_CORETYPE": "Haswell"}),
         # Not possible: a newer kernel, a mixture of them, another library, other extensions, another machine.
         ({"blas": "openblas 0.3.30 SkylakeX"}, {}, {}),
@@ -451,7 +460,8 @@ HASWELL = {"machine": "x86_64", "blas": "openblas 0.3.30 Haswell, openblas 0.3.3
 def test_the_variables_that_choose_the_kernels_of_there(
     there: dict[str, str], here: dict[str, str], variables: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("NPY_DISABLE_CPU_FEATURES", raising=False)
+    for name in ("NPY_DISABLE_CPU_FEATURES", "XLA_FLAGS"):
+        monkeypatch.delenv(name, raising=False)
     assert same_kernels(HASWELL | there, HASWELL | here) == variables
 
 

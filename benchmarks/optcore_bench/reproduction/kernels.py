@@ -1,8 +1,8 @@
-"""The code of another processor: OpenBLAS and numpy choose theirs by the processor, unless variables say otherwise.
+"""The code of another processor: libraries choose theirs by the processor, unless variables say otherwise.
 
 The same packages compute the same bits on two processors once they are told to use the same code: OPENBLAS_CORETYPE
-names OpenBLAS's kernels, NPY_DISABLE_CPU_FEATURES what numpy must not use (both are read when the library is loaded).
-A newer processor can do what an older one did, not the other way round.
+names OpenBLAS's kernels, NPY_DISABLE_CPU_FEATURES what numpy must not use, XLA_FLAGS for what JAX compiles; they are
+read when the library is loaded. A newer processor can do what an older one did, not the other way round.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ __all__ = ["same_kernels"]
 
 _KERNELS = "OPENBLAS_CORETYPE"
 _DISABLED = "NPY_DISABLE_CPU_FEATURES"
+_XLA = "XLA_FLAGS"
+#: What numpy calls the first extension of a generation, and the last one before it as XLA's option names it.
+_BEFORE = {"X86_V3": "SSE4_2", "AVX2": "AVX", "X86_V4": "AVX2", "AVX512F": "AVX2"}
 #: OpenBLAS's kernels for x86-64 by what they need: SSE3, SSE4, AVX, AVX2, AVX-512, bfloat16, AMX.
 _NEED = {
     kernel: need
@@ -47,7 +50,7 @@ def same_kernels(there: Mapping[str, str | None], here: Mapping[str, str | None]
     ...     {"blas": "openblas 0.3.30 Haswell", "simd": "X86_V3"},
     ...     {"blas": "openblas 0.3.30 SkylakeX", "simd": "X86_V3 X86_V4"},
     ... )
-    {'OPENBLAS_CORETYPE': 'Haswell', 'NPY_DISABLE_CPU_FEATURES': 'X86_V4'}
+    {'OPENBLAS_CORETYPE': 'Haswell', 'NPY_DISABLE_CPU_FEATURES': 'X86_V4', 'XLA_FLAGS': '--xla_cpu_max_isa=AVX2'}
     """
     if there.get("machine") != here.get("machine"):
         return {}
@@ -55,8 +58,14 @@ def same_kernels(there: Mapping[str, str | None], here: Mapping[str, str | None]
     if kernel := _kernel(there.get("blas"), here.get("blas")):
         found[_KERNELS] = kernel
     if disabled := _unknown_there(there.get("simd"), here.get("simd")):
-        found[_DISABLED] = " ".join([*os.environ.get(_DISABLED, "").split(), *disabled])
+        found[_DISABLED] = _added(_DISABLED, *disabled)
+        if limits := [_BEFORE[name] for name in disabled if name in _BEFORE]:
+            found[_XLA] = _added(_XLA, f"--xla_cpu_max_isa={limits[0]}")
     return found
+
+
+def _added(variable: str, *words: str) -> str:
+    return " ".join([*os.environ.get(variable, "").split(), *words])
 
 
 def _kernel(there: str | None, here: str | None) -> str | None:
