@@ -13,6 +13,7 @@ import os
 import platform
 import queue
 import secrets
+import signal
 import sys
 import threading
 import warnings
@@ -300,8 +301,10 @@ class _Feed:
 def _collect(parallel: Any, function: Any, jobs: Iterable[Job], *arguments: Any) -> Generator[Answer, None, None]:
     """Answers as they come."""
     feed = _Feed(jobs)
-    outputs = parallel(joblib.delayed(function)(job, *arguments) for job in feed)
+    outputs: Any = iter(())
     try:
+        with _undisturbed():  # processes that joblib is still starting it can't end
+            outputs = parallel(joblib.delayed(function)(job, *arguments) for job in feed)
         # Not `yield from`, which would close the outputs before they can be closed quietly.
         for record in outputs:  # noqa: UP028
             yield record
@@ -310,8 +313,30 @@ def _collect(parallel: Any, function: Any, jobs: Iterable[Job], *arguments: Any)
     feed.check()
 
 
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Put off Ctrl-C and SIGTERM to the end of the block. They come to the main thread; in others nothing changes."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: handler for number, handler in handlers.items() if callable(handler)}
+    for number in handlers:
+        signal.signal(number, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])
+
+
 def _close_quietly(outputs: Any) -> None:
     """Joblib warns of outputs that were not used; after an interruption that is no news."""
+    if not hasattr(outputs, "close"):  # there are none yet
+        return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         outputs.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -62,3 +63,34 @@ def test_what_goes_wrong_in_a_worker_is_raised(n_jobs: int, monkeypatch: pytest.
     jobs: Any = range(10)
     with open_backend("threads", n_jobs) as workers, pytest.raises(OSError, match="no more processes"):
         list(workers.perform(jobs))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_joblib_starts_its_processes_waits_until_they_can_be_ended(number: signal.Signals) -> None:
+    """Loky raised RuntimeError: cannot join thread before it is started."""
+    events: list[str] = []
+
+    def outputs() -> Iterator[Any]:
+        try:
+            yield "answer"
+        finally:
+            events.append("ended")
+
+    def parallel(_: Any) -> Iterator[Any]:
+        signal.raise_signal(number)
+        events.append("started")
+        begun = outputs()
+        next(begun)
+        return begun
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(number, interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            list(backends._collect(parallel, print, []))
+        assert signal.getsignal(number) is interrupt
+    finally:
+        signal.signal(number, before)
+    assert events == ["started", "ended"]
