@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 import optcore as om
 from optcore_bench import Results, Study, reproduce, run_study
 from optcore_bench.cli import app
-from optcore_bench.reproduction import VERDICTS, Reproduction, same_kernels
+from optcore_bench.reproduction import VERDICTS, Reproduction, environment_of, same_kernels
 from optcore_bench.reproduction.original import open_original
 from optcore_bench.reproduction.readable import read_stored_study
 from optcore_bench.reproduction.sample import choose, read_sample
@@ -463,6 +463,15 @@ def test_the_variables_that_choose_the_kernels_of_there(
     for name in ("NPY_DISABLE_CPU_FEATURES", "XLA_FLAGS"):
         monkeypatch.delenv(name, raising=False)
     assert same_kernels(HASWELL | there, HASWELL | here) == variables
+
+
+def test_where_a_store_was_made_is_told_without_its_runs(registered: Path, tmp_path: Path) -> None:
+    bundle = tmp_path / "store.zip"
+    export_bundle(Results(registered).path, bundle)
+    for place in (registered, bundle, PUBLISHED):
+        assert environment_of(place) == open_original(place).environment != {}
+    with pytest.raises(StoreNotFoundError):
+        environment_of(tmp_path / "none")
 
 
 def test_kernels_that_this_machine_does_not_have_are_a_note(registered: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from optcore_bench.cli.tables import print_table
 from optcore_bench.cores import available_cores
 from optcore_bench.environment import fingerprint
 from optcore_bench.progress import make_progress
-from optcore_bench.reproduction import Reproduction, Row, Verdict, open_original, same_kernels
+from optcore_bench.reproduction import Reproduction, Row, Verdict, environment_of, same_kernels
 from optcore_bench.reproduction import reproduce as run_again
 
 __all__ = ["ReproduceOptions", "reproduce"]
@@ -77,7 +77,7 @@ def _take_kernels_of(store: Path) -> None:
 
     Such things are decided when libraries are loaded, which has happened in this process.
     """
-    there, here = open_original(store).environment, fingerprint()
+    there, here = environment_of(store), fingerprint()
     variables = same_kernels(there, here)
     if any(os.environ.get(name) != value for name, value in variables.items()):
         sys.stdout.flush()

@@ -27,7 +27,7 @@ from optcore_bench.store.schema import RUNS, DamagedStoreError
 from optcore_bench.store.selection import plain_rows
 from optcore_bench.store.writer import store_path
 
-__all__ = ["Original", "open_original"]
+__all__ = ["Original", "environment_of", "open_original"]
 
 _ADVICE = "publish its runs too, as runs.csv of `optcore store export STORE FOLDER`"
 
@@ -53,7 +53,7 @@ class Original:
     @property
     def environment(self) -> dict[str, str]:
         """The fingerprint of where it was made; empty if the manifest has none."""
-        return dict(self.manifest.get("environment") or {})
+        return _fingerprint_in(self.manifest)
 
     @property
     def environments(self) -> dict[str, dict[str, str]]:
@@ -94,6 +94,23 @@ def open_original(store: str | os.PathLike[str]) -> Original:
             else f"the store '{path}' holds no runs yet; run its study first"
         )
     return Original(path, results.study, manifest, tuple(plain_rows(table)), results)
+
+
+def environment_of(store: str | os.PathLike[str]) -> dict[str, str]:
+    """The fingerprint of where a store was made, without reading its runs; empty if the manifest has none.
+
+    Args:
+        store: as for `open_original`.
+
+    Raises:
+        StoreNotFoundError, DamagedStoreError: as from `open_original`.
+    """
+    path = store_path(store)
+    return _fingerprint_in(Results(path).manifest if path.is_file() else read_manifest(path))
+
+
+def _fingerprint_in(manifest: Mapping[str, Any]) -> dict[str, str]:
+    return dict(manifest.get("environment") or {})
 
 
 def _read_published(file: Path, manifest: Mapping[str, Any]) -> Any:
