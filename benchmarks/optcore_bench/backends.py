@@ -301,15 +301,13 @@ class _Feed:
 def _collect(parallel: Any, function: Any, jobs: Iterable[Job], *arguments: Any) -> Generator[Answer, None, None]:
     """Answers as they come."""
     feed = _Feed(jobs)
-    outputs: Any = iter(())
-    try:
+    with contextlib.ExitStack() as stack:
         with _undisturbed():  # processes that joblib is still starting it can't end
             outputs = parallel(joblib.delayed(function)(job, *arguments) for job in feed)
+            stack.callback(_close_quietly, outputs)
         # Not `yield from`, which would close the outputs before they can be closed quietly.
         for record in outputs:  # noqa: UP028
             yield record
-    finally:
-        _close_quietly(outputs)
     feed.check()
 
 
@@ -335,8 +333,6 @@ def _undisturbed() -> Iterator[None]:
 
 def _close_quietly(outputs: Any) -> None:
     """Joblib warns of outputs that were not used; after an interruption that is no news."""
-    if not hasattr(outputs, "close"):  # there are none yet
-        return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         outputs.close()
