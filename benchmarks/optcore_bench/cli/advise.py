@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
+
+from optcore_bench.cli.tables import json_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,7 +68,7 @@ def run_advise(options: AdviseOptions) -> None:
         tell=None if options.quiet else _to_stderr,
     )
     if options.as_json:
-        typer.echo(json.dumps(_plain(advice)))
+        typer.echo(json_text(_plain(advice)))
     else:
         typer.echo(str(advice))
         typer.echo(f"\nin Python: om.{'maximize' if options.maximize else 'minimize'}({_call(options, advice)})")
@@ -118,9 +118,6 @@ def _plain(advice: Advice) -> dict[str, Any]:
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows of a table; null for what is not a finite number."""
+    """Rows of a table."""
     rows: list[dict[str, Any]] = table.reset_index().to_dict("records")
-    return [
-        {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in row.items()}
-        for row in rows
-    ]
+    return rows
