@@ -408,6 +408,24 @@ def test_a_comment_that_cannot_be_written_is_said_first_and_figures_after_the_ve
     assert in_the_way.stdout.startswith("worse:")
 
 
+def test_figures_that_cannot_be_drawn_are_refused_whatever_the_rows_say(
+    stores: dict[str, Path], tmp_path: Path
+) -> None:
+    medians = optcore(stores["old"], stores["again"], "--robust", "--figures", tmp_path / "figures")
+    assert (medians.exit_code, medians.stdout) == (2, "")
+    assert "--robust compares medians of several; leave one out" in medians.stderr
+    published = tmp_path / "published"
+    published.mkdir()
+    for name in ("study.toml", "manifest.json"):
+        (published / name).write_bytes((stores["old"] / name).read_bytes())
+    cost_table(Results(stores["old"])).to_csv(published / "costs.csv")
+    for new in ("again", "new"):
+        done = optcore(published, stores[new], "--figures", tmp_path / "figures")
+        assert (done.exit_code, done.stdout) == (2, "")
+        assert f"'{published}' holds costs without histories; compare stores to see curves" in done.stderr
+    assert not (tmp_path / "figures").exists()
+
+
 def test_wrong_input_is_one_sentence_and_exit_status_2(stores: dict[str, Path], tmp_path: Path) -> None:
     for arguments in ([stores["old"], tmp_path / "none"], [stores["old"]], [tmp_path, stores["old"]]):
         done = optcore(*arguments)

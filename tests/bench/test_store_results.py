@@ -321,6 +321,23 @@ def test_a_published_folder_is_not_taken_for_a_store_without_runs():
         Results(folder)
 
 
+@pytest.mark.parametrize("table", ["history", "timings", "clock"])
+def test_a_file_that_is_gone_is_named_with_what_to_do(tmp_path, table) -> None:
+    make_store(tmp_path / "s", [record(0)])
+    (gone,) = (tmp_path / "s" / table).glob("*.parquet")
+    gone.unlink()
+
+    def read() -> object:
+        results = Results(tmp_path / "s")
+        return results.timings, results.history(), results.clock()
+
+    with pytest.raises(DamagedStoreError) as caught:
+        read()
+    assert str(caught.value) == (
+        f"'{gone}' is missing; restore it from a copy, or remove the store and run the study again"
+    )
+
+
 @pytest.mark.parametrize("name", ["manifest.json", "study.toml", "runs"])
 def test_a_file_that_may_not_be_read_is_not_called_damaged(tmp_path, monkeypatch, name) -> None:
     root = tmp_path / "s"

@@ -38,10 +38,16 @@ def run_compare(options: CompareOptions) -> None:
     Raises:
         typer.Exit: 1 worse, 2 invalid, 3 not comparable.
     """
+    if options.robust and options.figures is not None:
+        raise InvalidInputError("--figures draws single runs, and --robust compares medians of several; leave one out")
     markdown = None if options.markdown is None else options.markdown.expanduser()
     if markdown is not None:
         check_folder(markdown)
     found = _found(options)
+    if options.figures is not None:
+        from optcore_bench.comparison.curves import check_histories
+
+        check_histories(found)
     # First: where a file can't be written, the comparison has been said.
     typer.echo(json.dumps(found.to_dict()) if options.as_json else found.to_text())
     if markdown is not None:

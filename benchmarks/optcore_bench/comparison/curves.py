@@ -18,7 +18,7 @@ from optcore_bench.trajectories import ConvergencePlot, StepCurve, step_curves, 
 if TYPE_CHECKING:
     from optcore_bench.comparison.comparison import Comparison
 
-__all__ = ["CurvePair", "curve_pair"]
+__all__ = ["CurvePair", "check_histories", "curve_pair"]
 
 _POINTS = 400
 
@@ -62,21 +62,31 @@ class _Part:
         return history[history["run_id"] == self._run_id]
 
 
+def check_histories(comparison: Comparison) -> None:
+    """See whether curves can be drawn.
+
+    Raises:
+        InvalidInputError: rows are medians, or a side has no histories (a baseline, a published table).
+    """
+    if comparison.robust:
+        raise InvalidInputError("medians over starts have no curves; compare without robust mode, or draw one start")
+    for side in (comparison.old, comparison.new):
+        if side.source is None:
+            raise InvalidInputError(f"{side.name!r} holds costs without histories; compare stores to see curves")
+
+
 def curve_pair(comparison: Comparison, row: RowComparison) -> CurvePair:
     """Read the histories of a row on both sides.
 
     Raises:
         InvalidInputError: there are none.
     """
-    if comparison.robust:
-        raise InvalidInputError("medians over starts have no curves; compare without robust mode, or draw one start")
+    check_histories(comparison)
     gate = comparison.gate
     parts: dict[str, _Part] = {}
     for name, side, one in (("old", comparison.old, row.old), ("new", comparison.new, row.new)):
         if one is None:
             continue
-        if side.source is None:
-            raise InvalidInputError(f"{side.name!r} holds costs without histories; compare stores to see curves")
         parts[name] = _Part(side.source, one.run_id)
     floor = _floor([part.runs.iloc[0] for part in parts.values()])
     frames = []

@@ -170,6 +170,13 @@ class DamagedStoreError(StoreError):
     """A file of the store doesn't hold what was written."""
 
 
+class MissingFileError(DamagedStoreError, FileNotFoundError):
+    """A file of the store is gone; where another process is compacting the store, only for readers that look once."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
 class StoreWriteError(StoreError, OSError):
     """The disk is full, or the store may not be written."""
 

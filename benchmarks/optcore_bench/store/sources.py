@@ -28,6 +28,7 @@ from optcore_bench.store.schema import (
     TABLES,
     TIMINGS,
     DamagedStoreError,
+    MissingFileError,
     StoreError,
     check_version,
     file_metadata,
@@ -285,11 +286,15 @@ def stretches(column: Any) -> Iterator[tuple[str, int]]:
 
 @contextlib.contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Turn what a library says of a damaged file into a sentence that names the file."""
+    """Turn what a library says of a missing or damaged file into a sentence that names the file."""
     try:
         yield
-    except (StoreError, FileNotFoundError):
+    except StoreError:
         raise
+    except FileNotFoundError as error:
+        raise MissingFileError(
+            f"'{path}' is missing; restore it from a copy, or remove the store and run the study again"
+        ) from error
     except PermissionError as error:
         raise may_not_read(path) from error
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
