@@ -9,6 +9,7 @@ import contextlib
 import importlib
 import importlib.util
 import itertools
+import logging
 import os
 import platform
 import queue
@@ -35,6 +36,8 @@ __all__ = ["BACKENDS", "Backend", "open_backend"]
 BACKENDS = ("threads", "loky", "dask", "ray")
 _SCHEDULER_SECONDS = 10.0
 _ENDING_SECONDS = 1.0
+#: Where loky hands jobs to its workers and takes their answers.
+_THREAD_OF_LOKY = "ExecutorManagerThread"
 
 Answer = RunRecord | NotRun
 
@@ -332,7 +335,35 @@ def _undisturbed() -> Iterator[None]:
 
 
 def _close_quietly(outputs: Any) -> None:
-    """Joblib warns of outputs that were not used; after an interruption that is no news."""
-    with warnings.catch_warnings():
+    """End what is under way, without joblib's words for it: that outputs were not used is no news then.
+
+    A job that was just dispatched meets workers that are being ended. Depending on the moment loky logs that from its
+    thread, or the thread, which has killed the workers by then, ends with a KeyError.
+    """
+    with warnings.catch_warnings(), _without_words_of_loky():
         warnings.simplefilter("ignore", UserWarning)
         outputs.close()
+
+
+@contextlib.contextmanager
+def _without_words_of_loky() -> Iterator[None]:
+    """Keep what its thread says of work that was given up from standard error. Everything else is told as before."""
+
+    def is_ours() -> bool:
+        return threading.current_thread().name == _THREAD_OF_LOKY
+
+    def tell(args: threading.ExceptHookArgs) -> None:
+        if not (is_ours() and args.exc_type is KeyError):
+            before(args)
+
+    def is_heard(_: logging.LogRecord) -> bool:
+        return not is_ours()
+
+    before, logger = threading.excepthook, logging.getLogger("concurrent.futures")
+    threading.excepthook = tell
+    logger.addFilter(is_heard)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_heard)
+        threading.excepthook = before

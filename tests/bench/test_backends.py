@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
+import joblib
 import pytest
+from joblib.externals.loky.process_executor import ProcessPoolExecutor, _ExecutorFlags, _ExecutorManagerThread
 
 from optcore_bench import backends
 from optcore_bench.backends import open_backend
@@ -94,3 +97,49 @@ def test_a_signal_while_joblib_starts_its_processes_waits_until_they_can_be_ende
     finally:
         signal.signal(number, before)
     assert events == ["started", "ended"]
+
+
+@pytest.mark.parametrize("moment", ["a job was dispatched", "a job is dispatched"])
+def test_loky_says_nothing_of_a_job_that_is_dispatched_while_its_processes_are_ended(
+    moment: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its thread waits at that moment here until it is told to end. It raised KeyError, and logged an error."""
+    waits, reached, told = threading.Event(), threading.Event(), threading.Event()
+    take, submit, flag = (
+        _ExecutorManagerThread.process_result_item,
+        ProcessPoolExecutor.submit,
+        _ExecutorFlags.flag_as_shutting_down,
+    )
+
+    def wait() -> None:
+        if waits.is_set():
+            reached.set()
+            assert told.wait(PATIENCE)
+
+    def take_and_wait(self: Any, item: Any) -> None:
+        take(self, item)
+        wait()
+
+    def wait_and_submit(self: Any, *arguments: Any) -> Any:
+        wait()
+        return submit(self, *arguments)
+
+    def flag_and_tell(self: Any, *arguments: Any) -> None:
+        flag(self, *arguments)
+        told.set()
+
+    if moment == "a job was dispatched":
+        monkeypatch.setattr(_ExecutorManagerThread, "process_result_item", take_and_wait)
+    else:
+        monkeypatch.setattr(ProcessPoolExecutor, "submit", wait_and_submit)
+
+    parallel = joblib.Parallel(2, "loky", return_as="generator_unordered", pre_dispatch="2*n_jobs", batch_size=1)
+    jobs: Any = [0.01] * 10_000  # more than are done until the next line but two
+    answers = backends._collect(parallel, time.sleep, jobs)
+    next(answers)
+    monkeypatch.setattr(_ExecutorFlags, "flag_as_shutting_down", flag_and_tell)
+    waits.set()
+    assert reached.wait(PATIENCE)
+    answers.close()
+    assert told.is_set()
+    assert not caplog.records  # and pytest fails where a thread raised
