@@ -7,13 +7,15 @@ two minutes. What a busy machine doesn't change much is measured in processor se
 import argparse
 import importlib
 import json
+import math
 import os
 import resource
 import subprocess
 import sys
 import tempfile
 import time
-from functools import partial
+import warnings
+from functools import partial, update_wrapper
 from pathlib import Path
 
 import numpy as np
@@ -357,6 +359,64 @@ class MoreWild:
     track_ratio_to_optimagic.unit = track_ratio_of_scipy_to_optimagic.unit = "ratio"
 
 
+class RunBenchmark:
+    """The same suite and solvers by optimagic's own harness, `run_benchmark`, which keeps all in memory, and by ours.
+
+    Both with what they take for 1000 evaluations: ours counts calls for differences among them, optimagic doesn't, and
+    some of its runs end by themselves before. All calls are counted in both. The functions are each library's own.
+    """
+
+    params = SOLVERS
+    param_names = ("solver",)
+    timeout = 1800
+
+    def ours(self, solver, evaluations, n_max):
+        """Wall and processor seconds, and calls made."""
+        return MoreWild().ours(solver, evaluations, n_max=n_max)
+
+    def optimagics(self, solver, evaluations, n_max):
+        """The same of optimagic.
+
+        Raises:
+            ImportError: it isn't installed.
+        """
+        optimagic, counted = importlib.import_module("optimagic"), []
+        problems = optimagic.get_benchmark_problems("more_wild")
+        problems = {name: problem for name, problem in problems.items() if problem["inputs"]["params"].size <= n_max}
+        for problem in problems.values():
+            counted.append(Counted(problem["inputs"]["fun"]))
+            problem["inputs"]["fun"] = counted[-1]
+        began, before = time.perf_counter(), sum(processor_seconds())
+        optimagic.run_benchmark(problems, [solver], n_cores=1, max_criterion_evaluations=evaluations)
+        took = [time.perf_counter() - began, sum(processor_seconds()) - before]
+        return np.array([*took, sum(function.calls for function in counted)])
+
+    def measure(self, solver, evaluations=1000, n_max=100):
+        """Our times over optimagic's: wall, processor, processor of a call."""
+        with threadpool_limits(1), np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ours, peers = (library(solver, evaluations, n_max) for library in (self.ours, self.optimagics))
+        return {
+            "wall": ours[0] / peers[0],
+            "processor": ours[1] / peers[1],
+            "processor of a call": ours[1] / ours[2] / (peers[1] / peers[2]),
+            "calls": ours[2] / peers[2],
+        }
+
+    def setup_cache(self):
+        """Measured once."""
+        try:
+            return {solver: self.measure(solver) for solver in self.params}
+        except ImportError:
+            return {solver: {"wall": float("nan")} for solver in self.params}
+
+    def track_ratio_to_optimagic(self, found, solver):
+        return found[solver]["wall"]
+
+    setup_cache.timeout = 1800
+    track_ratio_to_optimagic.unit = "ratio"
+
+
 def strictest(solver):
     """The strictest tolerances of an algorithm, and no limits of its own."""
     return {**get_algorithm(solver).tight, "stopping_maxfun": 10**6, "stopping_maxiter": 10**6}
@@ -385,7 +445,8 @@ class BudgetSpentError(Exception):
 class Counted:
     """A function that may be called so many times."""
 
-    def __init__(self, function, most):
+    def __init__(self, function, most=math.inf):
+        update_wrapper(self, function)  # with optimagic's marks
         self.function, self.most, self.calls = function, most, 0
 
     def __call__(self, x):
@@ -431,6 +492,11 @@ def main():
     print("\nmore_wild, forward differences, stored, over optimagic with nothing stored (target 0.5)")
     for solver in SOLVERS:
         found = MoreWild().measure(solver, 1000, **({"n_max": 3} if quick else {}))
+        print(f"  {solver}: " + ", ".join(f"{name} {figure:.2f}" for name, figure in found.items()))
+
+    print("\nmore_wild, forward differences, stored, over optimagic's run_benchmark, which keeps all in memory")
+    for solver in SOLVERS:
+        found = RunBenchmark().measure(solver, 1000, **({"n_max": 3} if quick else {}))
         print(f"  {solver}: " + ", ".join(f"{name} {figure:.2f}" for name, figure in found.items()))
 
 
