@@ -38,6 +38,7 @@ _SCHEDULER_SECONDS = 10.0
 _ENDING_SECONDS = 1.0
 #: Where loky hands jobs to its workers and takes their answers.
 _THREAD_OF_LOKY = "ExecutorManagerThread"
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 Answer = RunRecord | NotRun
 
@@ -316,18 +317,23 @@ def _collect(parallel: Any, function: Any, jobs: Iterable[Job], *arguments: Any)
 
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Put off Ctrl-C and SIGTERM to the end of the block. They come to the main thread; in others nothing changes."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
+    """Put off Ctrl-C and SIGTERM to the end of the block, and let what is started there never get them.
+
+    A terminal sends Ctrl-C to all processes, and one that is still importing would answer with a traceback. What this
+    thread blocks, the threads and processes that it starts do too. Where other threads don't, the signal comes to the
+    main thread nevertheless.
+    """
     came: list[int] = []
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    handlers = {number: handler for number, handler in handlers.items() if callable(handler)}
+    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+    is_main = threading.current_thread() is threading.main_thread()
+    handlers = {number: handler for number, handler in handlers.items() if callable(handler) and is_main}
     for number in handlers:
         signal.signal(number, lambda number, _: came.append(number))
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
         yield
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         for number, handler in handlers.items():
             signal.signal(number, handler)
         if came:

@@ -248,7 +248,8 @@ def perform_elsewhere(job: Job, parent: int, host: str, surroundings: Surroundin
         _watched.add(parent)
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
         if threading.current_thread() is threading.main_thread():
-            # A batch system tells all processes of a job to end. The one that runs the study ends this one.
+            # A terminal and a batch system tell all processes to end. The one that runs the study ends this one.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
     return perform(job, _OF_THIS_PROCESS.supervisors(surroundings if near else None))
 

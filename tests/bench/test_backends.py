@@ -10,6 +10,7 @@ from typing import Any
 
 import joblib
 import pytest
+from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.process_executor import ProcessPoolExecutor, _ExecutorFlags, _ExecutorManagerThread
 
 from optcore_bench import backends
@@ -143,3 +144,25 @@ def test_loky_says_nothing_of_a_job_that_is_dispatched_while_its_processes_are_e
     answers.close()
     assert told.is_set()
     assert not caplog.records  # and pytest fails where a thread raised
+
+
+@pytest.mark.parametrize("thread", ["main", "other"])
+def test_processes_of_joblib_s_are_deaf_to_a_terminal_from_the_start(thread: str) -> None:
+    """One that was still importing showed a traceback after Ctrl-C."""
+    get_reusable_executor().shutdown(wait=True, kill_workers=True)
+    parallel = joblib.Parallel(2, "loky", return_as="generator_unordered", batch_size=1)
+    jobs: Any = [signal.SIG_BLOCK] * 4
+    found: list[Any] = []
+
+    def ask() -> None:
+        found.extend(backends._collect(parallel, signal.pthread_sigmask, jobs, []))
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    if thread == "main":
+        ask()
+    else:
+        other = threading.Thread(target=ask)
+        other.start()
+        other.join()
+    assert found == [{*before, signal.SIGINT, signal.SIGTERM}] * 4
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,26 @@ def test_the_next_study_of_a_process_sees_what_the_process_has_then(
             get_reusable_executor().shutdown(wait=True, kill_workers=True)
     assert first == ["1", "1", str(tmp_path / "one"), str(tmp_path / "one-on-path")]
     assert second == ["-", "2", str(tmp_path / "two"), str(tmp_path / "two-on-path")]
+
+
+@pytest.mark.parametrize("backend", ["loky", "threads"])
+def test_runs_can_be_interrupted_as_in_a_process_of_their_own(tmp_path: Path, backend: str) -> None:
+    """Loky's workers ignored SIGTERM, and so did all that a solver started there."""
+
+    def starts_and_ends_one(fun: Any, x0: Any) -> dict[str, Any]:
+        import signal
+        import subprocess
+
+        fun(x0)
+        is_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        started = subprocess.Popen(["sleep", "100"])
+        started.terminate()
+        return {"x": x0, "message": f"{is_default} {started.wait(50)}"}
+
+    algorithm = {"name": "starts", "algorithm": starts_and_ends_one, "version": "1"}
+    study = Study("s", "more_wild/rosenbrock", algorithm, "none")
+    (message,) = run_study(study, tmp_path / "store", n_jobs=2, backend=backend).runs["message"]
+    assert message == f"True {-signal.SIGTERM}"
 
 
 @pytest.fixture

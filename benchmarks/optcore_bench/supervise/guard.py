@@ -52,7 +52,10 @@ def command(settings: dict[str, Any]) -> list[str]:
 
 def main(settings: dict[str, Any]) -> None:
     """Entry point: import what is to be imported, say so, then serve the supervisor until it goes."""
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # what the starting thread blocked is not for its processes
+    # What the process that starts this one blocks or ignores is not for the processes of runs.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))  # crashes are expected
     lines = wire.Lines(control := socket.socket(fileno=settings["control"]))
     zygote = settings["mode"] == "zygote"
