@@ -102,10 +102,9 @@ def assert_solves(
         if len(rows) - len(unsolved) < wanted:
             listed = "\n".join(f"  {row.name}: {row.status} {row.message}".rstrip() for row in unsolved[:_SHOWN])
             more = f"\n  ... and {len(unsolved) - _SHOWN} more" if len(unsolved) > _SHOWN else ""
-            raise AssertionError(
-                f"{name} solves {len(rows) - len(unsolved)} of {len(rows)} problems at tau = {tau:g}, not {wanted}; "
-                f"it doesn't solve\n{listed}{more}"
-            )
+            which = f"; it doesn't solve\n{listed}{more}" if unsolved else ""
+            solved = f"{len(rows) - len(unsolved)} of {len(rows)} problems"
+            raise AssertionError(f"{name} solves {solved} at tau = {tau:g}, not {wanted}{which}")
     return {name: sum(row.is_solved for row in rows) for name, rows in found.items()}
 
 
@@ -185,11 +184,9 @@ def _complaint(found: Comparison, path: Path) -> str:
     if found.verdict in (Verdict.SAME, Verdict.BETTER):
         if not unknown:
             return ""
-        return (
-            f"{len(unknown)} rows have no baseline in '{path}', such as {unknown[0].label}; make it by "
-            "`pytest --optcore-accept`"
-        )
-    return f"{found.to_text(_SHOWN)}\ncompared with '{path}'; {_RENEW}"
+        rows = "1 row has" if len(unknown) == 1 else f"{len(unknown)} rows have"
+        return f"{rows} no baseline in '{path}', such as {unknown[0].label}; make it by `pytest --optcore-accept`"
+    return f"{found.to_text(_SHOWN, ' (.comparison of this error has all)')}\ncompared with '{path}'; {_RENEW}"
 
 
 def _exactly(known: Side, settings: _Settings, starts: int, gate: Gate) -> Comparison:

@@ -19,6 +19,7 @@ import pytest
 import optcore as om
 from optcore.errors import InvalidInputError
 from optcore_bench import compare, cost_table, run_study
+from optcore_bench.comparison import Gate
 from optcore_bench.comparison.baseline import read_baseline
 from optcore_bench.study import Study
 from optcore_bench.testing import RegressionError, assert_solves, check
@@ -282,7 +283,7 @@ def test_a_row_that_can_no_longer_be_says_why(tmp_path: Path) -> None:
         ({"problems": ["more_wild/box_3d"]}, r"(?s)worse.*1 row missing"),
         (
             {"problems": [*SETTINGS["problems"], "more_wild/meyer"]},
-            r"1 rows have no baseline .*more_wild/meyer descent",
+            r"1 row has no baseline .*more_wild/meyer descent",
         ),
     ],
 )
@@ -313,10 +314,9 @@ def test_a_baseline_is_compared_with_a_store_and_renewed(baseline: Path, tmp_pat
         {"name": "descent", "algorithm": slower},
         "analytic",
         budget=SETTINGS["budget"],
-        gate={"tau": 1e-3},
     )
     found = compare(baseline, run_study(study, store=tmp_path / "store"))
-    assert found.verdict == "worse"
+    assert (found.verdict, found.gate) == ("worse", Gate(tau=1e-3))  # the accuracy that the baseline is for
     copy = tmp_path / "copy.toml"
     copy.write_bytes(baseline.read_bytes())
     renewed = check({"descent": slower}, baseline=copy, accept=True, **SETTINGS)
@@ -360,6 +360,8 @@ def test_assert_solves_counts_what_the_cost_table_counts_and_names_the_rest(tmp_
     table = cost_table(run_study(study, store=tmp_path / "s"), tau=1e-3)
     assert found == np.isfinite(table).sum().to_dict()
     assert 0 < sum(found.values()) < 6
+    with pytest.raises(AssertionError, match=r"powell \[none\] solves 3 of 3 problems at tau = 0\.9, not 4$"):
+        assert_solves({"powell": "scipy_powell"}, problems, at_least=4, budget=budget, tau=0.9, n_jobs=1)
 
 
 def test_a_solver_that_cannot_run_is_told_why() -> None:

@@ -49,7 +49,8 @@ def run_compare(options: CompareOptions) -> None:
 
         check_histories(found)
     # First: where a file can't be written, the comparison has been said.
-    typer.echo(json.dumps(found.to_dict()) if options.as_json else found.to_text())
+    text = json.dumps(found.to_dict()) if options.as_json else found.to_text(rest=" (--json shows all)")
+    typer.echo(text)
     if markdown is not None:
         with replacing(markdown) as beside:
             beside.write_text(found.to_markdown(), encoding="utf-8")

@@ -66,6 +66,8 @@ def compare(
 def choose_gate(given: Mapping[str, Any] | Gate | None, old: Opened, new: Opened) -> Gate:
     """The limits that were given, else those of the new side's study, else of the old one's, else `Gate()`.
 
+    A baseline has its costs at one tau, which is then that of `Gate()`.
+
     Raises:
         InvalidInputError: a value that can't be; names where it stands.
         UnknownNameError: an unknown key; suggests the nearest.
@@ -73,7 +75,8 @@ def choose_gate(given: Mapping[str, Any] | Gate | None, old: Opened, new: Opened
     for table, name in ((given, "gate"), (new.gate, new.name), (old.gate, old.name)):
         if table:
             return read_named_gate(table, name)
-    return Gate()
+    known = [opened.side.tau for opened in (new, old) if opened.side is not None]
+    return Gate(tau=known[0]) if known else Gate()
 
 
 def read_named_gate(table: Mapping[str, Any] | Gate, name: str) -> Gate:

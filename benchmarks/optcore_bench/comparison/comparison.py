@@ -79,17 +79,18 @@ class Comparison:
             change = f"; {self.gate.cost} x{2.0**self.total_log2_per_row:.3g} over {self.judged} solved by both"
         return f"{self.verdict}: {total} {what}: {words or 'none'}{change}"
 
-    def to_text(self, shown: int = _SHOWN) -> str:
+    def to_text(self, shown: int = _SHOWN, rest: str = "") -> str:
         """What a terminal shows.
 
         Args:
             shown: how many rows at most.
+            rest: where the others are, in words.
         """
         lines = [self.headline(), *(f"  {reason}" for reason in (*self.reasons, *self.notes))]
         changed = self.changed()
         lines += [f"  {row.state:<16} {row}" for row in changed[:shown]]
         if len(changed) > shown:
-            lines.append(f"  ... and {len(changed) - shown} more rows (--json shows all)")
+            lines.append(f"  ... and {len(changed) - shown} more rows{rest}")
         if self.time is not None:
             lines.append(f"  {self.time}")
         return "\n".join(lines)
