@@ -127,7 +127,8 @@ def _with_claims(result: om.OptimizeResult) -> str:
     claimed = result.claims.get("nfev")
     if claimed is None or claimed in (counted, asked):
         return result.message
-    return f"{result.message} (claims {claimed} evaluations; {counted} were counted)".strip()
+    were = "was" if counted == 1 else "were"
+    return f"{result.message} (claims {claimed} evaluations; {counted} {were} counted)".strip()
 
 
 def compare_derivative(memory: Memory | None, task: Task) -> Answer:  # noqa: ARG001  nothing is recorded

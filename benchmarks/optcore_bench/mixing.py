@@ -14,6 +14,7 @@ from optcore_bench.store import Results, RunRecord, StoreNotFoundError
 from optcore_bench.store.mixing import RULES, MixedEnvironmentError, MixedStudyError, differences
 from optcore_bench.store.writer import store_path
 from optcore_bench.study import Study
+from optcore_bench.words import count
 
 __all__ = ["check_environment", "look_into", "manifest_entries"]
 
@@ -38,9 +39,9 @@ def look_into(path: Path, study: Study, runs: list[Run], *, allow_mixed: bool) -
     if foreign:
         suite, problem, start, noise, algorithm, derivative = foreign[0]
         raise MixedStudyError(
-            f"the store '{path}' holds {len(foreign)} runs that the study {study.name!r} doesn't list, such as "
-            f"{suite}/{problem}#{start}{noise and f' ~ {noise}'} {algorithm} [{derivative}]; list them again, or give "
-            "another --store"
+            f"the store '{path}' holds {count(len(foreign), 'run')} that the study {study.name!r} doesn't list, such "
+            f"as {suite}/{problem}#{start}{noise and f' ~ {noise}'} {algorithm} [{derivative}]; list what it holds "
+            "again, or give another --store"
         )
     if stored and not allow_mixed:
         _same_environment(path, results.manifest.get("environment") or {})

@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, Protocol, TextIO
 
+from optcore_bench.words import count
+
 __all__ = ["Lines", "Progress", "Quiet", "Tally", "TerminalBar", "make_progress"]
 
 #: Statuses of runs in which something went wrong.
@@ -179,7 +181,7 @@ class Lines:
         self._name, self._tally = name, Tally(total, stored)
         self._next = time.monotonic() + self._seconds
         known = f", {stored} of them stored already" if stored else ""
-        self._say(f"{name}: {total} runs{known}")
+        self._say(f"{name}: {count(total, 'run')}{known}")
 
     def note(self, text: str) -> None:
         """The text on a line of its own."""
@@ -209,7 +211,7 @@ class Lines:
     def end(self) -> None:
         """How the runs ended."""
         statuses = self._tally.statuses
-        self._say(f"{self._name}: {statuses.total()} runs in {self._tally.seconds:.1f} s{_listed(statuses)}")
+        self._say(f"{self._name}: {count(statuses.total(), 'run')} in {self._tally.seconds:.1f} s{_listed(statuses)}")
 
     def _say(self, text: str) -> None:
         print(text, file=self._stream, flush=True)

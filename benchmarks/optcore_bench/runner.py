@@ -28,6 +28,7 @@ from optcore_bench.store.mixing import MixedEnvironmentError, MixedStudyError, N
 from optcore_bench.store.sources import list_contents
 from optcore_bench.store.writer import store_path
 from optcore_bench.study import Study, load_study
+from optcore_bench.words import count
 from optcore_bench.worker import Job, NotRun, record_without_process
 
 __all__ = [
@@ -234,15 +235,16 @@ def _work(runs: list[Run]) -> str:
 def _note(plan: Plan, workers: Backend, backend: str, progress: Progress) -> None:
     """What the user should know beforehand, one line each."""
     for reason in dict.fromkeys(run.reason for run in plan.pending if "not installed" in run.reason):
-        count = sum(run.reason == reason for run in plan.pending)
-        progress.note(f"warning: {reason} ({count} runs are not applicable)")
-    if again := plan.superseded:
+        times = sum(run.reason == reason for run in plan.pending)
+        progress.note(f"warning: {reason} ({count(times, 'run is', 'runs are')} not applicable)")
+    if old := plan.superseded:
         progress.note(
-            f"{len(again)} stored runs were made by other code, options or versions and are run again, "
-            f"such as {again[0].label}"
+            f"{count(len(old), 'stored run was', 'stored runs were')} made by other code, options or versions and "
+            f"{'is' if len(old) == 1 else 'are'} run again, such as {old[0].label}"
         )
     if plan.retried:
-        progress.note(f"{len(plan.retried)} stored runs are run again, since their status is to be retried")
+        again = count(len(plan.retried), "stored run is", "stored runs are")
+        progress.note(f"{again} run again, since the status is to be retried")
     here = backend in ("threads", "loky")
     if here and (warning := oversold(plan.pending, workers.workers, available_cores())):
         progress.note(f"warning: {warning}")
@@ -311,14 +313,14 @@ class _Work:
             elif not waits and (others := self._claims.peers()):
                 waits = True
                 names = ", ".join(str(peer) for peer in others)
-                self._progress.note(f"waiting for {len(self._todo)} runs of {names}")
+                self._progress.note(f"waiting for {count(len(self._todo), 'run')} of {names}")
             else:
                 time.sleep(_LOOK_SECONDS)
             self._look_at_others()
         if late := [self._late[run_id] for run_id in self._todo if run_id in self._late]:
             self._progress.note(
-                f"{len(late)} runs were not begun: they would have ended after the walltime, as similar ones took up "
-                f"to {duration(max(late))}"
+                f"{count(len(late), 'run was', 'runs were')} not begun, which would not end within the walltime: "
+                f"similar ones took up to {duration(max(late))}"
             )
         return len(self._todo)
 

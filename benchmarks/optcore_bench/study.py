@@ -13,6 +13,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+
 from optcore.errors import InvalidInputError, OptcoreError, UnknownNameError, nearest, unknown_name
 from optcore.evaluator import Budget
 from optcore_bench import toml
@@ -30,6 +32,10 @@ STOPPING = ("tight", "default")
 #: The precisions of the convergence test that everything is shown for unless asked otherwise.
 TAUS = (1e-1, 1e-3, 1e-5, 1e-7, 1e-10)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+#: What is often looked for in a file, and is an option of the command.
+_COMMAND = {
+    name: f"--{name.removeprefix('n_')}" for name in ("jobs", "n_jobs", "backend", "shard", "store", "walltime")
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +93,7 @@ class Study:
     gate: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        given = {key.name: getattr(self, key.name) for key in fields(self)}
+        given = {key.name: _plain(getattr(self, key.name)) for key in fields(self)}
         values, mistakes = _read_values(given)
         if mistakes.sentences:
             raise StudyError.of(self.name, mistakes.sentences)
@@ -135,10 +141,15 @@ class Study:
     __hash__ = None  # type: ignore[assignment]
 
 
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def _folder_name(value: Any) -> str:
     if not isinstance(value, str) or not _NAME.fullmatch(value):
         raise InvalidInputError(
-            "must begin with a letter or digit and hold only letters, digits, '.', '-' and '_', since it names a folder"
+            "must begin with a letter or digit and hold only letters, digits, '.', '-' and '_', since it names a "
+            f"folder, but is {value!r}"
         )
     return value
 
@@ -193,7 +204,7 @@ def _readers(folder: Path | None) -> dict[str, Callable[[Any], Any]]:
     return {
         "name": _folder_name,
         "description": lambda v: _typed(v, str, "text"),
-        "problems": lambda v: _with_members(_entries(v, problem, lambda e: e.label)),
+        "problems": lambda v: _with_members(_entries(v, problem, lambda e: e.label, "leave one out")),
         "algorithms": lambda v: _entries(v, algorithm, lambda e: e.name),
         "derivatives": lambda v: _entries(v, strategy, lambda e: e.name),
         "budget": _budget,
@@ -226,7 +237,10 @@ def _with_members(entries: tuple[ProblemEntry, ...]) -> tuple[ProblemEntry, ...]
     return entries
 
 
-def _entries(given: Any, kind: Kind, name: Callable[[Any], str]) -> tuple[Any, ...]:
+_RENAME = "leave one out, or give it another name: {name = ..., ...}"
+
+
+def _entries(given: Any, kind: Kind, name: Callable[[Any], str], advice: str = _RENAME) -> tuple[Any, ...]:
     """What a list of entries says, or a single one; not empty, no name twice."""
     single = isinstance(given, (str, Mapping)) or not isinstance(given, Iterable) or hasattr(given, "problems")
     listed = [given] if single else list(given)
@@ -238,11 +252,7 @@ def _entries(given: Any, kind: Kind, name: Callable[[Any], str]) -> tuple[Any, .
         with contextlib.suppress(*UNREADABLE):
             entries.append(kind.read(entry))
     names = Counter(name(entry) for entry in entries)
-    wrong += [
-        f"{one!r} is listed twice; leave one out, or give it another name: {{name = ..., ...}}"
-        for one, count in names.items()
-        if count > 1
-    ]
+    wrong += [f"{one!r} is listed twice; {advice}" for one, count in names.items() if count > 1]
     if wrong:
         raise _WrongError(dict.fromkeys(wrong))
     return tuple(entries)
@@ -288,7 +298,7 @@ def _whole_number(value: Any, least: int) -> int:
 
 def _positive(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= sys.float_info.max:
-        raise InvalidInputError(f"must be a number above 0, but is {value!r}")
+        raise InvalidInputError(f"must be a finite number above 0, but is {value!r}")
     return float(value)
 
 
@@ -374,9 +384,11 @@ def load_study(study: str | Path) -> Study:
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # editors on Windows begin a file with a mark of its encoding
     except UnicodeDecodeError as error:
-        raise StudyError.of(str(path), [f"is not valid TOML: it is no text in UTF-8 ({error})"]) from error
+        raise InvalidInputError(
+            f"{str(path)!r} is not valid TOML: it is no text in UTF-8 ({error}); save it in that encoding"
+        ) from error
 
 
 def _parse(text: str, source: str, name: str, folder: Path | None = None) -> Study:
@@ -385,7 +397,8 @@ def _parse(text: str, source: str, name: str, folder: Path | None = None) -> Stu
     except tomllib.TOMLDecodeError as error:
         raise InvalidInputError(f"{source!r} is not valid TOML: {error}") from error
     known = [key.name for key in fields(Study)]
-    values, mistakes = _read_values({"name": name, **table}, folder)
+    named = {"name": name} if _NAME.fullmatch(name) else {}
+    values, mistakes = _read_values({**named, **table}, folder)
     unknown = [key for key in table if key not in known]
     meant = {nearest(key, known) for key in unknown}
     missing = [
@@ -393,7 +406,15 @@ def _parse(text: str, source: str, name: str, folder: Path | None = None) -> Stu
         for key in fields(Study)
         if key.default is MISSING and key.default_factory is MISSING and key.name not in {"name", *table, *meant}
     ]
-    sentences = [str(unknown_name("key", key, known)) for key in unknown]
+    sentences = [
+        f"unknown key {key!r}, which is no part of what is compared; give it to `optcore run` as {_COMMAND[key]}"
+        if key in _COMMAND
+        else str(unknown_name("key", key, known))
+        for key in unknown
+    ]
+    if "name" not in {**named, **table}:
+        better = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-_") or "study"
+        sentences.append(f"the name of its file can't be its own, since it names a folder; add name = {better!r}")
     sentences += [f"the key {key!r} is missing" for key in missing]
     if sentences or mistakes.sentences:
         raise StudyError.of(source, [*sentences, *mistakes.sentences])

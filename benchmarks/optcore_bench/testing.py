@@ -33,6 +33,7 @@ from optcore_bench.evaluations import floats
 from optcore_bench.gate import Gate, read_gate
 from optcore_bench.runner import run_study
 from optcore_bench.study import Study
+from optcore_bench.words import count
 
 __all__ = ["RegressionError", "assert_solves", "check"]
 
@@ -184,7 +185,7 @@ def _complaint(found: Comparison, path: Path) -> str:
     if found.verdict in (Verdict.SAME, Verdict.BETTER):
         if not unknown:
             return ""
-        rows = "1 row has" if len(unknown) == 1 else f"{len(unknown)} rows have"
+        rows = count(len(unknown), "row has", "rows have")
         return f"{rows} no baseline in '{path}', such as {unknown[0].label}; make it by `pytest --optcore-accept`"
     return f"{found.to_text(_SHOWN, ' (.comparison of this error has all)')}\ncompared with '{path}'; {_RENEW}"
 
@@ -210,7 +211,7 @@ def _accept(path: Path, settings: _Settings, starts: tuple[int, int], gate: Gate
     many, _ = _run(settings, max(starts), gate, replace(exact, lowest=lowest))
     exact = of_two_runs(exact, many)
     write_baseline(path, exact, medians(many), (starts[0], max(starts)), lowest)
-    note = f"wrote {len(exact.rows)} rows to '{path}'"
+    note = f"wrote {count(len(exact.rows), 'row')} to '{path}'"
     if before is None or before.tau != gate.tau:
         return Comparison(exact, exact, (), Verdict.SAME, (), gate, notes=(note,))
     found = compare_sides(replace(before, known_medians=None), exact, gate, same_code=False)

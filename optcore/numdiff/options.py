@@ -117,6 +117,8 @@ class NumdiffOptions:
             value = getattr(self, name)
             if isinstance(value, (int, float)) and not value > 0:
                 raise InvalidInputError(f"{name} must be above 0, but is {value!r}")
+            if isinstance(value, str) and name in ("scaling_factor", "typical_x"):
+                raise InvalidInputError(f"{name} must be a number or a tree like params, but is {value!r}")
         if self.on_failure not in get_args(OnFailure):
             raise unknown_name("on_failure", self.on_failure, get_args(OnFailure))
         self._check_timeout()
@@ -167,7 +169,7 @@ class NumdiffOptions:
     def _check_sparsity(self) -> None:
         if self.sparsity is None:
             return
-        if isinstance(self.sparsity, str) and self.sparsity != "detect":
+        if self.sparsity != "detect" if isinstance(self.sparsity, str) else isinstance(self.sparsity, (int, float)):
             raise InvalidInputError(f"sparsity must be a matrix, 'detect' or None, but is {self.sparsity!r}")
 
     def _check_speculation(self) -> None:

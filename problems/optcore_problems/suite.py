@@ -78,7 +78,7 @@ class Suite(Transformable):
             raise unknown_name(f"problem of suite {self.name!r}", name, self._by_name) from None
 
     def __repr__(self) -> str:
-        return f"Suite({self.name!r}, {len(self)} problems)"
+        return f"Suite({self.name!r}, {len(self)} problem{'' if len(self) == 1 else 's'})"
 
     def filter(
         self,

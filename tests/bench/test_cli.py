@@ -406,6 +406,14 @@ def test_version_and_help() -> None:
     assert positions == sorted(positions)
 
 
+def test_help_shows_what_stands_in_brackets() -> None:
+    shown = {
+        command: " ".join(optcore(command, "--help").stdout.replace("│", " ").split()) for command in ("run", "report")
+    }
+    assert "Folder of the results. [default: results/local/NAME]" in shown["run"]
+    assert "'scipy_*,[forward]'. [default: all]" in shown["report"]
+
+
 def test_help_loads_none_of_the_heavy_libraries() -> None:
     heavy = ("numpy", "scipy", "pandas", "pyarrow", "plotly", "joblib", "optree")
     code = (

@@ -46,7 +46,7 @@ def test_a_wrong_problem_is_named_in_a_sentence_and_the_exit_status_is_1(monkeyp
     done = optcore("check-problems", "mine", "--no-jax")
     assert done.exit_code == 1
     assert "mine/parabola: optimum: f(x_opt) = 0.0, but f_opt = 0.5" in done.stdout
-    assert done.stdout.splitlines()[-1] == "1 problems, 1 wrong"
+    assert done.stdout.splitlines()[-1] == "1 problem, 1 wrong"
 
 
 def test_check_problems_compares_with_the_runs_of_a_store(tmp_path: Path) -> None:

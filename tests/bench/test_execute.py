@@ -101,7 +101,7 @@ def test_a_solver_for_residuals_gets_them_with_their_jacobian() -> None:
     answer = execute(None, task_of(solver))
     np.testing.assert_allclose(seen[0], [-4.4, 2.2])
     np.testing.assert_allclose(seen[1], [[24.0, 10.0], [-1.0, 0.0]])
-    assert answer["message"] == "done (claims 7 evaluations; 1 were counted)"
+    assert answer["message"] == "done (claims 7 evaluations; 1 was counted)"
     assert answer["f_final"] == pytest.approx(24.2)
 
 

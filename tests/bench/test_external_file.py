@@ -174,7 +174,7 @@ def test_an_edited_file_or_helper_runs_again_and_the_run_says_so(folder: Path) -
         (folder / "solvers" / file).write_text(text)
         done = CliRunner().invoke(app, arguments)
         assert done.exit_code == 0, done.output
-        assert "1 stored runs were made by other code, options or versions and are run again" in done.stderr
+        assert "1 stored run was made by other code, options or versions and is run again" in done.stderr
 
 
 def test_the_stored_study_resumes_as_long_as_the_file_is_the_same(folder: Path) -> None:

@@ -485,7 +485,7 @@ def test_nothing_that_can_be_run_is_exit_2_with_the_reason(walked: Path) -> None
     write_walkers(walked.parent, 1)
     done = optcore("reproduce", str(walked), "-q", "-a", "gone")
     assert done.exit_code == 2
-    assert "none of the 1 runs could be compared" in done.stderr
+    assert "none of 1 run could be compared" in done.stderr
     assert "can't be imported here" in done.stderr
 
 

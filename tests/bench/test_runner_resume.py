@@ -106,7 +106,7 @@ def test_retried_rows_take_the_places_of_the_old_ones(tmp_path: Path, monkeypatc
     told = Told()
     after = run_study(study, tmp_path / "store", retry="crashed,timeout", progress=told)
     assert told.runs == [f"more_wild/{name} fickle [none]" for name in ("rosenbrock", "bard", "box_3d")]
-    assert told.notes == ["3 stored runs are run again, since their status is to be retried"]
+    assert told.notes == ["3 stored runs are run again, since the status is to be retried"]
     assert "crashed" not in set(after.runs["status"])
     assert list(after.runs["run_id"]) == list(before.runs["run_id"])
     assert after.manifest["digest"] == expected
@@ -256,7 +256,7 @@ def test_a_run_whose_other_starts_took_longer_than_what_is_left_is_not_begun(
     assert len(begun.read_text().split()) == 1
     assert not results.finished
     assert results.runs["algorithm"].value_counts()["scipy_lbfgsb"] == 3
-    words = "2 runs were not begun: they would have ended after the walltime, as similar ones took up to 80 s"
+    words = "2 runs were not begun, which would not end within the walltime: similar ones took up to 80 s"
     assert told.notes[-1:] == [words]
     after = run_study(more, tmp_path / "store")
     assert after.finished

@@ -264,7 +264,7 @@ def test_a_run_twice_in_a_file_and_rows_of_no_run_are_found(store: Path) -> None
     rewritten(path, "runs", lambda rows: pa.concat_tables([rows, rows.slice(0, 1)]))
     assert any("stands 2 times in 'runs/" in line for line in verify(store))
     rewritten(path, "runs", lambda rows: rows.slice(1, rows.num_rows - 2))
-    assert any("has rows of 1 runs that 'runs/" in line for line in verify(store))
+    assert any("has rows of 1 run that 'runs/" in line for line in verify(store))
 
 
 def test_swapped_files_are_found(store: Path, tmp_path: Path) -> None:

@@ -26,6 +26,13 @@ CASES: dict[str, tuple[str, list[str]]] = {
     # names
     "unknown key": ("budgets = 3", ["unknown key 'budgets'; did you mean 'budget'?"]),
     "two unknown keys": ("sed = 1\nstart = 1", ["unknown key 'sed'; did you mean 'seed'?", "unknown key 'start'; did"]),
+    "options of the command": (
+        "jobs = 2\nbackend = 'loky'",
+        [
+            "unknown key 'jobs', which is no part of what is compared; give it to `optcore run` as --jobs",
+            "unknown key 'backend', which is no part of what is compared; give it to `optcore run` as --backend",
+        ],
+    ),
     "unknown suite": (
         'problems = "more_wlid"',
         ["key 'problems': unknown suite 'more_wlid'; did you mean 'more_wild'?"],
@@ -57,9 +64,15 @@ CASES: dict[str, tuple[str, list[str]]] = {
         ["key 'algorithms': unknown algorithm 'nope'", "key 'algorithms': 'scipy_bfgs' is listed twice"],
     ),
     "derivative twice": ('derivatives = ["forward", "forward"]', ["key 'derivatives': 'forward' is listed twice"]),
-    "problem twice": ('problems = ["mgh", "mgh"]', ["key 'problems': 'mgh' is listed twice"]),
+    "problem twice": ('problems = ["mgh", "mgh"]', ["key 'problems': 'mgh' is listed twice; leave one out"]),
     "name": ('name = "a/b"', ["key 'name': must begin with a letter or digit"]),
-    "name of a wrong type": ("name = 3", ["key 'name': must begin with a letter or digit"]),
+    "name of a wrong type": (
+        "name = 3",
+        [
+            "key 'name': must begin with a letter or digit and hold only letters, digits, '.', '-' and '_', since it "
+            "names a folder, but is 3"
+        ],
+    ),
     # tables of problems
     "keys of a table of problems": (
         'problems = { suite = "more_wild", nmax = 4, n_min = "2" }',
@@ -221,8 +234,11 @@ CASES: dict[str, tuple[str, list[str]]] = {
     "half a start": ("starts = 1.5", ["key 'starts': must be a whole number of at least 1, but is 1.5"]),
     "seed": ("seed = -1", ["key 'seed': must be a whole number of at least 0, but is -1"]),
     "seed that is text": ('seed = "1"', ["key 'seed': must be a whole number"]),
-    "run_timeout": ("run_timeout = nan", ["key 'run_timeout': must be a number above 0, but is nan"]),
-    "run_timeout without end": ("run_timeout = inf", ["key 'run_timeout': must be a number above 0, but is inf"]),
+    "run_timeout": ("run_timeout = nan", ["key 'run_timeout': must be a finite number above 0, but is nan"]),
+    "run_timeout without end": (
+        "run_timeout = inf",
+        ["key 'run_timeout': must be a finite number above 0, but is inf"],
+    ),
     "max_memory": ('max_memory = "2GB"', ["key 'max_memory': must be a whole number of at least 1, but is '2GB'"]),
     "keep_x": ("keep_x = 1", ["key 'keep_x': must be true or false, but is 1"]),
     "description": ("description = 2026-01-02", ["key 'description': must be text, but is datetime.date"]),
@@ -335,6 +351,41 @@ def test_a_key_that_is_missing_is_said_beside_what_is_wrong(tmp_path: Path) -> N
     )
     (tmp_path / "mine.toml").write_text('problem = "more_wild"\nalgorithms = "scipy_bfgs"\n')
     assert sentences_of(tmp_path / "mine.toml") == ("unknown key 'problem'; did you mean 'problems'?",)
+
+
+def test_the_name_of_a_file_that_can_be_none_of_a_folder_is_said_to_be_that(tmp_path: Path) -> None:
+    text = "".join(f"{key} = {value}\n" for key, value in GOOD.items())
+    for name, better in (("Größe eins", "Gr-e-eins"), ("é", "study")):
+        path = tmp_path / f"{name}.toml"
+        path.write_text(text)
+        words = f"the name of its file can't be its own, since it names a folder; add name = {better!r}"
+        assert sentences_of(path) == (words,)
+        path.write_text(f"name = {better!r}\n{text}")
+        assert load_study(path).name == better
+
+
+def test_files_of_windows_editors_are_read(tmp_path: Path) -> None:
+    lines = [f"{key} = {value}" for key, value in GOOD.items()]
+    (tmp_path / "mine.toml").write_bytes("\r\n".join(lines).encode("utf-8-sig"))
+    assert load_study(tmp_path / "mine.toml") == Study("mine", "more_wild/rosenbrock", "scipy_bfgs")
+
+
+def test_numbers_of_numpy_serve_as_numbers() -> None:
+    given: dict[str, Any] = {"starts": np.int64(2), "seed": np.int32(3), "max_memory": np.int64(10**9)}
+    study = Study("mine", "mgh/rosenbrock", "scipy_bfgs", keep_x=np.bool_(False), run_timeout=np.float32(2), **given)
+    plain = Study(
+        "mine",
+        "mgh/rosenbrock",
+        "scipy_bfgs",
+        "analytic",
+        starts=2,
+        seed=3,
+        max_memory=10**9,
+        keep_x=False,
+        run_timeout=2.0,
+    )
+    assert study == plain
+    assert study.to_toml() == plain.to_toml()
 
 
 def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:

@@ -235,6 +235,7 @@ def test_bounds_keep_the_points_in_the_domain_of_the_function():
         ({"step_size": 0}, ValueError, "step_size must be above 0, but is 0"),
         ({"scaling_factor": -1.0}, ValueError, "scaling_factor must be above 0, but is -1.0"),
         ({"typical_x": float("nan")}, ValueError, "typical_x must be above 0, but is nan"),
+        ({"typical_x": "a"}, ValueError, "typical_x must be a number or a tree like params, but is 'a'"),
     ],
     ids=str,
 )

@@ -510,8 +510,9 @@ def test_a_pattern_that_turns_out_wrong_is_found_again():
         (np.ones((3, 30)), "sparsity has 3 rows, but the function returned 30 values"),
         (np.ones((30, 31)), r"has the shape \(30, 31\); it looks transposed"),
         ("auto", "sparsity must be a matrix, 'detect' or None, but is 'auto'"),
+        (3, "sparsity must be a matrix, 'detect' or None, but is 3"),
     ],
-    ids=["columns", "vector", "rows", "transposed", "word"],
+    ids=["columns", "vector", "rows", "transposed", "word", "number"],
 )
 def test_patterns_that_do_not_fit_say_why(sparsity, message):
     with pytest.raises(om.InvalidInputError, match=message):

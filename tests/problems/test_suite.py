@@ -114,7 +114,7 @@ def test_other_packages_bring_suites_by_entry_points(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-B", "-c", script], capture_output=True, text=True)
     assert "the entry point 'wrong' of optcore.suites must give a Suite of the name 'wrong'" in done.stderr
-    assert "their_suites:make gives Suite('mine', 1 problems)" in done.stderr
+    assert "their_suites:make gives Suite('mine', 1 problem)" in done.stderr
 
 
 def test_list_suites_lists_what_get_suite_takes() -> None:

@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 from optcore_bench.advice.best import BestMap
 from optcore_bench.advice.probe import Probe, Tried
 from optcore_bench.advice.trials import Candidate, Trial
-from optcore_bench.conclusions.words import count
+from optcore_bench.words import count
 
 __all__ = ["Advice", "duration"]
 

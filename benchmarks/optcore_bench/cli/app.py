@@ -16,6 +16,7 @@ app = typer.Typer(
     help="Compare optimization algorithms and sources of derivatives, reproducibly.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 

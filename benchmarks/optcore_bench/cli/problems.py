@@ -12,6 +12,7 @@ import typer
 
 from optcore.errors import InvalidInputError, unknown_name
 from optcore_bench.cli.tables import json_text, print_table
+from optcore_bench.words import count
 
 if TYPE_CHECKING:
     from optcore_problems import Problem
@@ -53,7 +54,7 @@ def check_problems(chosen: Sequence[str], stores: Sequence[Path], *, jax: bool, 
         print_table([_row(problem, checks) for problem, checks in checked])
         for sentence in _complaints(checked):
             typer.echo(sentence)
-        typer.echo(f"{len(checked)} problems, {len(wrong)} wrong")
+        typer.echo(f"{count(len(checked), 'problem')}, {len(wrong)} wrong")
     if wrong:
         raise typer.Exit(WRONG)
 
@@ -138,7 +139,7 @@ def show_problem(name: str, plot: Path | None, *, open_plot: bool, as_json: bool
     if len(problems) != 1:
         example = f"{name}/{problems[0].name}" if ":" in name else problems[0].full_name
         raise InvalidInputError(
-            f"{name!r} is a suite of {len(problems)} problems; name one of them as 'suite/problem', "
+            f"{name!r} is a suite of {count(len(problems), 'problem')}; name one of them as 'suite/problem', "
             f"for example '{example}', or list them: optcore list problems --suite {name}"
         )
     problem = problems[0]

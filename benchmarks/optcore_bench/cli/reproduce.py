@@ -18,6 +18,7 @@ from optcore_bench.environment import fingerprint
 from optcore_bench.progress import make_progress
 from optcore_bench.reproduction import Reproduction, Row, Verdict, environment_of, same_kernels
 from optcore_bench.reproduction import reproduce as run_again
+from optcore_bench.words import count
 
 __all__ = ["ReproduceOptions", "reproduce"]
 
@@ -102,7 +103,7 @@ def _why_nothing(found: Reproduction) -> str:
     if not found.rows:
         return f"no run of '{found.path}' is left by the filters"
     row = found.rows[0]
-    return f"none of the {len(found.rows)} runs could be compared; {row.label}: {row.verdict}: {row.detail}"
+    return f"none of {count(len(found.rows), 'run')} could be compared; {row.label}: {row.verdict}: {row.detail}"
 
 
 def _print(found: Reproduction) -> None:

@@ -19,6 +19,7 @@ from optcore_bench.runner import Outcome, carry_out, default_store, plan_study
 from optcore_bench.store.files import explained
 from optcore_bench.store.writer import store_path
 from optcore_bench.study import Study, load_study
+from optcore_bench.words import count
 
 __all__ = ["RunOptions", "run"]
 
@@ -121,10 +122,10 @@ def _facts(outcome: Outcome, study: Study, page: Path | None) -> dict[str, Any]:
 
 
 def _say(facts: dict[str, Any]) -> None:
-    statuses = ", ".join(f"{count} {status}" for status, count in facts["statuses"].items())
-    typer.echo(f"{facts['runs']} runs: {statuses}")
+    statuses = ", ".join(f"{times} {status}" for status, times in facts["statuses"].items())
+    typer.echo(f"{count(facts['runs'], 'run')}: {statuses}")
     if facts["left"]:
-        typer.echo(f"not finished: {facts['left']} runs are left; the same command goes on")
+        typer.echo(f"not finished: {count(facts['left'], 'run is', 'runs are')} left; the same command goes on")
     elif facts["others"]:
         typer.echo(f"done; the digest comes when {', '.join(facts['others'])} is done")
     else:
@@ -149,10 +150,11 @@ def _show_plan(study: Study, options: RunOptions) -> None:
 
 
 def _say_plan(name: str, facts: dict[str, Any]) -> None:
-    typer.echo(f"{name}: {facts['runs']} runs, {facts['stored']} of them stored, {facts['to_run']} to run")
-    for key, words in (("retried", "are stored and run again"), ("superseded", "were made by other code or options")):
-        if facts[key]:
-            typer.echo(f"  {facts[key]} {words}")
+    typer.echo(f"{name}: {count(facts['runs'], 'run')}, {facts['stored']} of them stored, {facts['to_run']} to run")
+    if facts["retried"]:
+        typer.echo(f"  {count(facts['retried'], 'is', 'are')} stored and run again")
+    if facts["superseded"]:
+        typer.echo(f"  {count(facts['superseded'], 'was', 'were')} made by other code or options")
     for row in facts["by_algorithm_and_derivative"]:
         typer.echo(f"  {row['runs']:6d}  {row['algorithm']} [{row['derivative']}]")
     for row in facts["not_applicable"]:
@@ -167,7 +169,7 @@ def _time(facts: dict[str, Any]) -> str:
     if not facts["to_run"]:
         return "none"
     known = "" if facts["seconds_known_for"] == facts["to_run"] else f", known for {facts['seconds_known_for']} of them"
-    return f"about {duration(facts['seconds'])} with {facts['jobs']} jobs, as similar runs took{known}"
+    return f"about {duration(facts['seconds'])} with {count(facts['jobs'], 'job')}, as similar runs took{known}"
 
 
 def _disk(facts: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ from optcore.errors import InvalidInputError, unknown_name
 from optcore_bench.cli.tables import print_table
 from optcore_bench.store import Results
 from optcore_bench.store.manifest import published_runs, read_manifest
+from optcore_bench.words import count
 
 __all__ = ["show", "show_provenance"]
 
@@ -44,7 +45,9 @@ def show(store: Path, problem: str | None, algorithm: str | None, *, as_json: bo
     if not single:
         manifest = results.manifest
         state = "finished" if results.finished else "not finished; the same `optcore run` resumes it"
-        typer.echo(f"{store}: {len(results.runs)} runs, {state}, digest {manifest.get('digest') or 'none yet'}")
+        typer.echo(
+            f"{store}: {count(len(results.runs), 'run')}, {state}, digest {manifest.get('digest') or 'none yet'}"
+        )
     if rows or single or results.runs.empty:
         print_table(rows)
     else:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from optcore_bench.cli.errors import in_one_sentence
+from optcore_bench.words import count
 
 __all__ = ["store_app"]
 
@@ -86,9 +87,9 @@ def _verdict(rows: list[dict[str, Any]], left: int) -> str:
     if not rows:
         return "sound"
     repaired = len(rows) - left
-    words = [f"{repaired} {'problem' if repaired == 1 else 'problems'} repaired"] if repaired else []
+    words = [f"{count(repaired, 'problem')} repaired"] if repaired else []
     if left:
-        words.append(f"{left} {'problem' if left == 1 else 'problems'}")
+        words.append(count(left, "problem"))
     if able := sum(row["repairable"] and not row["repaired"] for row in rows):
         words.append(f"--repair mends {able} of them")
     return ", ".join(words) + ("" if left else "; sound now")
@@ -117,7 +118,7 @@ def merge_command(
             return
         twice = f", {merged.repeated} of them in more than one store" if merged.repeated else ""
         state = "" if merged.finished else "; not finished, since not all of the stores are"
-        typer.echo(f"{merged.runs} runs{twice}{state}")
+        typer.echo(f"{count(merged.runs, 'run')}{twice}{state}")
         if merged.note:
             typer.echo(f"warning: {merged.note}")
         typer.echo(f"digest {merged.digest}")
@@ -173,7 +174,7 @@ def import_command(
         if json:
             _print_json({"store": str(path), "runs": len(results.runs), "digest": results.digest})
         else:
-            typer.echo(f"{len(results.runs)} runs")
+            typer.echo(count(len(results.runs), "run"))
             typer.echo(f"digest {results.digest}")
             typer.echo(f"store {path}")
 

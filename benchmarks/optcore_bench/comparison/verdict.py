@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from optcore_bench.comparison.rows import FAILURES, Key, Row, Side
 from optcore_bench.gate import Gate
+from optcore_bench.words import count
 
 __all__ = ["Judgement", "RowComparison", "State", "Verdict", "compare_rows", "judge"]
 
@@ -205,8 +206,9 @@ def judge(rows: tuple[RowComparison, ...], gate: Gate, *, robust: bool) -> Judge
     both = sum(row.old is not None and row.new is not None for row in rows)
     if both and (erratic > max(1, gate.nondeterministic * both) or erratic == both):
         reason = (
-            f"{_rows(erratic)} of {both} differ between runs of what their ids call the same code: either the code "
-            'changed and nothing says so (give the algorithm a "version"), or the solver does not repeat (seed it)'
+            f"{count(erratic, 'row')} of {both} differ between runs of what their ids call the same code: either "
+            'the code changed and nothing says so (give the algorithm a "version"), or the solver does not repeat '
+            "(seed it)"
         )
         return Judgement(Verdict.INVALID, (reason,), mean, len(ratios))
     if broken := _broken(kept, gate, mean, len(ratios), robust=robust):
@@ -242,24 +244,20 @@ def _broken(kept: list[RowComparison], gate: Gate, mean: float, judged: int, *, 
     if robust and before - after > max(_FEW_STARTS, before * (1 - 1 / gate.robust_ratio)) + 0.5:
         broken.append(f"{after:.0f} starts are solved, where {before:.0f} were")
     if lost > gate.solved:
-        broken.append(f"{_rows(lost)} no longer solved at tau = {gate.tau:g} (at most {gate.solved})")
+        broken.append(f"{count(lost, 'row')} no longer solved at tau = {gate.tau:g} (at most {gate.solved})")
     if crashed > gate.crashed:
-        broken.append(f"{_rows(crashed)} newly ended by an error or a crash (at most {gate.crashed})")
+        broken.append(f"{count(crashed, 'row')} newly ended by an error or a crash (at most {gate.crashed})")
     if missing > gate.missing:
-        broken.append(f"{_rows(missing)} missing (at most {gate.missing})")
+        broken.append(f"{count(missing, 'row')} missing (at most {gate.missing})")
     if mean > limit * (1 + 1e-12):
         broken.append(
-            f"total log2 cost ratio {mean:.3g} per row over {_rows(judged)} (at most {limit:.3g}): "
+            f"total log2 cost ratio {mean:.3g} per row over {count(judged, 'row')} (at most {limit:.3g}): "
             f"{_percent(2.0**mean)} {gate.cost} on average"
         )
     if expensive:
         worst = max(expensive, key=lambda row: row.log2)
         broken.append(
-            f"{_rows(len(expensive))} cost {ratio:g} times as much or more, and more than "
+            f"{count(len(expensive), 'row')} cost {ratio:g} times as much or more, and more than "
             f"{units:g} {gate.cost} more: worst is {worst}"
         )
     return broken
-
-
-def _rows(count: int) -> str:
-    return f"{count} row{'' if count == 1 else 's'}"

@@ -9,11 +9,11 @@ import pandas as pd
 
 from optcore.errors import InvalidInputError
 from optcore_bench.conclusions.model import Finding
-from optcore_bench.conclusions.words import count, names, quantity, share
 from optcore_bench.costs import JacCost, cost_table, degenerate_rows, improved, tau_label
 from optcore_bench.evaluations import Evaluations, ReferenceValue, floats
 from optcore_bench.statistics import Flips, OrderChanges, clusters, few_starts, order_changes
 from optcore_bench.store.schema import FAILED
+from optcore_bench.words import count, names, quantity, share
 
 __all__ = [
     "beaten",

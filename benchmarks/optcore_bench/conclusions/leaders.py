@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from optcore_bench.conclusions.model import Finding
-from optcore_bench.conclusions.words import count, interval, names, quantity, share, whole_interval
 from optcore_bench.costs import tau_label
 from optcore_bench.profiles import dimensions_of, simplex_gradients
 from optcore_bench.statistics import Bootstrap
 from optcore_bench.statistics.of_store import StoreStatistics
+from optcore_bench.words import count, interval, names, quantity, share, whole_interval
 
 __all__ = ["BUDGETS", "cheapest", "overall", "scope", "solved"]
 

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from optcore_bench import toml
-from optcore_bench.conclusions.words import count as counted
 from optcore_bench.costs import improved, tau_label
 from optcore_bench.evaluations import Evaluations
 from optcore_bench.report.markup import (
@@ -25,6 +24,7 @@ from optcore_bench.report.markup import (
     scrolling,
     table,
 )
+from optcore_bench.words import count as counted
 
 __all__ = [
     "better_than_known",

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from optcore_bench.conclusions.make import findings_of
-from optcore_bench.conclusions.words import count as counted
 from optcore_bench.costs import HitCounts, break_even
 from optcore_bench.report.markup import Raw, element
 from optcore_bench.statistics.of_store import StoreStatistics
+from optcore_bench.words import count as counted
 
 __all__ = ["pair_to_compare", "said"]
 

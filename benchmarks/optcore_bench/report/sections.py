@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from optcore.errors import InvalidInputError
-from optcore_bench.conclusions.words import count as counted
 from optcore_bench.costs import BRACKET, JacCost, cost_table, main_tau, summary_table, tau_label
 from optcore_bench.digits import median_digits
 from optcore_bench.evaluations import Evaluations
@@ -32,6 +31,7 @@ from optcore_bench.report.markup import (
 from optcore_bench.report.says import said
 from optcore_bench.statistics.of_store import StoreStatistics
 from optcore_bench.store.schema import FAILED
+from optcore_bench.words import count as counted
 
 __all__ = ["filled", "nothing_to_show", "study_name"]
 

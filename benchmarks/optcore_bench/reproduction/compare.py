@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from optcore_bench.store.digest import LEFT_OUT, canonical
 from optcore_bench.store.schema import KEY
+from optcore_bench.words import count
 
 __all__ = ["VERDICTS", "Difference", "Row", "Verdict", "compare_runs", "first_difference", "without_rerun"]
 
@@ -173,7 +174,7 @@ def _how_far(
     both = min(len(there), len(here))
     if difference is not None and difference.evaluation < both:
         return f"{said}; {difference.detail}"
-    return f"{said}; the first {both} evaluations are identical" if both else said
+    return f"{said}; the first {count(both, 'evaluation is', 'evaluations are')} identical" if both else said
 
 
 def first_difference(there: pd.DataFrame, here: pd.DataFrame) -> Difference | None:
@@ -216,7 +217,7 @@ def _shorter(there: pd.DataFrame, here: pd.DataFrame, both: int) -> Difference:
     longer, ends = (here, "stored") if len(there) < len(here) else (there, "new")
     value = float(longer.iloc[both]["fun"])
     stored, again = (None, value) if ends == "stored" else (value, None)
-    many = f"the first {both} evaluations are identical" if both else "there are none"
+    many = f"the first {count(both, 'evaluation is', 'evaluations are')} identical" if both else "there are none"
     return Difference(both, "length", stored, again, f"{many}, then the {ends} history ends")
 
 

@@ -32,6 +32,7 @@ from optcore_bench.store.selection import plain_rows
 from optcore_bench.store.whole import refuse_existing
 from optcore_bench.store.writer import store_path
 from optcore_bench.study import Study
+from optcore_bench.words import count
 from optcore_bench.worker import NotRun, record_without_process
 
 __all__ = ["Reproduction", "reproduce"]
@@ -107,8 +108,9 @@ class Reproduction:
     def summary(self) -> str:
         """A few lines: how many runs came out how, what differs here, and the verdict."""
         chosen = len(self.rows)
-        which = f"all {chosen}" if chosen == self.total else f"{chosen} of {self.total}"
-        lines = [f"{self.study}: {which} runs of {self.path}{self.left_out and f' ({self.left_out})'}"]
+        all_of_them = "the only run" if chosen == 1 else f"all {chosen} runs"
+        which = all_of_them if chosen == self.total else f"{chosen} of {self.total} runs"
+        lines = [f"{self.study}: {which} of {self.path}{self.left_out and f' ({self.left_out})'}"]
         lines += [f"  {count:6d}  {verdict}" for verdict, count in self.counts.items() if count]
         for name, (there, here) in self.environment_differs.items():
             lines.append(f"  environment: {name} {there or 'missing'} there, {here or 'missing'} here")
@@ -125,7 +127,8 @@ class Reproduction:
             return "nothing could be compared"
         if self.identical:
             rest = len(self.rows) - self.compared
-            return f"reproduced bit by bit{f', as far as it can be: {rest} runs can not' if rest else ''}"
+            but = f", as far as it can be: {count(rest, 'run')} can not" if rest else ""
+            return f"reproduced bit by bit{but}"
         if self.environment_differs:
             return "not identical, in another environment, where rounding and then paths can differ"
         return "not reproduced: the same environment gives other results"

@@ -24,6 +24,7 @@ from optcore_bench.store.log import salvage
 from optcore_bench.store.record import StoredRun, decode
 from optcore_bench.store.schema import RUNS, TABLES, StoreError, file_metadata
 from optcore_bench.store.sources import Segment, naming, stretches
+from optcore_bench.words import count
 
 _SHOWN = 3
 
@@ -162,9 +163,9 @@ def _points(rows: Any) -> NDArray[np.float64] | None:
 
 
 def _repeated(runs: Any, stem: str) -> Iterator[str]:
-    for run_id, count in Counter(runs.column("run_id").to_pylist()).items():
-        if count > 1:
-            yield f"run {run_id!r} stands {count} times in 'runs/{stem}.parquet'"
+    for run_id, times in Counter(runs.column("run_id").to_pylist()).items():
+        if times > 1:
+            yield f"run {run_id!r} stands {times} times in 'runs/{stem}.parquet'"
 
 
 _EMPTY = history_hash(np.zeros(0, "u1"), np.zeros(0, "i4"), np.zeros(0), None, None)
@@ -175,7 +176,8 @@ def _compared(runs: Any, history: _Rows, stem: str) -> Iterator[str]:
     foreign = [run_id for run_id in history.places if run_id not in hashes]
     if foreign:
         shown = ", ".join(repr(run_id) for run_id in foreign[:_SHOWN])
-        yield f"'history/{stem}.parquet' has rows of {len(foreign)} runs that 'runs/{stem}.parquet' lacks: {shown}"
+        rows = f"rows of {count(len(foreign), 'run')}"
+        yield f"'history/{stem}.parquet' has {rows} that 'runs/{stem}.parquet' lacks: {shown}"
     for run_id, expected in hashes.items():
         if (value := history.hashes.get(run_id, _EMPTY)) != expected:
             yield (

@@ -25,6 +25,7 @@ from optcore_bench.store.schema import TABLES, StoreNotFoundError
 from optcore_bench.store.selection import Selection, merged_rows, plain_rows, read_consistently, select
 from optcore_bench.store.sources import Source
 from optcore_bench.store.writer import store_path
+from optcore_bench.words import count
 
 _T = TypeVar("_T")
 Names = str | Iterable[str] | None
@@ -332,7 +333,7 @@ class Results:
         }
 
     def __repr__(self) -> str:
-        counts = ", ".join(f"{size} {name}{'' if size == 1 else 's'}" for name, size in self._counts().items())
+        counts = ", ".join(count(size, name) for name, size in self._counts().items())
         place = "from a data frame" if self._path is None else f"'{self._path}'"
         return f"Results({place}: {counts}{'' if self.finished else '; unfinished'})"
 
