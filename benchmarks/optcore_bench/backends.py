@@ -19,6 +19,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Generator, Iterable, Iterator
+from multiprocessing import resource_tracker
 from typing import Any, Protocol, Self
 
 import joblib
@@ -329,6 +330,7 @@ def _undisturbed() -> Iterator[None]:
     handlers = {number: handler for number, handler in handlers.items() if callable(handler) and is_main}
     for number in handlers:
         signal.signal(number, lambda number, _: came.append(number))
+    resource_tracker.ensure_running()  # up to Python 3.13 its start lifts the block
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
         yield

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -10,7 +12,6 @@ from typing import Any
 
 import joblib
 import pytest
-from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.process_executor import ProcessPoolExecutor, _ExecutorFlags, _ExecutorManagerThread
 
 from optcore_bench import backends
@@ -148,21 +149,18 @@ def test_loky_says_nothing_of_a_job_that_is_dispatched_while_its_processes_are_e
 
 @pytest.mark.parametrize("thread", ["main", "other"])
 def test_processes_of_joblib_s_are_deaf_to_a_terminal_from_the_start(thread: str) -> None:
-    """One that was still importing showed a traceback after Ctrl-C."""
-    get_reusable_executor().shutdown(wait=True, kill_workers=True)
+    """One that was still importing showed a traceback after Ctrl-C. In a process that has started nothing before."""
+    code = f"""
+import signal, threading, joblib
+from optcore_bench.backends import _collect
+def ask():
     parallel = joblib.Parallel(2, "loky", return_as="generator_unordered", batch_size=1)
-    jobs: Any = [signal.SIG_BLOCK] * 4
-    found: list[Any] = []
-
-    def ask() -> None:
-        found.extend(backends._collect(parallel, signal.pthread_sigmask, jobs, []))
-
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
-    if thread == "main":
-        ask()
-    else:
-        other = threading.Thread(target=ask)
-        other.start()
-        other.join()
-    assert found == [{*before, signal.SIGINT, signal.SIGTERM}] * 4
-    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
+    found.extend(_collect(parallel, signal.pthread_sigmask, [signal.SIG_BLOCK] * 4, []))
+if __name__ == "__main__":
+    found = []
+    asking = threading.Thread(target=ask)
+    asking.run() if {thread == "main"} else (asking.start(), asking.join())
+    print(*(sorted(map(int, blocked)) for blocked in [*found, signal.pthread_sigmask(signal.SIG_BLOCK, [])]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split("] ") == [*["[2, 15"] * 4, "[]\n"]
