@@ -20,8 +20,8 @@ FAILED = ("error", "timeout", "crashed")
 class Progress(Protocol):
     """Told what happens. `begin` comes first and `end` last, also after an error. `started` comes from any thread."""
 
-    def begin(self, name: str, total: int, stored: int) -> None:
-        """The study has so many runs, of which some are stored already."""
+    def begin(self, name: str, total: int, stored: int, workers: int = 1) -> None:
+        """The study has so many runs, of which some are stored already; so many can run at the same time."""
 
     def note(self, text: str) -> None:
         """Something that the user should know."""
@@ -42,7 +42,7 @@ class Progress(Protocol):
 class Quiet:
     """Says nothing."""
 
-    def begin(self, name: str, total: int, stored: int) -> None:
+    def begin(self, name: str, total: int, stored: int, workers: int = 1) -> None:
         """Says nothing."""
 
     def note(self, text: str) -> None:
@@ -67,15 +67,19 @@ class Tally:
     Args:
         total: runs of the study.
         stored: those of them that were stored beforehand.
+        workers: how many can run at the same time.
         clock: tells seconds.
     """
 
-    def __init__(self, total: int = 0, stored: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, total: int = 0, stored: int = 0, workers: int = 1, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.total = total
         self.statuses: Counter[str] = Counter()
         self.evaluations = 0
         self._stored = stored
         self._elsewhere = 0
+        self._workers = workers
         self._running: dict[str, None] = {}
         self._clock = clock
         self._began = clock()
@@ -109,9 +113,9 @@ class Tally:
 
     @property
     def running(self) -> list[str]:
-        """Labels of the runs that are with workers, those that wait there longest first."""
+        """Labels of the runs that are with workers; those that went there last may wait for one, and are left out."""
         with self._mutex:
-            return list(self._running)
+            return list(self._running)[: self._workers]
 
     @property
     def seconds(self) -> float:
@@ -176,9 +180,9 @@ class Lines:
         self._tally = Tally()
         self._next = 0.0
 
-    def begin(self, name: str, total: int, stored: int) -> None:
+    def begin(self, name: str, total: int, stored: int, workers: int = 1) -> None:
         """Name of the study and what is to be done."""
-        self._name, self._tally = name, Tally(total, stored)
+        self._name, self._tally = name, Tally(total, stored, workers)
         self._next = time.monotonic() + self._seconds
         known = f", {stored} of them stored already" if stored else ""
         self._say(f"{name}: {count(total, 'run')}{known}")
@@ -239,12 +243,12 @@ class TerminalBar:
         self._ended = False
         self._tally = Tally()
 
-    def begin(self, name: str, total: int, stored: int) -> None:
+    def begin(self, name: str, total: int, stored: int, workers: int = 1) -> None:
         """Show the bar."""
         from rich.live import Live
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-        self._tally = Tally(total, stored)
+        self._tally = Tally(total, stored, workers)
         self._bar = Progress(
             TextColumn("[bold]{task.fields[study]}"),
             BarColumn(),

@@ -199,7 +199,7 @@ def carry_out(
         claims = stack.enter_context(Claims(path, _work(plan.runs)))
         if _signature(path) != before:  # somebody stored something meanwhile
             plan = make_plan(runs, read_stored(path), statuses, part)
-        progress.begin(study.name, len(plan.runs), len(plan.runs) - len(plan.pending))
+        progress.begin(study.name, len(plan.runs), len(plan.runs) - len(plan.pending), workers.workers)
         try:
             _note(plan, workers, backend, progress)
             left = _Work(study, plan, writer, claims, progress, until, allow_mixed=allow_mixed).do(workers)

@@ -278,14 +278,19 @@ def register_family(prefix: str, find: Callable[[str], type[Algorithm]]) -> None
     _FAMILIES[prefix] = find
 
 
+#: What installed packages announce and can't be used: loaded again only where it is asked for, or the path has changed.
+_UNUSABLE: set[Any] = set()
+
+
 def _load_entry_points(wanted: str | None = None) -> None:
     """Load what installed packages announce; what can't be used is left out, or told where it is wanted."""
     for entry in _announced(tuple(map(_state, sys.path))):
-        if entry.name in _REGISTER or wanted not in (None, entry.name):
+        if entry.name in _REGISTER or (entry in _UNUSABLE if wanted is None else wanted != entry.name):
             continue
         try:
             _REGISTER[entry.name] = _as_class(entry.name, entry.load())
         except Exception as error:  # whatever the code of an installed package raises
+            _UNUSABLE.add(entry)
             if wanted is not None:
                 raise InvalidInputError(
                     f"the algorithm {entry.name!r}, which an installed package announces as {entry.value!r}, can't be "
@@ -298,6 +303,7 @@ def _announced(_: tuple[Any, ...]) -> tuple[Any, ...]:
     """What installed packages announce. All of them are looked through, hence once for a state of the path."""
     from importlib.metadata import entry_points  # a quarter of the time that importing this package takes
 
+    _UNUSABLE.clear()
     return tuple(entry_points(group=ENTRY_POINTS))
 
 

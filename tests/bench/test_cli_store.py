@@ -80,6 +80,7 @@ def test_check_names_what_is_wrong_and_repairs_what_can_be(store: Path) -> None:
         (["import", "nowhere.zip", "out"], "there is no file 'nowhere.zip'"),
         (["import", "text.txt", "out"], "is neither a bundle (.zip) nor histories (.csv, .parquet)"),
         (["import", "wrong.csv", "out"], "this one lacks algorithm, evaluation, fun"),
+        (["import", "low.csv", "out"], "column 'fun' must hold numbers, but holds 'low' in row 2"),
         (["import", "wrong.parquet", "out"], "'wrong.parquet' can't be read"),
         (["import", "wrong.zip", "out"], "is no sound bundle"),
         (["check", "wrong.zip"], "is no sound bundle"),
@@ -90,6 +91,7 @@ def test_wrong_input_is_one_sentence_and_exit_2(store: Path, monkeypatch, argume
     monkeypatch.chdir(store.parent)
     for name in ("text.txt", "wrong.csv", "wrong.parquet", "wrong.zip"):
         Path(name).write_text("problem\nrosenbrock\n")
+    Path("low.csv").write_text("problem,algorithm,evaluation,fun\np,a,0,1.0\np,a,1,low\n")
     before = files(store.parent)
     done = optcore(*arguments)
     assert done.exit_code == 2, done.output

@@ -312,6 +312,26 @@ def test_a_function_that_a_package_announces_is_an_algorithm_by_name(tmp_path: P
     ]
 
 
+def test_what_an_installed_package_announces_in_vain_is_loaded_once_and_again_where_it_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = tmp_path / "vain-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: vain\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[optcore.algorithms]\nown_vain = vain:solve\n")
+    note = f"with open({str(tmp_path / 'loads')!r}, 'a') as file: file.write('.')"
+    (tmp_path / "vain.py").write_text(f"{note}\nraise OSError('no licence')\n")
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # the folder would change
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "loads").touch()
+    assert "own_vain" not in om.algos
+    assert "own_vain" not in om.algos
+    assert (tmp_path / "loads").read_text() == "."
+    with pytest.raises(om.InvalidInputError, match=r"'own_vain'.* can't be used: OSError: no licence"):
+        om.minimize(lambda x: x @ x, np.ones(2), "own_vain")
+    assert (tmp_path / "loads").read_text() == ".."
+
+
 def test_installed_packages_are_looked_through_once_until_one_more_is_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

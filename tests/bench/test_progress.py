@@ -12,7 +12,7 @@ from tests.processes import wait_until
 
 
 def tell(progress: Progress) -> None:
-    progress.begin("quick", 10, 4)
+    progress.begin("quick", 10, 4, 2)
     progress.note("warning: [nlopt] is missing")
     progress.started("more_wild/bard scipy_bfgs [forward]")
     progress.started("more_wild/bard scipy_bfgs [central]")
@@ -84,6 +84,16 @@ def test_the_display_shows_what_is_running_until_it_ends() -> None:
     bar.end()
     assert "scipy_bfgs" not in stream.getvalue()
     assert "1 timeout" in stream.getvalue()
+
+
+def test_no_more_runs_are_said_to_run_than_there_are_workers() -> None:
+    tally = Tally(total=10, workers=2)
+    for label in "abcd":  # joblib takes jobs before a worker is free
+        tally.started(label)
+    assert tally.running == ["a", "b"]
+    assert tally.describe() == "2 running (a, b)"
+    tally.done("b", "converged", 0)
+    assert tally.running == ["a", "c"]
 
 
 def test_the_time_left_is_that_of_the_runs_that_were_run() -> None:

@@ -8,6 +8,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -293,7 +294,7 @@ def test_other_code_is_said_to_be_other_code_also_where_it_has_no_effect(changed
     assert row_of(changed, "remark")["detail"] == "made by other code, options or versions"
 
 
-def test_the_summary_counts_the_verdicts_and_says_that_nothing_else_explains_them(changed: Reproduction) -> None:
+def test_the_summary_counts_the_verdicts_and_says_what_explains_them(changed: Reproduction) -> None:
     assert changed.counts == {
         "identical": 2,
         "same counts": 2,
@@ -304,7 +305,13 @@ def test_the_summary_counts_the_verdicts_and_says_that_nothing_else_explains_the
     assert not changed.identical
     assert changed.compared == 7
     assert changed.digest_again is None  # one is missing
-    assert "not reproduced: the same environment gives other results" in changed.summary()
+    assert "not reproduced: what differs was made by other code, options or versions" in changed.summary()
+
+
+def test_other_results_of_the_same_code_are_not_explained(changed: Reproduction) -> None:
+    rows = [replace(row, again=row.again and {**row.again, "run_id": row.stored["run_id"]}) for row in changed.rows]
+    same = replace(changed, rows=tuple(rows))
+    assert "not reproduced: the same environment gives other results" in same.summary()
 
 
 def test_a_library_that_is_missing_here_is_named(registered: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,7 +51,7 @@ class Notes(Quiet):
         self.runs: list[tuple[str, str]] = []
         self.ended = False
 
-    def begin(self, name: str, total: int, stored: int) -> None:
+    def begin(self, name: str, total: int, stored: int, workers: int = 1) -> None:
         self.begun = (name, total, stored)
 
     def note(self, text: str) -> None:

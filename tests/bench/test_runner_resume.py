@@ -52,7 +52,7 @@ class Told(Quiet):
         self.runs: list[str] = []
         self.others: list[str] = []
 
-    def begin(self, name: str, total: int, stored: int) -> None:
+    def begin(self, name: str, total: int, stored: int, workers: int = 1) -> None:
         self.counts = (total, stored)
 
     def note(self, text: str) -> None:

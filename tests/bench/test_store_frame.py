@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from optcore.errors import InvalidInputError, UnknownNameError
@@ -182,6 +183,8 @@ def test_names_that_are_not_known_are_errors() -> None:
         Results.from_frame(histories(status="convergd"))
     with pytest.raises(InvalidInputError, match="come as a pandas DataFrame, not as dict"):
         Results.from_frame({"problem": ["a"]})  # type: ignore[arg-type]
+    with pytest.raises(InvalidInputError, match=r"come as a pandas DataFrame; convert this with its to_pandas\(\)"):
+        Results.from_frame(pa.table({"problem": ["a"]}))
     assert len(Results.from_frame(histories(temperature=3.0)).runs) == 6
 
 

@@ -226,6 +226,16 @@ def test_the_place_is_the_innermost_line_of_the_user():
     assert place_in_dump("nothing of the kind") == ""
 
 
+def test_the_place_has_the_letters_of_its_path():
+    code = (
+        "import faulthandler, sys\n"
+        "exec(compile('def löse(): faulthandler.dump_traceback(sys.stdout)', '/Größe/∂/𝛁.py', 'exec'))\n"
+        "löse()"
+    )
+    dump = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert place_in_dump(dump) == "in löse (/Größe/∂/𝛁.py:1)"
+
+
 def test_last_words_are_what_the_program_said_not_the_dump():
     said = "".join(f"line {i}\n" for i in range(10))
     assert last_words(said + DUMP.format(library="/lib")) == "line 6\nline 7\nline 8\nline 9"

@@ -7,4 +7,7 @@ from __future__ import annotations
 
 from optcore_bench.cli.app import app, main
 
-__all__ = ["app", "main"]
+__all__ = ["START", "app", "main"]
+
+#: What `python -c` is given to be this command.
+START = "from optcore_bench.cli import main; main()"

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import typer
 
 from optcore.errors import InvalidInputError
+from optcore_bench.cli import START
 from optcore_bench.cli.errors import NOT_COMPARABLE, raising_on_sigterm
 from optcore_bench.cli.tables import print_table
 from optcore_bench.cores import available_cores
@@ -82,7 +83,7 @@ def _take_kernels_of(store: Path) -> None:
     variables = same_kernels(there, here)
     if any(os.environ.get(name) != value for name, value in variables.items()):
         sys.stdout.flush()
-        command = [sys.executable, "-P", "-c", "from optcore_bench.cli import main; main()", *sys.argv[1:]]
+        command = [sys.executable, "-P", "-c", START, *sys.argv[1:]]
         os.execve(sys.executable, command, {**os.environ, **variables})
     for name in ("blas", "simd"):
         if name in there and there[name] != here[name]:

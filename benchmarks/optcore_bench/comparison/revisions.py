@@ -30,7 +30,6 @@ from optcore_bench.store import Results
 
 __all__ = ["compare_revisions"]
 
-_COMMAND = "from optcore_bench.cli import main; main()"
 _PACKAGED = ("pyproject.toml", "setup.py")
 
 
@@ -100,6 +99,8 @@ def _compare(
     n_jobs: int,
     say: Callable[[str], None],
 ) -> Comparison:
+    from optcore_bench.cli import START  # the library of command lines is of no use to other comparisons
+
     builds = []
     for label, revision in zip(("old", "new"), revisions, strict=True):
         say(f"building {revision}")
@@ -109,7 +110,7 @@ def _compare(
         revision, home, python, file = builds[side]
         store = home / f"store-{len(stores[side]) + 1}"
         say(f"running {revision}, {len(stores[side]) + 1} of 2")
-        command = [str(python), "-P", "-c", _COMMAND, "run", str(file), "--store", str(store)]
+        command = [str(python), "-P", "-c", START, "run", str(file), "--store", str(store)]
         _run([*command, "--no-report", "--quiet", "--jobs", str(n_jobs)], home, f"{revision} can't be run")
         stores[side].append(store)
     opened = [[Opened(Results(path), str(builds[i][0])) for path in paths] for i, paths in enumerate(stores)]

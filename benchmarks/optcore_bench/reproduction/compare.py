@@ -88,6 +88,11 @@ class Row:
         noise = f" ~ {row['noise']}" if row["noise"] else ""
         return f"{row['suite']}/{row['problem']}{start}{noise} {row['algorithm']} [{row['derivative']}]"
 
+    @property
+    def same_code(self) -> bool | None:
+        """Whether code, options and versions are those of the stored run; None where it was not run."""
+        return self.again["run_id"] == self.stored["run_id"] if self.again else None
+
     def to_dict(self) -> dict[str, Any]:
         """As a row of a data frame."""
         again = self.again or {}
@@ -106,7 +111,7 @@ class Row:
             "differs_in": self.difference and self.difference.column,
             "value": self.difference and self.difference.stored,
             "value_again": self.difference and self.difference.again,
-            "same_code": again.get("run_id") == self.stored["run_id"] if again else None,
+            "same_code": self.same_code,
             "same_environment": again.get("environment") == self.stored["environment"] if again else None,
         }
 

@@ -131,6 +131,8 @@ class Reproduction:
             return f"reproduced bit by bit{but}"
         if self.environment_differs:
             return "not identical, in another environment, where rounding and then paths can differ"
+        if not any(row.same_code for row in self.rows if row.verdict in (Verdict.SAME_COUNTS, Verdict.DIFFERENT)):
+            return "not reproduced: what differs was made by other code, options or versions"
         return "not reproduced: the same environment gives other results"
 
     def __repr__(self) -> str:
@@ -265,7 +267,7 @@ def _run_again(path: Path, study: Study | None, runs: Any, n_jobs: int, backend:
         open_backend(backend, n_jobs) as workers,
         StoreWriter(path, study=study.to_toml(), manifest=manifest) as writer,
     ):
-        progress.begin(f"{study.name} again", len(listed), 0)
+        progress.begin(f"{study.name} again", len(listed), 0, workers.workers)
         try:
             for run in listed:
                 if run.reason:

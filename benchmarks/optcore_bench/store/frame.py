@@ -81,7 +81,7 @@ def read_histories(path: Path) -> pd.DataFrame:
         path: a .csv file, with `x` as JSON lists where there is such a column, or a .parquet file.
 
     Returns:
-        The data frame.
+        The data frame; its rows are numbered from 1, as in a file.
 
     Raises:
         InvalidInputError: the file is of another kind, or can't be read.
@@ -90,9 +90,11 @@ def read_histories(path: Path) -> pd.DataFrame:
     if path.suffix.lower() not in readers:
         raise InvalidInputError(f"'{path}' is neither a bundle (.zip) nor histories (.csv, .parquet)")
     try:
-        return readers[path.suffix.lower()](path)
+        frame = readers[path.suffix.lower()](path)
     except (ValueError, pa.ArrowException) as error:  # pandas' own errors are ValueErrors
         raise InvalidInputError(f"'{path}' can't be read: {' '.join(str(error).split())}") from error
+    frame.index = pd.RangeIndex(1, len(frame) + 1)
+    return frame
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
@@ -112,6 +114,8 @@ def _read_csv(path: Path) -> pd.DataFrame:
 def _checked(frame: pd.DataFrame) -> pd.DataFrame:
     """The columns that are known, in their types."""
     if not isinstance(frame, pd.DataFrame):
+        if hasattr(frame, "to_pandas"):
+            raise InvalidInputError("histories come as a pandas DataFrame; convert this with its to_pandas()")
         raise InvalidInputError(f"histories come as a pandas DataFrame, not as {type(frame).__name__}")
     if missing := [name for name in _REQUIRED if name not in frame.columns]:
         raise InvalidInputError(
@@ -174,7 +178,7 @@ def _numbers(frame: pd.DataFrame, name: str, *, whole: bool, least: int | None) 
         if least is not None:
             bad |= known & (numbers < least)
     if bad.any():
-        value = column.iloc[int(np.flatnonzero(bad)[0])]
+        value = _plain(column.iloc[int(np.flatnonzero(bad)[0])])
         raise InvalidInputError(f"column {name!r} must hold {what}, but holds {value!r} in row {_row(frame, bad)}")
     return numbers
 

@@ -14,6 +14,7 @@ from functools import cache
 __all__ = ["describe_error", "how_it_ended", "last_words", "place_in_dump", "shorten", "signal_name"]
 
 _DUMP_FRAME = re.compile(r'^  File "(?P<file>.*)", line (?P<line>\d+) in (?P<name>.+)$')
+_ESCAPE = re.compile(r"\\(x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})")
 _LONGEST = 2000
 _MOST_CAUSES = 5
 #: Lines of faulthandler that tell a reader nothing beyond what the rest of the message says.
@@ -64,7 +65,12 @@ def place_in_dump(text: str) -> str:
     'in solve (/a/b.py:3)'
     """
     found = (_DUMP_FRAME.match(line) for line in text.splitlines())
-    return _place((m["file"], int(m["line"]), m["name"]) for m in found if m)
+    return _place((_unescaped(m["file"]), int(m["line"]), _unescaped(m["name"])) for m in found if m)
+
+
+def _unescaped(text: str) -> str:
+    r"""What faulthandler wrote in ASCII: `\xfc`, `\u2202` and the like stand for other letters."""
+    return _ESCAPE.sub(lambda found: chr(int(found[0][2:], 16)), text)
 
 
 def describe_error(error: BaseException) -> str:
