@@ -26,6 +26,7 @@ import joblib
 
 from optcore.errors import InvalidInputError, MissingLibraryError, unknown_name
 from optcore_bench.cores import count_workers
+from optcore_bench.interrupts import SIGNALS, postponed
 from optcore_bench.remote import Session, end_session, perform_remotely
 from optcore_bench.store import RunRecord
 from optcore_bench.surroundings import Surroundings
@@ -39,7 +40,6 @@ _SCHEDULER_SECONDS = 10.0
 _ENDING_SECONDS = 1.0
 #: Where loky hands jobs to its workers and takes their answers.
 _THREAD_OF_LOKY = "ExecutorManagerThread"
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 Answer = RunRecord | NotRun
 
@@ -322,24 +322,15 @@ def _undisturbed() -> Iterator[None]:
 
     A terminal sends Ctrl-C to all processes, and one that is still importing would answer with a traceback. What this
     thread blocks, the threads and processes that it starts do too. Where other threads don't, the signal comes to the
-    main thread nevertheless.
+    main thread nevertheless, which puts it off.
     """
-    came: list[int] = []
-    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
-    is_main = threading.current_thread() is threading.main_thread()
-    handlers = {number: handler for number, handler in handlers.items() if callable(handler) and is_main}
-    for number in handlers:
-        signal.signal(number, lambda number, _: came.append(number))
     resource_tracker.ensure_running()  # up to Python 3.13 its start lifts the block
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-        if came:
-            signal.raise_signal(came[0])
+    with postponed():
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _close_quietly(outputs: Any) -> None:

@@ -27,6 +27,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from optcore_bench.interrupts import postponed
 from optcore_bench.store.files import explained
 from optcore_bench.store.locks import boot_of_machine, lock
 
@@ -234,7 +235,7 @@ class Claims:
 
     def close(self) -> None:
         """End: what was taken and not stored is free. The last one to end removes all files."""
-        with self._mutex:
+        with postponed(), self._mutex:
             if self._descriptor < 0:
                 return
             self._ended.set()

@@ -17,6 +17,7 @@ from optcore_bench.cores import available_cores, oversold
 from optcore_bench.costs.frozen import freeze_reference
 from optcore_bench.estimate import Kin
 from optcore_bench.external.kept import keep_sources
+from optcore_bench.interrupts import postponed
 from optcore_bench.jobs import known_columns, make_job, make_task
 from optcore_bench.mixing import check_environment, look_into, manifest_entries
 from optcore_bench.plan import Plan, make_plan, read_retry, read_shard, read_stored, read_walltime
@@ -196,7 +197,8 @@ def carry_out(
         manifest = manifest_entries(path, command, study, plan)
         writer = stack.enter_context(StoreWriter(path, study=study.to_toml(), manifest=manifest))
         keep_sources(path, (entry.algorithm for entry in study.algorithms))
-        claims = stack.enter_context(Claims(path, _work(plan.runs)))
+        with postponed():  # else its file could be left
+            claims = stack.enter_context(Claims(path, _work(plan.runs)))
         if _signature(path) != before:  # somebody stored something meanwhile
             plan = make_plan(runs, read_stored(path), statuses, part)
         progress.begin(study.name, len(plan.runs), len(plan.runs) - len(plan.pending), workers.workers)

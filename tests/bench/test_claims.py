@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from optcore_bench import Study, run_study
 from optcore_bench import claims as claiming
 from optcore_bench.claims import Claims
 
@@ -21,6 +24,7 @@ ROOT = Path(__file__).parents[2]
 TAKE = """
 import random, sys
 from pathlib import Path
+from typing import Any
 from optcore_bench.claims import Claims
 order = [str(number) for number in range(200)]
 random.Random(sys.argv[2]).shuffle(order)
@@ -152,3 +156,21 @@ def test_a_process_elsewhere_lives_as_long_as_it_touches_its_file(
         assert not mine.take("a")
         os.utime(path, (time.time() - 600, time.time() - 600))
         assert mine.take("a")
+
+
+@pytest.mark.parametrize("moment", ["_start_of", "_remove"])
+def test_ctrl_c_where_a_claim_is_made_or_removed_leaves_none(
+    moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = getattr(claiming, moment)
+
+    def meanwhile(*arguments: Any) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        return usual(*arguments)
+
+    monkeypatch.setattr(claiming, moment, meanwhile)
+    study = Study("s", "more_wild/rosenbrock", "scipy_lbfgsb", "none", budget={"max_evaluations": 3})
+    with pytest.raises(KeyboardInterrupt):
+        run_study(study, tmp_path / "store")
+    assert (tmp_path / "store").is_dir()
+    assert not (tmp_path / "store" / "claims").exists()
