@@ -12,11 +12,14 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
 from optcore_bench.cli import app
 from optcore_bench.cli import doctor as doctor_module
+from optcore_bench.cli import tables as tables_module
 from optcore_bench.store import Results, stored_run_ids
 from tests.processes import PATIENCE, wait_until
 
@@ -460,3 +463,18 @@ def test_a_terminal_gets_a_bar(folder: Path, store: str) -> None:
     assert process.wait(timeout=PATIENCE) == 0
     total = len(Results(store).runs)
     assert f"{total}/{total}".encode() in shown
+
+
+def test_json_of_numbers_that_are_not_finite_is_json(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"problem": "p", "algorithm": ["a", "a", "b"], "evaluation": [0, 1, 0]})
+    Results.from_frame(frame.assign(fun=[np.inf, 1.0, np.nan], f_opt=-np.inf)).save(tmp_path / "store")
+    store = str(tmp_path / "store")
+    for command in (["show", store], ["show", store, "--problem", "p"], ["findings", store], ["compare", store, store]):
+        done = optcore(*command, "--json")
+        assert json.loads(done.stdout, parse_constant=pytest.fail), command
+
+
+def test_every_command_writes_its_json_by_the_function_that_keeps_it_valid() -> None:
+    folder = Path(tables_module.__file__).parent
+    assert [path.name for path in folder.glob("*.py") if "json.dumps" in path.read_text()] == ["tables.py"]
+    assert tables_module.json_text([np.float32("nan"), np.int64(3), Path("a")]) == '[null, 3, "a"]'

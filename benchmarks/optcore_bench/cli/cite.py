@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import typer
 
 from optcore.files import replacing
 from optcore_bench.citations import cite as make_citation
+from optcore_bench.cli.tables import json_text
 
 __all__ = ["cite"]
 
@@ -27,7 +27,7 @@ def cite(store: Path, bib: Path | None, *, as_json: bool) -> None:
             "unknown": list(citation.unknown),
             "bibtex": citation.bibtex,
         }
-        typer.echo(json.dumps(facts))
+        typer.echo(json_text(facts))
         return
     typer.echo(citation.latex)
     typer.echo("")

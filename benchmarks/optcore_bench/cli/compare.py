@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import typer
 
 from optcore.errors import InvalidInputError
 from optcore.files import check_folder, replacing
+from optcore_bench.cli.tables import json_text
 from optcore_bench.comparison import Comparison, compare
 
 __all__ = ["CompareOptions", "run_compare"]
@@ -49,7 +49,7 @@ def run_compare(options: CompareOptions) -> None:
 
         check_histories(found)
     # First: where a file can't be written, the comparison has been said.
-    text = json.dumps(found.to_dict()) if options.as_json else found.to_text(rest=" (--json shows all)")
+    text = json_text(found.to_dict()) if options.as_json else found.to_text(rest=" (--json shows all)")
     typer.echo(text)
     if markdown is not None:
         with replacing(markdown) as beside:

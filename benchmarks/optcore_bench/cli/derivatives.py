@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import typer
+
+from optcore_bench.cli.tables import json_text
 
 __all__ = ["bench_derivatives"]
 
@@ -17,7 +18,7 @@ def bench_derivatives(folder: Path, *, timings: bool, as_json: bool) -> None:
     tables = compute_tables(timings=timings, tell=lambda what: typer.echo(f"measuring {what}", err=True))
     written = write_page(folder.expanduser(), tables)
     if as_json:
-        typer.echo(json.dumps({"page": str(written[0]), "files": [str(path) for path in written[1:]]}))
+        typer.echo(json_text({"page": str(written[0]), "files": [str(path) for path in written[1:]]}))
     else:
         for path in written[1:]:
             typer.echo(f"file {path}")

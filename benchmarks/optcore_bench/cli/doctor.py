@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import typer
 
+from optcore_bench.cli.tables import json_text
 from optcore_bench.environment import fingerprint, library_version
 from optcore_bench.runner import available_cores
 
@@ -57,7 +57,7 @@ def doctor(*, as_json: bool) -> None:
     """Print what is there, what is missing, and what that would unlock."""
     facts = collect()
     if as_json:
-        typer.echo(json.dumps(facts))
+        typer.echo(json_text(facts))
         return
     typer.echo(f"optcore {facts['optcore']}, {facts['machine']['python']}")
     for entry in (*facts["required"], *facts["optional"]):

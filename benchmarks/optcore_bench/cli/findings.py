@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import typer
 
 from optcore.errors import InvalidInputError
 from optcore.files import replacing
+from optcore_bench.cli.tables import json_text
 from optcore_bench.conclusions import findings
 from optcore_bench.evaluations import Evaluations, ReferenceValue
 from optcore_bench.store import Results
+from optcore_bench.words import count
 
 __all__ = ["show_findings"]
 
@@ -27,11 +28,11 @@ def show_findings(
     written = [] if figures is None else _write_figures(evaluations, figures.expanduser(), f_opt)
     if as_json:
         extra = {} if figures is None else {"figures": [str(path) for path in written]}
-        typer.echo(json.dumps(found.to_dict() | extra, default=str))
+        typer.echo(json_text(found.to_dict() | extra))
         return
     typer.echo(str(found))
     if figures is not None:
-        typer.echo(f"{len(written)} figures, each with its numbers, in {figures}")
+        typer.echo(f"{count(len(written), 'figure')}, each with its numbers, in {figures}")
 
 
 def _numbers(text: str) -> list[float]:

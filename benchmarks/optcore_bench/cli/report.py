@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import webbrowser
 from pathlib import Path
 from typing import NamedTuple
@@ -11,10 +10,12 @@ from typing import NamedTuple
 import typer
 
 from optcore.errors import InvalidInputError
+from optcore_bench.cli.tables import json_text
 from optcore_bench.evaluations import Evaluations
 from optcore_bench.report import write_report
 from optcore_bench.store import Results
 from optcore_bench.study import taus_of
+from optcore_bench.words import count
 
 __all__ = ["FigureOptions", "open_in_browser", "report"]
 
@@ -59,7 +60,7 @@ def report(
         out = folder / "figures" if options.out is None else options.out
         written = publish_figures(evaluations, out, formats=formats, width=options.width, solvers=options.solvers).files
     if as_json:
-        typer.echo(json.dumps({"report": str(page), "figures": [str(path) for path in written]}))
+        typer.echo(json_text({"report": str(page), "figures": [str(path) for path in written]}))
     else:
         for path in written:
             typer.echo(f"figure {path}")
@@ -83,9 +84,9 @@ def _publish(store: Path, folder: Path, beside: Path | None, formats: list[str] 
     )
     published = publish_study(store, folder, beside=beside, formats=drawn)
     if as_json:
-        typer.echo(json.dumps({"published": str(published.folder), "files": [str(path) for path in published.files]}))
+        typer.echo(json_text({"published": str(published.folder), "files": [str(path) for path in published.files]}))
     else:
-        typer.echo(f"published {published.folder}, {len(published.files)} files")
+        typer.echo(f"published {published.folder}, {count(len(published.files), 'file')}")
 
 
 def _formats(figures: str | None, options: FigureOptions) -> list[str]:

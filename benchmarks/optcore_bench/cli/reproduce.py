@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -13,7 +12,7 @@ import typer
 from optcore.errors import InvalidInputError
 from optcore_bench.cli import START
 from optcore_bench.cli.errors import NOT_COMPARABLE, raising_on_sigterm
-from optcore_bench.cli.tables import print_table
+from optcore_bench.cli.tables import json_text, print_table
 from optcore_bench.cores import available_cores
 from optcore_bench.environment import fingerprint
 from optcore_bench.progress import make_progress
@@ -65,7 +64,7 @@ def reproduce(options: ReproduceOptions) -> None:
         )
     status = _status(found)
     if options.as_json:
-        typer.echo(json.dumps(_facts(found, options, status)))
+        typer.echo(json_text(_facts(found, options, status)))
     else:
         _print(found)
     if not found.compared:

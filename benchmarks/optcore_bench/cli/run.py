@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from collections import Counter
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 import typer
 
 from optcore_bench.cli.errors import NOT_FINISHED, raising_on_sigterm
+from optcore_bench.cli.tables import json_text
 from optcore_bench.cores import available_cores, count_workers
 from optcore_bench.estimate import describe_plan, estimate
 from optcore_bench.progress import duration, make_progress
@@ -75,7 +75,7 @@ def _run(study: Study, options: RunOptions) -> None:
     page = _write_report(outcome, study) if options.report else None
     facts = _facts(outcome, study, page)
     if options.as_json:
-        typer.echo(json.dumps(facts))
+        typer.echo(json_text(facts))
     else:
         _say(facts)
     if page is not None and options.open_report:
@@ -144,7 +144,7 @@ def _show_plan(study: Study, options: RunOptions) -> None:
     root = store_path(default_store(study) if options.store is None else options.store)
     facts = describe_plan(plan, estimate(plan, workers, root, keep_x=study.keep_x), workers)
     if options.as_json:
-        typer.echo(json.dumps({"study": study.name, "store": str(root), **facts}))
+        typer.echo(json_text({"study": study.name, "store": str(root), **facts}))
     else:
         _say_plan(study.name, facts)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 import typer
 
 from optcore.errors import InvalidInputError, unknown_name
-from optcore_bench.cli.tables import print_table
+from optcore_bench.cli.tables import json_text, print_table
 from optcore_bench.store import Results
 from optcore_bench.store.manifest import published_runs, read_manifest
 from optcore_bench.words import count
@@ -40,7 +39,7 @@ def show(store: Path, problem: str | None, algorithm: str | None, *, as_json: bo
     single = problem is not None or algorithm is not None
     rows = _single_runs(results, problem, algorithm) if single else _summary(results)
     if as_json:
-        typer.echo(json.dumps(rows, default=str))
+        typer.echo(json_text(rows))
         return
     if not single:
         manifest = results.manifest
@@ -69,7 +68,7 @@ def show_provenance(store: Path, problem: str | None, algorithm: str | None, *, 
     if "provenance" not in facts:
         raise InvalidInputError(f"the manifest of '{store}' doesn't say from what the store was made")
     if as_json:
-        typer.echo(json.dumps(facts))
+        typer.echo(json_text(facts))
         return
     lines = list(_facts("", facts))
     width = max(len(name) for name, _ in lines)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from optcore_bench.cli.errors import in_one_sentence
+from optcore_bench.cli.tables import json_text
 from optcore_bench.words import count
 
 __all__ = ["store_app"]
@@ -73,7 +73,7 @@ def _report(store: Path, root: Path, repaired: Any, left: Any, *, as_json: bool)
         for finding in (*repaired, *left)
     ]
     if as_json:
-        typer.echo(json.dumps({"store": str(store), "sound": not left, "findings": rows}))
+        typer.echo(json_text({"store": str(store), "sound": not left, "findings": rows}))
     else:
         for row in rows:
             word = "repaired" if row["repaired"] else row["problem"]
@@ -193,4 +193,4 @@ def _import(file: Path, store: Path) -> Path:
 
 
 def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value))
+    typer.echo(json_text(value))

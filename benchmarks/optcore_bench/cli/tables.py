@@ -13,12 +13,12 @@ _WIDE = 200
 
 
 def json_text(value: Any) -> str:
-    """JSON, in which there are no infinite numbers and no NaN: null takes their place.
+    """JSON, in which there are no infinite numbers and no NaN: null takes their place. Paths and times are text.
 
     >>> json_text({"f": float("nan"), "bounds": [[0.5, float("inf")]]})
     '{"f": null, "bounds": [[0.5, null]]}'
     """
-    return json.dumps(_finite(value))
+    return json.dumps(_finite(value), default=str)
 
 
 def _finite(value: Any) -> Any:
@@ -26,6 +26,8 @@ def _finite(value: Any) -> Any:
         return {key: _finite(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
         return [_finite(inner) for inner in value]
+    if hasattr(value, "item"):  # a number of numpy's
+        value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
