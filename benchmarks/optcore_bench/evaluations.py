@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from optcore_bench.costs.criteria import Judgement
     from optcore_bench.costs.rounds import Batches
     from optcore_bench.costs.tables import Cells
+    from optcore_bench.statistics.of_store import StoreStatistics
 
 __all__ = ["Evaluations", "HasTables", "ReferenceValue", "applicable", "floats", "row_labels", "solver_label"]
 
@@ -136,6 +137,7 @@ class Evaluations:
         runs = runs.assign(
             row=row_labels(runs),
             solver=[solver_label(a, d) for a, d in zip(runs["algorithm"], runs["derivative"], strict=True)],
+            n=_dimensions(runs),
         )
         history = _columns(results.history, _COUNTED)
         code = _run_codes(runs["run_id"], history["run_id"])
@@ -197,6 +199,13 @@ class Evaluations:
     def judgements(self) -> dict[tuple[float, ReferenceValue, str], Judgement]:
         """What `optcore_bench.costs.criteria.judge` has found, by tau, f_L and basis."""
         return {}
+
+    @cached_property
+    def statistics(self) -> StoreStatistics:
+        """Statistics of costs in evaluations, which report, findings and figures share; some run must apply."""
+        from optcore_bench.statistics.of_store import StoreStatistics
+
+        return StoreStatistics(self)
 
     @property
     def prices(self) -> tuple[Floats, Floats]:
@@ -374,6 +383,14 @@ class Evaluations:
         timed = np.bincount(self.run, weights=out[1] > 0, minlength=len(self.runs)) > 0
         out[:, ~timed[self.run]] = np.nan
         return out[0], out[1]
+
+
+def _dimensions(runs: pd.DataFrame) -> pd.Series:
+    """Number of parameters of each run; where it isn't known, that of other runs of the same problem."""
+    n = runs["n"].where(floats(runs["n"]) >= 1)
+    if not n.isna().any() or n.isna().all():
+        return runs["n"]
+    return n.fillna(n.groupby([runs["suite"], runs["problem"]], dropna=False).transform("first"))
 
 
 def _can_choose(read: Callable[..., pd.DataFrame]) -> bool:

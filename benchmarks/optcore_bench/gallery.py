@@ -11,7 +11,7 @@ import pandas as pd
 from optcore.errors import InvalidInputError
 from optcore_bench.costs import CostModel, JacCost, VirtualClock
 from optcore_bench.evaluations import Evaluations, HasTables, ReferenceValue
-from optcore_bench.profiles import dimensions_of
+from optcore_bench.profiles import has_dimensions
 from optcore_bench.statistics import (
     Bootstrap,
     accuracy_bands,
@@ -89,7 +89,7 @@ def all_figures(
     evaluations = Evaluations.read(results)
     if not evaluations.applicable.any():
         raise InvalidInputError("there is nothing to draw: the results have no run that applies")
-    statistics = StoreStatistics(evaluations, "evaluations", jac_cost, f_opt, bootstrap)
+    statistics = StoreStatistics.of(evaluations, "evaluations", jac_cost, f_opt, bootstrap)
     return figures_of(statistics, tau, problem, curves=curves)
 
 
@@ -114,13 +114,13 @@ def _profiles(statistics: StoreStatistics, tau: float) -> dict[str, Plot]:
     """Curves of shares."""
     costs, bootstrap = statistics.costs(tau), statistics.bootstrap
     figures: dict[str, Plot] = {"performance_profile": performance_bands(costs, bootstrap)}
-    if _has_dimensions(costs):
+    if has_dimensions(costs):
         figures["data_profile"] = data_profile_bands(costs, bootstrap=bootstrap)
     figures["accuracy_profile"] = accuracy_bands(statistics.gaps(), bootstrap)
     if costs.shape[1] > 1:
         figures["log_ratio_profile"] = log_ratio_plot(costs, *_two_best(costs))
     figures["run_times"] = ecdf_bands(statistics.pooled(TAUS), bootstrap)
-    if _has_dimensions(costs):
+    if has_dimensions(costs):
         figures["scores"] = statistics.scores(TAUS)
     return figures
 
@@ -166,10 +166,6 @@ def _convergence(statistics: StoreStatistics, tau: float, problem: str | None) -
         if name == "evaluations":
             figures["convergence_one_problem"] = convergence(evaluations, one, cost, price, f_opt)
     return figures
-
-
-def _has_dimensions(costs: pd.DataFrame) -> bool:
-    return bool((dimensions_of(costs) >= 1).all())
 
 
 def _two_best(costs: pd.DataFrame) -> tuple[str, str]:

@@ -22,6 +22,7 @@ __all__ = [
     "digits_gained",
     "dimensions_of",
     "ecdf",
+    "has_dimensions",
     "log_ratio_profile",
     "performance_profile",
     "performance_ratios",
@@ -101,6 +102,11 @@ def dimensions_of(costs: pd.DataFrame, n: pd.Series | None = None) -> Floats:
     """
     known = pd.Series(costs.attrs.get("n", {}), dtype=float) if n is None else pd.Series(n)
     return np.asarray(pd.to_numeric(known.reindex(costs.index)).to_numpy(dtype=float, na_value=np.nan))
+
+
+def has_dimensions(costs: pd.DataFrame) -> bool:
+    """Whether the number of parameters is known of every row, as data profiles need it."""
+    return bool((dimensions_of(costs) >= 1).all())
 
 
 def simplex_gradients(costs: pd.DataFrame, n: pd.Series | None = None) -> pd.DataFrame:

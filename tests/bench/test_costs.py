@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from optcore.errors import InvalidInputError
+from optcore_bench import Results
 from optcore_bench.costs import (
     VirtualClock,
     accuracy_table,
@@ -234,6 +235,15 @@ def test_points_are_not_read_where_columns_can_be_chosen():
     results.history = history
     assert one(results) == 2
     assert asked == [["run_id", "evaluation", "task", "batch"], ["best"]]
+
+
+def test_a_dimension_that_some_runs_do_not_say_is_that_of_the_others_of_the_problem():
+    frame = pd.DataFrame({"problem": "p", "algorithm": list("aabb"), "evaluation": [0, 1] * 2, "fun": [9.0, 0, 9, 1]})
+    results = Results.from_frame(frame.assign(n=[2, 2, np.nan, np.nan]))
+    # One problem has one f_L: b, which ends at 1, hasn't solved what a brought to 0.
+    table = cost_table(results, cost="gradients")
+    assert table.loc["p"].tolist() == [2 / 3, np.inf]
+    assert table.attrs["n"] == {"p": 2}
 
 
 def test_an_unknown_dimension_is_an_error_only_where_it_matters():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,8 @@ from typer.testing import CliRunner
 from optcore.errors import InvalidInputError
 from optcore_bench import Results, all_figures, findings
 from optcore_bench.cli.app import app
+from optcore_bench.conclusions.make import findings_of
+from optcore_bench.evaluations import Evaluations
 from optcore_bench.statistics import Bootstrap
 from tests.bench.fake_results import FakeResults, make_results, run, study_results
 
@@ -77,6 +80,13 @@ def test_the_same_results_give_the_same_sentences_and_numbers():
     assert str(first) == str(second)
     for one, other in zip(first, second, strict=True):
         pd.testing.assert_frame_equal(one.frame, other.frame)
+
+
+def test_report_and_page_of_a_study_share_findings_that_are_made_once():
+    evaluations = Evaluations.read(two_solvers(3))
+    assert findings(evaluations, taus=[1e-5]) is findings(evaluations, taus=[1e-5])
+    assert findings(evaluations, taus=[1e-5]) is findings_of(evaluations.statistics, [1e-5])  # what the report asks for
+    assert findings(evaluations, taus=[1e-5], bootstrap=FEW) is not findings(evaluations, taus=[1e-5])
 
 
 @pytest.mark.parametrize(
@@ -186,6 +196,45 @@ def test_pairs_without_a_run_and_environments_that_differ_are_named():
     text = sentences(make_results(*runs))
     assert "1 pair of problem and solver has no run in this store" in text
     assert "made in 2 environments" in text
+
+
+def test_one_of_a_kind_is_spoken_of_in_the_singular():
+    rows = [run("only", "p", [1e6, 1.0], n=2, f_opt=0.5)]
+    text = sentences(make_results(*rows)) + sentences(make_results(*rows, run("other", "p", [1e6, 1e5], n=2)))
+    assert "1 solver on 1 problem, which comes from 1 function." in text
+    assert "of 1 problem; at" in text
+    assert not re.search(r"\b1 (problems|functions|solvers|others|pairs|starts|runs|wins|ties|losses)\b", text)
+
+
+def test_a_comma_in_a_name_is_no_end_of_it():
+    runs = [run("lbfgs,_m=5", name, [1.0, 0.0], n=2) for name in "pq"]
+    found = findings(make_results(*runs, run("slow", "p", [1.0, 0.5], n=2)), taus=[1e-5], bootstrap=FEW)
+    comma = findings(make_results(*(r | {"algorithm": "a, b"} for r in runs), run("c", "p", [1.0, 0.0], n=2)))
+    assert found.of("solved")[0].sentence.startswith("At tau = 1e-5 most problems are solved by lbfgs,_m=5 [none], 2 ")
+    assert "solved by a, b [none], 2 of 2 (1 more than c [none]" in str(comma)
+    assert "all of them" not in str(comma)
+
+
+def test_nobody_is_said_to_lead_where_nobody_solves_anything_or_all_are_alike():
+    failed = findings(make_results(*(run(name, "p", [1.0, 0.9], n=2, f_opt=0.0) for name in "ab")), bootstrap=FEW)
+    assert failed.of("area") == []
+    alike = findings(make_results(*(run(name, "p", [1.0, 0.0], n=2) for name in "ab")), bootstrap=FEW)
+    assert "a [none] and b [none] have the same area under the data profile" in alike.of("area")[0].sentence
+    assert "no solver is the cheaper one against any other; a [none] against b [none]: 0 wins, 1 tie" in str(alike)
+
+
+def test_several_rows_that_start_at_the_minimum_are_spoken_of_in_the_plural():
+    text = sentences(make_results(*(run("a", name, [1.0, 1.0], n=2, f_opt=1.0) for name in "pq")))
+    assert "The starts of s/p and s/q aren't above f_L, so that everyone solves them at once." in text
+
+
+def test_runs_of_a_row_that_begin_at_different_values_are_named():
+    found = findings(
+        make_results(run("a", "p", [9.0, 0.0]), run("b", "p", [1.0, 0.0]), run("a", "q", [9.0]), run("b", "q", [9.0]))
+    )
+    (said,) = found.of("different_starts")
+    assert said.sentence.startswith("Runs of s/p begin at different values: tau is measured from each run's own")
+    assert said.frame.values.tolist() == [["s/p", 1.0, 9.0]]
 
 
 def test_results_without_a_run_that_applies_allow_no_conclusion():

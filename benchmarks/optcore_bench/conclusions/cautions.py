@@ -19,6 +19,7 @@ __all__ = [
     "beaten",
     "cut_off",
     "degenerate",
+    "different_starts",
     "environments",
     "failures",
     "few_functions",
@@ -179,7 +180,8 @@ def degenerate(
     trivial = found["reason"].isin(("the start is at f_L", "the start is below f_L"))
     if trivial.any():
         rows = list(dict.fromkeys(found["row"][trivial]))
-        words = f"The start of {names(rows)} isn't above f_L, so that everyone solves it at once."
+        start, isnt, them = ("start", "isn't", "it") if len(rows) == 1 else ("starts", "aren't", "them")
+        words = f"The {start} of {names(rows)} {isnt} above f_L, so that everyone solves {them} at once."
         yield Finding("start_at_f_opt", caution=True, sentence=words, frame=found[trivial].reset_index(drop=True))
     frame = found[~trivial].reset_index(drop=True)
     if frame.empty:
@@ -189,10 +191,27 @@ def degenerate(
     worst = strict.iloc[0]
     words = (
         f"tau asks for little where f_start is huge: the threshold is above 2 f_L, or above 0.01 where f_L = 0, on "
-        f"{', '.join(counts)}, of {len(next(iter(tables.values())))} problems; at {tau_label(float(worst['tau']))} on "
+        f"{', '.join(counts)}, of {count(len(next(iter(tables.values()))), 'problem')}; at "
+        f"{tau_label(float(worst['tau']))} on "
         f"{names(list(strict['row']))}, such as {quantity(worst['threshold'])} where f_L = {quantity(worst['f_opt'])}."
     )
     yield Finding("degenerate", caution=True, sentence=words, frame=frame)
+
+
+def different_starts(evaluations: Evaluations) -> Iterator[Finding]:
+    """Rows whose runs don't begin at one value, from which tau could be measured."""
+    runs = evaluations.runs[evaluations.applicable]
+    start = floats(runs["f_start"])
+    frame = runs[["row"]].assign(lowest=start, highest=start)[np.isfinite(start)]
+    frame = frame.groupby("row", sort=False).agg({"lowest": "min", "highest": "max"}).reset_index()
+    apart = frame["highest"] - frame["lowest"] > _ROUNDING * np.maximum(frame["highest"].abs(), frame["lowest"].abs())
+    frame = frame[apart].reset_index(drop=True)
+    if len(frame):
+        words = (
+            f"Runs of {names(list(frame['row']))} begin at different values: tau is measured from each run's own, so "
+            "that they don't have to reach the same; give all the same f_start."
+        )
+        yield Finding("different_starts", caution=True, sentence=words, frame=frame)
 
 
 def unsolved(costs: pd.DataFrame) -> Iterator[Finding]:
@@ -228,7 +247,8 @@ def missing(costs: pd.DataFrame) -> Iterator[Finding]:
         words = f"{count(len(pairs), *has)} no run in this store; that counts as not solved."
         yield Finding("not_run", caution=True, sentence=words, frame=pd.DataFrame(pairs, columns=["problem", "solver"]))
     if rows := costs.attrs.get("not_assessable"):
-        words = f"The start or f_L of {names(list(rows))} isn't finite, so that nothing can solve it."
+        them = "it" if len(rows) == 1 else "them"
+        words = f"The start or f_L of {names(list(rows))} isn't finite, so that nothing can solve {them}."
         yield Finding("not_assessable", caution=True, sentence=words, frame=pd.DataFrame({"problem": rows}))
 
 

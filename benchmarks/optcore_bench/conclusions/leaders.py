@@ -10,7 +10,7 @@ import pandas as pd
 
 from optcore_bench.conclusions.model import Finding
 from optcore_bench.costs import tau_label
-from optcore_bench.profiles import dimensions_of, simplex_gradients
+from optcore_bench.profiles import has_dimensions, simplex_gradients
 from optcore_bench.statistics import Bootstrap
 from optcore_bench.statistics.of_store import StoreStatistics
 from optcore_bench.words import count, interval, names, quantity, share, whole_interval
@@ -26,7 +26,11 @@ def scope(statistics: StoreStatistics, taus: Sequence[float]) -> Iterator[Findin
     costs, bootstrap = statistics.costs(taus[0]), statistics.bootstrap
     groups = int(bootstrap.groups(costs).max()) + 1
     runs = int(statistics.evaluations.applicable.sum())
-    source = f", which come from {count(groups, 'function')}" if bootstrap.clusters != "rows" else ""
+    source = (
+        f", which {'comes' if len(costs) == 1 else 'come'} from {count(groups, 'function')}"
+        if bootstrap.clusters != "rows"
+        else ""
+    )
     yield Finding(
         "scope",
         caution=False,
@@ -63,7 +67,7 @@ def solved(statistics: StoreStatistics, taus: Sequence[float]) -> Iterator[Findi
 
 def _budgets(costs: pd.DataFrame) -> list[float]:
     """Budgets that change something, where their unit is that of the costs and n is known; the whole one is last."""
-    if costs.attrs.get("model") != "evaluations" or not (dimensions_of(costs) >= 1).all():
+    if costs.attrs.get("model") != "evaluations" or not has_dimensions(costs):
         return [np.inf]
     everything = _within(costs, np.inf)
     return [budget for budget in BUDGETS if np.isinf(budget) or (_within(costs, budget) != everything).any()]
@@ -81,7 +85,7 @@ def _lead(costs: pd.DataFrame, budget: float, bootstrap: Bootstrap) -> dict[str,
     inside = _within(costs, budget).astype(float)
     total = inside.sum(axis=0)
     order = list(map(str, costs.columns))
-    first = [name for name, number in zip(order, total, strict=True) if number == total.max()]
+    first = _first(order, total)
     rest = [i for i, number in enumerate(total) if number < total.max()]
     row: dict[str, Any] = {
         "budget": budget,
@@ -113,11 +117,17 @@ def _lead(costs: pd.DataFrame, budget: float, bootstrap: Bootstrap) -> dict[str,
     }
 
 
+def _first(solvers: Sequence[str], numbers: Any) -> list[str]:
+    """Those with the highest number."""
+    return [name for name, number in zip(solvers, numbers, strict=True) if number == numbers.max()]
+
+
 def _lead_in_words(row: Mapping[str, Any], costs: pd.DataFrame, level: float) -> str:
-    first = row["leaders"].split(", ")
-    if len(first) == costs.shape[1] > 1:
+    tied = row["tied"]
+    first = _first(list(map(str, costs.columns)), _within(costs, row["budget"]).sum(axis=0))
+    if tied == costs.shape[1] > 1:
         return f"all of them, {row['solved']} of {len(costs)} each"
-    words = f"{names(first)}, {row['solved']} of {len(costs)}{' each' if len(first) > 1 else ''}"
+    words = f"{names(first)}, {row['solved']} of {len(costs)}{' each' if tied > 1 else ''}"
     if row["second"]:
         between = whole_interval(row["lower"], row["upper"])
         words += f" ({row['ahead_by']} more than {row['second']}, {100 * level:g} % interval {between}"
@@ -130,15 +140,26 @@ def _lead_in_words(row: Mapping[str, Any], costs: pd.DataFrame, level: float) ->
 def overall(statistics: StoreStatistics, taus: Sequence[float]) -> Iterator[Finding]:
     """Who has the largest area under the data profile, all tau together."""
     costs = statistics.costs(taus[0])
-    if costs.shape[1] < 2 or costs.attrs.get("model") != "evaluations" or not (dimensions_of(costs) >= 1).all():
+    if costs.shape[1] < 2 or costs.attrs.get("model") != "evaluations" or not has_dimensions(costs):
         return
     scores = statistics.scores(taus)
     ranked = scores.frame.sort_values("score", ascending=False, kind="stable").reset_index(drop=True)
     best = ranked.iloc[0]
+    if best["score"] == 0:
+        return  # nobody solves anything
     low, high = scores.limits
+    over = f"Over all tau, and budgets from {low:g} to {high:g} simplex gradients,"
+    first = _first(list(map(str, ranked["solver"])), ranked["score"])
+    if len(first) > 1:
+        words = (
+            f"{over} {names(first)} have the same area under the data profile, {quantity(best['score'])}, and nobody a "
+            "larger one."
+        )
+        yield Finding("area", caution=False, sentence=words, frame=ranked)
+        return
     words = (
-        f"Over all tau, and budgets from {low:g} to {high:g} simplex gradients, {best['solver']} has the largest area "
-        f"under the data profile, {quantity(best['score'])} ({interval(best['lower'], best['upper'])}"
+        f"{over} {best['solver']} has the largest area under the data profile, {quantity(best['score'])} "
+        f"({interval(best['lower'], best['upper'])}"
     )
     times = f"in {share(round(1000 * best['best_share']), 1000)} of the resampled suites"
     settled = best["best_share"] >= scores.level
@@ -161,11 +182,16 @@ def cheapest(statistics: StoreStatistics, tau: float) -> Iterator[Finding]:
     row = against.iloc[0]
     factor = 2.0 ** row["median_log2"]
     clear = row["upper"] < 0 or row["lower"] > 0
+    at = f"At tau = {tau_label(costs.attrs['tau'])},"
+    who = f"{best} is the cheaper one against {beaten[best]} of {count(costs.shape[1] - 1, 'other')}; nearest comes"
+    if beaten[best] == 0:
+        who = f"no solver is the cheaper one against any other; {best} against"
     words = (
-        f"At tau = {tau_label(costs.attrs['tau'])}, {best} is the cheaper one against "
-        f"{beaten[best]} of {count(costs.shape[1] - 1, 'other')}; nearest comes {row['other']}: "
+        f"{at} {who} {row['other']}: "
         f"{count(row['wins'], 'win')}, {count(row['ties'], 'tie')}, {count(row['losses'], 'loss', 'losses')}, "
         f"median cost ratio {quantity(factor)} "
         f"({interval(2.0 ** row['lower'], 2.0 ** row['upper'])}){'' if clear else ', not settled'}."
     )
+    if factor in (0, np.inf):
+        words += " A ratio of 0 or infinite: only one of the two solves such a problem."
     yield Finding("cost", caution=False, sentence=words, frame=against.reset_index(drop=True))

@@ -56,24 +56,25 @@ def findings(
     if not evaluations.applicable.any():
         nothing = Finding("scope", caution=True, sentence=_nothing(evaluations), frame=evaluations.runs.head(0))
         return Findings((nothing,))
-    return findings_of(StoreStatistics(evaluations, cost, jac_cost, f_opt, bootstrap), taus)
+    return findings_of(StoreStatistics.of(evaluations, cost, jac_cost, f_opt, bootstrap), taus)
 
 
 def findings_of(statistics: StoreStatistics, taus: Sequence[float]) -> Findings:
-    """The findings, with statistics that others may ask for too.
+    """The findings, with statistics that others may ask for too; who asks again gets the same object.
 
     Args:
         statistics: of the store, with at least one run that applies.
         taus: accuracies of the convergence test, at least one.
     """
-    items = [
-        *leaders.scope(statistics, taus),
-        *leaders.solved(statistics, taus),
-        *leaders.overall(statistics, taus),
-        *leaders.cheapest(statistics, main_tau(taus)),
-        *_cautions(statistics, taus),
-    ]
-    return Findings(tuple(items))
+    return statistics.once(("findings", *taus), lambda: Findings(tuple(_items(statistics, taus))))
+
+
+def _items(statistics: StoreStatistics, taus: Sequence[float]) -> Iterator[Finding]:
+    yield from leaders.scope(statistics, taus)
+    yield from leaders.solved(statistics, taus)
+    yield from leaders.overall(statistics, taus)
+    yield from leaders.cheapest(statistics, main_tau(taus))
+    yield from _cautions(statistics, taus)
 
 
 def _cautions(statistics: StoreStatistics, taus: Sequence[float]) -> Iterator[Finding]:
@@ -89,6 +90,7 @@ def _cautions(statistics: StoreStatistics, taus: Sequence[float]) -> Iterator[Fi
     yield from cautions.cut_off(evaluations)
     yield from cautions.few_starts_of(evaluations)
     yield from cautions.failures(evaluations)
+    yield from cautions.different_starts(evaluations)
     yield from cautions.degenerate(evaluations, tables, f_opt)
     yield from cautions.unsolved(middle)
     yield from cautions.beaten(evaluations, middle)

@@ -12,6 +12,7 @@ import pandas as pd
 
 from optcore.errors import InvalidInputError, unknown_name
 from optcore_bench.evaluations import floats
+from optcore_bench.words import count
 
 from .hits import HitCounts
 
@@ -116,7 +117,6 @@ class BreakEven:
             return f"No price of a jacobian decides between {self.a} and {self.b}: {self._apart(rows, both)}."
         if crossing is None:
             raise InvalidInputError("the dimension n of a problem isn't known; ask for the unit 'evaluations'")
-        words = "n evaluations" if unit == "n" else "evaluations"
         claim = {
             "always": f"{self.a} beats {self.b} whatever a jacobian costs",
             "never": f"{self.a} doesn't beat {self.b} at any price of a jacobian",
@@ -124,19 +124,33 @@ class BreakEven:
         }.get(crossing.verdict)
         if crossing.price is not None:
             side = "more" if crossing.verdict == "above" else "less"
-            claim = f"{self.a} beats {self.b} if a jacobian costs {side} than {float(crossing.price):.3g} {words}"
+            claim = f"{self.a} beats {self.b} if a jacobian costs {side} than {_priced(float(crossing.price), unit)}"
         return f"{claim}; {self._apart(rows, both)}."
 
     def _apart(self, rows: int, both: int) -> str:
         counts = self.table["verdict"].value_counts()
         text = (
-            f"in total over the {both} of {rows} problems that both solve" if both else "no problem is solved by both"
+            f"in total over the {both} of {count(rows, 'problem')} that both solve"
+            if both
+            else "no problem is solved by both"
         )
         only = [(counts.get(f"only {s}", 0), name) for s, name in (("a", self.a), ("b", self.b))]
         parts = [
             f"{number} more by {name} only" if both else f"{number} by {name} only" for number, name in only if number
         ]
         return f"{text} ({', '.join(parts)})" if parts else text
+
+
+def _priced(price: float, unit: Unit) -> str:
+    """A price of a jacobian in words.
+
+    >>> _priced(0.83, "n"), _priced(1.0, "n"), _priced(1.0, "evaluations")
+    ('0.83 n evaluations', 'n evaluations', '1 evaluation')
+    """
+    number = f"{price:.3g}"
+    if unit == "n":
+        return "n evaluations" if number == "1" else f"{number} n evaluations"
+    return "1 evaluation" if number == "1" else f"{number} evaluations"
 
 
 def break_even(hits: HitCounts, a: str, b: str) -> BreakEven:
@@ -163,8 +177,8 @@ def break_even(hits: HitCounts, a: str, b: str) -> BreakEven:
         >>> frame = frame.assign(problem="p", algorithm="mine", n=2, f_opt=0.0)
         >>> found = break_even(hit_counts(Results.from_frame(frame)), "mine [forward]", "mine [analytic]")
         >>> found.sentence()  # doctest: +NORMALIZE_WHITESPACE
-        'mine [forward] beats mine [analytic] if a jacobian costs more than 1 n evaluations;
-        in total over the 1 of 1 problems that both solve.'
+        'mine [forward] beats mine [analytic] if a jacobian costs more than n evaluations;
+        in total over the 1 of 1 problem that both solve.'
         >>> found.total["evaluations"].price
         Fraction(2, 1)
     """

@@ -25,7 +25,6 @@ from optcore_bench.report.data import page_data
 from optcore_bench.report.figures import figure_data
 from optcore_bench.report.markup import Raw, element
 from optcore_bench.report.says import pair_to_compare
-from optcore_bench.statistics.of_store import StoreStatistics
 from optcore_bench.study import TAUS
 
 __all__ = ["write_report"]
@@ -68,7 +67,7 @@ def _page(results: Any, evaluations: Evaluations, taus: tuple[float, ...], *, cd
         body = sections.nothing_to_show(results, evaluations)
         parts |= {"body": body, "data": "null", "curves": "", "figures": "", "plotly": "", "scripts": ""}
         return _fill("page.html", parts)
-    statistics = StoreStatistics(evaluations)  # for findings and figures
+    statistics = evaluations.statistics
     pair = pair_to_compare(statistics.hits(main_tau(taus)))
     data = page_data(statistics, taus, pair)
     curves = curve_data(evaluations, data["problems"], [solver["label"] for solver in data["solvers"]])

@@ -43,7 +43,22 @@ class StoreStatistics:
         self.bootstrap = bootstrap or Bootstrap()
         self._made: dict[tuple[Any, ...], Any] = {}
 
-    def _once(self, key: tuple[Any, ...], make: Callable[[], T]) -> T:
+    @classmethod
+    def of(
+        cls,
+        evaluations: Evaluations,
+        cost: CostModel = "evaluations",
+        jac_cost: JacCost = 0,
+        f_opt: ReferenceValue = "best_known",
+        bootstrap: Bootstrap | None = None,
+    ) -> StoreStatistics:
+        """Those that the evaluations have already where nothing but the defaults is asked for."""
+        if (cost, jac_cost, f_opt, bootstrap) == ("evaluations", 0, "best_known", None):
+            return evaluations.statistics
+        return cls(evaluations, cost, jac_cost, f_opt, bootstrap)
+
+    def once(self, key: tuple[Any, ...], make: Callable[[], T]) -> T:
+        """What was made under this key, or is made now."""
         if key not in self._made:
             self._made[key] = make()
         found: T = self._made[key]
@@ -52,11 +67,11 @@ class StoreStatistics:
     def costs(self, tau: float) -> pd.DataFrame:
         """The cost table."""
         key = "costs", float(tau)
-        return self._once(key, lambda: cost_table(self.evaluations, tau, self.cost, self.jac_cost, self.f_opt))
+        return self.once(key, lambda: cost_table(self.evaluations, tau, self.cost, self.jac_cost, self.f_opt))
 
     def hits(self, tau: float) -> HitCounts:
         """What each run had spent when it solved its problem."""
-        return self._once(("hits", float(tau)), lambda: hit_counts(self.evaluations, tau, self.f_opt))
+        return self.once(("hits", float(tau)), lambda: hit_counts(self.evaluations, tau, self.f_opt))
 
     def tables(self, taus: Sequence[float]) -> dict[float, pd.DataFrame]:
         """Cost tables by tau."""
@@ -64,26 +79,26 @@ class StoreStatistics:
 
     def pooled(self, taus: Sequence[float]) -> pd.DataFrame:
         """Cost tables below each other, as `run_times` makes them."""
-        return self._once(("pooled", *taus), lambda: pool(self.tables(taus)))
+        return self.once(("pooled", *taus), lambda: pool(self.tables(taus)))
 
     def gaps(self) -> pd.DataFrame:
         """The accuracy table of everything that was spent."""
-        return self._once(("gaps",), lambda: accuracy_table(self.evaluations, f_opt=self.f_opt))
+        return self.once(("gaps",), lambda: accuracy_table(self.evaluations, f_opt=self.f_opt))
 
     def scores(self, taus: Sequence[float]) -> AreaScores:
         """Areas under the data profile, all accuracies together."""
-        return self._once(("scores", *taus), lambda: area_scores(self.pooled(taus), "data", bootstrap=self.bootstrap))
+        return self.once(("scores", *taus), lambda: area_scores(self.pooled(taus), "data", bootstrap=self.bootstrap))
 
     def pairs(self, tau: float) -> PairwiseTable:
         """Solvers two by two."""
-        return self._once(("pairs", float(tau)), lambda: pairwise_table(self.costs(tau), self.bootstrap))
+        return self.once(("pairs", float(tau)), lambda: pairwise_table(self.costs(tau), self.bootstrap))
 
     def flips(self, tau: float) -> Flips:
         """Orders that depend on who else is compared."""
-        return self._once(("flips", float(tau)), lambda: flips(self.costs(tau)))
+        return self.once(("flips", float(tau)), lambda: flips(self.costs(tau)))
 
     def changes(self, taus: Sequence[float]) -> OrderChanges:
         """Orders that depend on tau."""
-        return self._once(
+        return self.once(
             ("changes", *taus), lambda: order_changes({tau_label(t): table for t, table in self.tables(taus).items()})
         )
