@@ -21,16 +21,18 @@ from optcore.plots.figure import image_bytes
 from optcore.plots.styles import LineStyle, family_styles
 
 from .costs import tau_label
-from .profiles import Floats, accuracy_profile, data_profile, performance_profile
+from .profiles import Floats, accuracy_profile, data_profile, ecdf, performance_profile
 
 __all__ = [
     "ProfilePlot",
     "accuracy_profile_plot",
     "check_picture",
+    "cost_profile_plot",
     "data_profile_plot",
     "line_figure",
     "order_of",
     "performance_profile_plot",
+    "plain",
     "shade",
     "solver_styles",
     "split_label",
@@ -112,7 +114,9 @@ class ProfilePlot:
     def _extended(self) -> pd.DataFrame:
         """All curves end at the right end of the axis: a share that was reached stays reached."""
         last = self.curves.groupby("solver", sort=False).tail(1)
-        right = self.curves["x"].max() * (1.1 if self.log2 else 1.03)
+        # Where nothing is solved, or all at once, the curves are a line that has to end somewhere.
+        end = self.curves["x"].max()
+        right = max(1.1 * end, 2.0) if self.log2 else 1.03 * end or 1.0
         return pd.concat([self.curves, last.assign(x=right)])
 
 
@@ -139,6 +143,17 @@ def data_profile_plot(costs: pd.DataFrame, n: pd.Series | None = None) -> Profil
         curves=data_profile(costs, n),
         title="Data profile",
         x_title=f"simplex gradients: {costs.attrs.get('cost', 'cost')} / (n + 1)",
+        y_title=_share_title(costs),
+        order=order_of(costs),
+    )
+
+
+def cost_profile_plot(costs: pd.DataFrame) -> ProfilePlot:
+    """Share of problems solved within a cost: a data profile where the numbers of parameters aren't known."""
+    return ProfilePlot(
+        curves=ecdf(costs),
+        title="Share solved within a cost",
+        x_title=f"cost: {costs.attrs.get('cost', 'as given')}",
         y_title=_share_title(costs),
         order=order_of(costs),
     )
@@ -180,8 +195,8 @@ def line_figure(curves: pd.DataFrame, styles: Mapping[str, LineStyle], unit: str
             "type": "scatter",
             "x": curve["x"].to_numpy(),
             "y": curve["y"].to_numpy(),
-            "name": str(solver),
-            "hovertemplate": f"%{{y:.4g}} at %{{x:.4g}}<extra>{_plain(str(solver))}</extra>",
+            "name": plain(str(solver)),
+            "hovertemplate": f"%{{y:.4g}} at %{{x:.4g}}<extra>{plain(str(solver))}</extra>",
             "meta": unit,
             **trace_style(styles[str(solver)]),
         }
@@ -210,8 +225,8 @@ def shade(x: Floats, lower: Floats, upper: Floats, solver: str, color: str, opac
         "fillcolor": f"rgba({rgb}, {opacity:g})",
         "line": {"width": 0},
         "mode": "lines",
-        "name": solver,
-        "legendgroup": solver,
+        "name": plain(solver),
+        "legendgroup": plain(solver),
         "showlegend": False,
         "hoverinfo": "skip",
     }
@@ -292,6 +307,6 @@ def base_layout() -> dict[str, Any]:
     }
 
 
-def _plain(text: str) -> str:
-    """Text for a place where plotly reads a little HTML."""
+def plain(text: str) -> str:
+    """Text for a place where plotly reads a little HTML: names of lines, ticks, titles."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -21,7 +21,7 @@ from optcore_bench.cli.doctor import find_browser
 from optcore_bench.costs import summary_table
 from optcore_bench.evaluations import Evaluations
 from optcore_bench.figures import data_profile_plot
-from optcore_bench.profiles import data_profile, performance_profile
+from optcore_bench.profiles import data_profile, ecdf, performance_profile
 from optcore_bench.publish import choose_solvers, for_print, publication_figures, publish_figures, subsets, worth_table
 from optcore_bench.publish.chosen import MOST_LINES, common_part
 from optcore_bench.publish.layout import pixels, width_in_cm
@@ -132,9 +132,25 @@ def test_cells_of_tables_escape_what_their_language_reads():
     columns = (Column("name", "name"), Column("cost", "c"), Column("big", "b"), Column("many", "m", "", 3))
     table = PaperTable("t", "", frame, columns)
     assert table.to_latex().splitlines()[4] == (
-        r"a\_b|50\% \& \textasciitilde{}\textasciicircum{}\{\}\textbackslash{} & -- & inf & 12346 \\"
+        r"a\_b\textbar{}50\% \& \textasciitilde{}\textasciicircum{}\{\}\textbackslash{} & -- & inf & 12346 \\"
     )
     assert table.to_markdown().splitlines()[2] == r"| a_b\|50% & ~^{}\ | - | inf | 12346 |"
+
+
+def test_names_with_markup_are_shown_as_they_are_in_latex_and_markdown():
+    frame = pd.DataFrame({"name": ["<b>x</b> $y_1$", "[mine] *", "two\nlines `c`"]})
+    table = PaperTable("t", "", frame, (Column("name", "name"),))
+    # A row that begins with a bracket would be the option of what ends the row before.
+    assert table.to_latex().splitlines()[4:7] == [
+        r"\textless{}b\textgreater{}x\textless{}/b\textgreater{} \$y\_1\$ \\",
+        r"{}[mine] * \\",
+        r"two lines `c` \\",
+    ]
+    assert table.to_markdown().splitlines()[2:] == [
+        r"| \<b>x\</b> \$y_1\$ |",
+        r"| [mine] \* |",
+        r"| two lines \`c\` |",
+    ]
 
 
 # what a derivative is worth -------------------------------------------------------------------------------------------
@@ -369,6 +385,16 @@ def test_what_an_earlier_call_wrote_goes_and_what_the_user_wrote_or_changed_stay
     with (folder / "solvers.csv").open() as file:
         rows = [row for row in csv.reader(file) if not row[0].startswith("#")]
     assert [row[0] for row in rows] == ["solver", "scipy_neldermead [none]"]
+
+
+def test_histories_without_dimensions_have_the_share_solved_within_a_cost_in_place_of_a_data_profile(tmp_path):
+    frame = pd.DataFrame({"problem": ["p", "p"] * 2, "algorithm": ["a", "a", "b", "b"], "fun": [1.0, 0, 1, 0.5]})
+    results = Results.from_frame(frame.assign(evaluation=[0, 1] * 2))
+    names = [path.name for path in publish_figures(results, tmp_path, formats=[]).files]
+    assert "cost_profile.csv" in names
+    assert "data_profile.csv" not in names
+    pd.testing.assert_frame_equal(read_csv(tmp_path / "cost_profile.csv"), ecdf(cost_table(results)), check_dtype=False)
+    assert "2 solvers on 1 problem:" in (tmp_path / "INDEX.md").read_text()
 
 
 def test_a_store_in_which_nothing_ran_has_nothing_to_publish(tmp_path):

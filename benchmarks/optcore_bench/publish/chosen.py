@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from optcore.errors import InvalidInputError, unknown_name
 from optcore_bench.figures import split_label
+from optcore_bench.words import count
 
 __all__ = ["MOST_LINES", "Subset", "choose_solvers", "common_part", "for_files", "subsets"]
 
@@ -79,7 +80,7 @@ def subsets(solvers: Sequence[str]) -> list[Subset]:
         At least one subset, each with at least two solvers if there are two.
     """
     if len(solvers) <= MOST_LINES:
-        return [Subset("", f"{len(solvers)} solvers", tuple(solvers))]
+        return [Subset("", count(len(solvers), "solver"), tuple(solvers))]
     pairs = [(solver, *split_label(solver)) for solver in solvers]
     found = []
     for position, words in ((1, "derivative strategies of {}"), (2, "algorithms, derivatives: {}")):
@@ -87,7 +88,7 @@ def subsets(solvers: Sequence[str]) -> list[Subset]:
             members = tuple(pair[0] for pair in pairs if pair[position] == name)
             if len(members) > 1:
                 found.append(Subset(for_files(name), f"{len(members)} {words.format(name)}", members))
-    return found or [Subset("", f"{len(solvers)} solvers", tuple(solvers))]
+    return found or [Subset("", count(len(solvers), "solver"), tuple(solvers))]
 
 
 def common_part(solvers: Sequence[str]) -> tuple[str, dict[str, str]]:

@@ -14,12 +14,15 @@ from optcore_bench.evaluations import Evaluations
 from optcore_bench.figures import (
     ProfilePlot,
     accuracy_profile_plot,
+    cost_profile_plot,
     data_profile_plot,
     performance_profile_plot,
 )
+from optcore_bench.profiles import has_dimensions
 from optcore_bench.publish.chosen import Subset, subsets
 from optcore_bench.publish.layout import for_print
 from optcore_bench.trajectories import ConvergencePlot, convergence
+from optcore_bench.words import count
 
 __all__ = ["PaperFigure", "publication_figures"]
 
@@ -74,15 +77,22 @@ def publication_figures(evaluations: Evaluations, solvers: Sequence[str], tau: f
 
 def _figures(subset: Subset, costs: pd.DataFrame, gaps: pd.DataFrame, lines: ConvergencePlot) -> Iterator[PaperFigure]:
     suffix = f"-{subset.name}" if subset.name else ""
-    on = f"{subset.words} on {len(costs)} problems"
+    on = f"{subset.words} on {count(len(costs), 'problem')}"
     solved = f"solved at tau = {tau_label(costs.attrs['tau'])}, f_L {_reference(costs)}"
     cost = describe_cost("evaluations", 0)
     names = list(subset.solvers)
-    yield PaperFigure(
-        f"data_profile{suffix}",
-        f"Data profile, {on}: share {solved}, within x simplex gradients of n + 1 evaluations; cost: {cost}.",
-        data_profile_plot(_part(costs, names)),
-    )
+    if has_dimensions(costs):
+        yield PaperFigure(
+            f"data_profile{suffix}",
+            f"Data profile, {on}: share {solved}, within x simplex gradients of n + 1 evaluations; cost: {cost}.",
+            data_profile_plot(_part(costs, names)),
+        )
+    else:
+        yield PaperFigure(
+            f"cost_profile{suffix}",
+            f"Share solved within a cost, {on}: share {solved}, at a cost of at most x; cost: {cost}.",
+            cost_profile_plot(_part(costs, names)),
+        )
     yield PaperFigure(
         f"performance_profile{suffix}",
         f"Performance profile, {on}: share {solved}, at a cost of at most x times the lowest among them; cost: {cost}.",
@@ -115,4 +125,4 @@ def _reference(costs: pd.DataFrame) -> str:
     unknown = sum(source != "best known" for source in sources)
     if unknown == 0:
         return "the best known value"
-    return f"the best known value, on {unknown} problems without one the best of these runs"
+    return f"the best known value, on {count(unknown, 'problem')} without one the best of these runs"

@@ -20,7 +20,10 @@ __all__ = ["Column", "PaperTable", "costs_table", "publication_tables", "solvers
 _SPECIAL = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
     "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
 }  # fmt: skip
+#: What GitHub's Markdown reads as something else than itself within a word.
+_MARKS = str.maketrans({c: f"\\{c}" for c in "|*`$<"})
 
 
 class Column(NamedTuple):
@@ -71,7 +74,7 @@ class PaperTable:
         """
         titles = [f"{c.group} {c.title}".strip() for c in self.columns]
         lines = [titles, [":---" if self._is_text(c) else "---:" for c in self.columns], *self._cells("-")]
-        rows = [[cell.replace("|", "\\|") for cell in line] for line in lines]
+        rows = [[cell.translate(_MARKS) for cell in line] for line in lines]
         return "".join(f"| {' | '.join(row)} |\n" if i != 1 else f"|{'|'.join(row)}|\n" for i, row in enumerate(rows))
 
     def to_latex(self) -> str:
@@ -127,7 +130,8 @@ def _latex(text: str) -> str:
             words.append(f"${times}10^{{-{exponent}}}$" + word[len(word.rstrip(",")) :])
         else:
             words.append(r"$\tau$" if word == "tau" else "".join(_SPECIAL.get(c, c) for c in word))
-    return " ".join(words)
+    # A row that begins with one of these would be an option of what ends the row before.
+    return ("{}" if text[:1] in ("[", "*") else "") + " ".join(words)
 
 
 def _text(value: object, digits: int | None, missing: str) -> str:
@@ -136,7 +140,7 @@ def _text(value: object, digits: int | None, missing: str) -> str:
     if isinstance(value, float) and math.isinf(value):
         return "inf"
     if digits is None or not isinstance(value, (int, float)):
-        return f"{value:g}" if isinstance(value, float) else str(value)
+        return f"{value:g}" if isinstance(value, float) else " ".join(str(value).split("\n"))
     return f"{value:.0f}" if abs(value) >= 10 ** (digits - 1) else f"{value:.{digits}g}"
 
 
