@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from optcore.errors import InvalidInputError, unknown_name
+from optcore_bench.words import count
 
 from .costs import CostModel, JacCost, cost_at, describe_cost, relative_gaps
 from .evaluations import Evaluations, Floats, HasTables, ReferenceValue
@@ -133,7 +134,7 @@ def convergence(
     columns = ["solver", "x", "y"] if one else ["solver", "x", "y", "lower", "upper"]
     return ConvergencePlot(
         curves=pd.concat(frames, ignore_index=True)[columns],
-        title=names[0] if one else f"{len(names)} problems: median, quantiles {low:g} to {high:g}",
+        title=names[0] if one else f"{count(len(names), 'problem')}: median, quantiles {low:g} to {high:g}",
         x_title=describe_cost(cost, jac_cost),
         y_title="(f_best - f_L) / (f_start - f_L)",
         order=evaluations.solvers,

@@ -96,6 +96,17 @@ def test_accuracy_figure_names_the_budget():
     assert len(figure.data) == gaps.shape[1]
 
 
+def test_curves_that_never_or_at_once_rise_are_lines_all_the_same():
+    nothing = pd.DataFrame({"a": [np.inf]}, index=["p"])
+    assert list(data_profile_plot(nothing, pd.Series({"p": 2})).figure().data[0].x) == [0.0, 1.0]
+    assert list(performance_profile_plot(nothing).figure().data[0].x) == [1.0, 2.0]
+    alike = pd.DataFrame({"a": [3.0], "b": [3.0]}, index=["p"])
+    figure = performance_profile_plot(alike).figure()
+    assert [list(trace.y) for trace in figure.data] == [[1.0, 1.0]] * 2
+    assert list(figure.layout.xaxis.tickvals) == [1.0, 2.0]  # one tick alone says nothing
+
+
 def test_a_name_with_markup_is_shown_as_it_is(costs):
     figure = performance_profile_plot(costs.rename(columns={costs.columns[0]: "<b>x</b> [jax]"})).figure()
     assert "&lt;b&gt;" in figure.data[0].hovertemplate
+    assert figure.data[0].name == "&lt;b&gt;x&lt;/b&gt; [jax]"

@@ -359,3 +359,73 @@ def test_a_dark_page_has_light_text(chromium, path):
     assert chromium.run(light.format("backgroundColor", "< 50"))
     assert chromium.run("getComputedStyle(document.documentElement).scrollBehavior") == "auto"
     chromium.prefer()
+
+
+def test_without_plotlys_server_a_small_page_says_why_it_has_no_figures_and_works_otherwise(
+    chromium, results, tmp_path
+):
+    path = write_report(results, tmp_path / "small.html", cdn=True)
+    path.write_text(path.read_text().replace("https://cdn.plot.ly/plotly", "https://unreachable.invalid/plotly"))
+    chromium.size(1280)
+    chromium.open(path)
+    assert chromium.run("typeof Plotly") == "undefined"
+    assert chromium.run("document.getElementById('no-plots').checkVisibility()")
+    assert "it did not load: open the page with a network" in text(chromium, "no-plots")
+    assert "cost" in text(chromium, "pair-says")
+    chromium.run(OPEN_ALL)
+    assert chromium.run("document.querySelectorAll('#cost-table tbody tr').length") == len(cost_table(results))
+    assert not chromium.run("[...document.querySelectorAll('.plot')].some((plot) => plot.checkVisibility())")
+    assert not [line for line in chromium.console if "Plotly" in line or "Error:" in line]
+
+
+def test_a_page_with_its_library_has_no_notice_that_it_is_missing(page):
+    assert not page.run("document.getElementById('no-plots').checkVisibility()")
+
+
+def test_one_solver_has_no_pair_to_compare_and_ticks_on_its_axis(chromium, tmp_path):
+    results = make_results(run("only", "p", [5.0, 4.0, 0.0], n=2))
+    chromium.size(1280)
+    chromium.open(write_report(results, tmp_path / "one.html"))
+    chromium.run(OPEN_ALL)
+    for name in ("pair-choice", "pair-says", "break-even-table"):
+        assert not chromium.run(f"document.getElementById('{name}').checkVisibility()"), name
+    assert "none is the same algorithm as another" in text(chromium, "break-even-note")
+    assert chromium.run("document.querySelectorAll('#data-profile .xtick').length") >= 3
+    facts = chromium.run("[...document.querySelectorAll('.facts dt')].map((dt) => dt.textContent)")
+    assert facts == ["problem", "solver", "run", "evaluations", "failed runs"]
+    assert chromium.console == []
+
+
+def test_two_solvers_that_are_one_are_not_compared(page):
+    use(page, pair_a=0, pair_b=0)
+    assert text(page, "pair-says") == "Choose two solvers to compare."
+
+
+def test_solvers_that_solve_nothing_are_a_line_at_zero(chromium, tmp_path):
+    results = make_results(*(run(name, "p", [5.0, 4.0], n=2, f_opt=0.0) for name in "ab"))
+    chromium.size(1280)
+    chromium.open(write_report(results, tmp_path / "none.html"))
+    lines = "document.querySelectorAll('#data-profile .scatterlayer path.js-line')"
+    assert chromium.run(f"[...{lines}].map((line) => line.getBBox().width > 300)") == [True, True]
+
+
+def test_names_with_markup_are_read_as_they_are_in_legends(chromium, tmp_path):
+    results = make_results(*(run(name, "p", [5.0, 0.0], n=2) for name in ("<mine>", "<b>x</b>")))
+    chromium.size(1280)
+    chromium.open(write_report(results, tmp_path / "names.html"))
+    chromium.run(OPEN_ALL)
+    for place in ("#data-profile", "details[data-name=performance_profile]"):
+        legend = f"[...document.querySelectorAll('{place} .legendtext')].map((entry) => entry.textContent)"
+        assert chromium.run(legend) == ["<mine> [none]", "<b>x</b> [none]"], place
+
+
+def test_titles_of_figures_fit_a_phone(chromium, path):
+    chromium.size(400)
+    chromium.open(path)
+    chromium.run(OPEN_ALL)
+    cut = """[...document.querySelectorAll('details.figure .plot')].filter((plot) => {
+      const box = plot.getBoundingClientRect();
+      const titles = [...plot.querySelectorAll('.gtitle, .xtitle')].map((title) => title.getBoundingClientRect());
+      return titles.some((title) => title.left < box.left - 1 || title.right > box.right + 1);
+    }).map((plot) => plot.parentElement.dataset.name)"""
+    assert chromium.run(cut) == []

@@ -110,10 +110,10 @@ class Advice:
 
 def _facts(probe: Probe) -> str:
     noise = f"noise of {probe.noise:.2g}" if probe.noisy else "no noise above rounding"
-    values = "" if probe.m is None else f", {probe.m} values"
+    values = "" if probe.m is None else f", {count(probe.m, 'value')}"
     return (
-        f"{probe.n} params{values}; {duration(probe.seconds)} an evaluation; {noise}; derivatives compared with "
-        f"{probe.reference or 'nothing'}; {probe.n_calls} calls before the first optimization."
+        f"{count(probe.n, 'param')}{values}; {duration(probe.seconds)} an evaluation; {noise}; derivatives compared "
+        f"with {probe.reference or 'nothing'}; {count(probe.n_calls, 'call')} before the first optimization."
     )
 
 

@@ -20,6 +20,7 @@ from optcore_bench.evaluations import Evaluations
 from optcore_bench.store import Results
 from optcore_bench.store.schema import FAILED
 from optcore_bench.study import taus_of
+from optcore_bench.words import count
 
 __all__ = ["Citation", "cite"]
 
@@ -148,8 +149,8 @@ def _what(results: Results, runs: pd.DataFrame) -> str:
     problems = runs[["suite", "problem"]].drop_duplicates().shape[0]
     return (
         f"The study {name} was run with optcore {_version(results, 'optcore') or __version__} <<optcore>> on "
-        f"{problems} {'problem' if problems == 1 else 'problems'}{sizes}{more} of {_list(suites) or 'no suite'}: "
-        f"{len(runs)} runs."
+        f"{count(problems, 'problem')}{sizes}{more} of {_list(suites) or 'no suite'}: "
+        f"{count(len(runs), 'run')}."
     )
 
 

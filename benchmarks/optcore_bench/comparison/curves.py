@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +14,6 @@ from optcore.errors import InvalidInputError
 from optcore_bench.comparison.verdict import RowComparison
 from optcore_bench.costs import describe_cost
 from optcore_bench.evaluations import HasTables
-from optcore_bench.store import Results
 from optcore_bench.trajectories import ConvergencePlot, StepCurve, step_curves, thin_steps
 
 if TYPE_CHECKING:
@@ -49,16 +50,17 @@ class CurvePair:
 
 
 class _Part:
-    """One run as tables. Of a store its evaluations alone are read; others have no filter."""
+    """One run as tables. Where a source can choose, as stores can, its evaluations alone are read."""
 
     def __init__(self, source: HasTables, run_id: str) -> None:
-        self._source, self._run_id = source, run_id
+        self._read: Callable[..., pd.DataFrame] = source.history
+        self._run_id = run_id
         self.runs = source.runs[source.runs["run_id"] == run_id]
 
     def history(self, columns: list[str] | None = None) -> pd.DataFrame:
-        if isinstance(self._source, Results):
-            return self._source.history(self._run_id, columns=columns)
-        history = self._source.history()
+        if "run_id" in inspect.signature(self._read).parameters:
+            return self._read(run_id=self._run_id, columns=columns)
+        history = self._read()
         return history[history["run_id"] == self._run_id]
 
 

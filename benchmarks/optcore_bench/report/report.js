@@ -7,6 +7,7 @@
   const shown = new Set(data.solvers.keys());
   const everyone = [...data.solvers.keys()];
   const three = (value) => String(Number(value.toPrecision(3)));
+  const listed = (names) => (names.length < 2 ? names.join("") : names.slice(0, -1).join(", ") + " and " + names[names.length - 1]);
   const count = (k, one, many) => k + " " + (k === 1 ? one : many || one + "s");
 
   // ---------- what is chosen
@@ -107,13 +108,20 @@
     const first = drawn.filter((_, k) => wins[k] === most).map((j) => data.solvers[j].label);
     byId("cheapest").textContent = most === 0
       ? "None of the solvers shown solves a problem."
-      : "Cheapest on the most problems at these costs: " + first.join(" and ") + ", on " + most + " of " +
+      : "Cheapest on the most problems at these costs: " + listed(first) + ", on " + most + " of " +
         data.problems.length + ".";
   }
 
   // ---------- break-even prices
 
   const priceUnit = () => (unit() === "n" ? "n evaluations" : "evaluations");
+
+  // A price in words, as optcore_bench.costs.BreakEven has it.
+  function priced(price) {
+    const number = three(price);
+    if (unit() === "n") return (number === "1" ? "" : number + " ") + "n evaluations";
+    return number + (number === "1" ? " evaluation" : " evaluations");
+  }
 
   function pairOf(a, b) {
     const [of, against] = [counts(a), counts(b)];
@@ -129,10 +137,10 @@
     const only = [[found.onlyA, first], [found.onlyB, second]].filter(([k]) => k > 0)
       .map(([k, name]) => k + (found.both ? " more" : "") + " by " + name + " only");
     const apart = (found.both
-      ? "in total over the " + found.both + " of " + found.rows + " problems that both solve"
+      ? "in total over the " + found.both + " of " + count(found.rows, "problem") + " that both solve"
       : "no problem is solved by both") + (only.length ? " (" + only.join(", ") + ")" : "");
     if (found.both === 0) return "No price of a jacobian decides between " + first + " and " + second + ": " + apart + ".";
-    const at = found.price === undefined ? "" : three(found.price) + " " + priceUnit();
+    const at = found.price === undefined ? "" : priced(found.price);
     const claims = {
       always: first + " beats " + second + " whatever a jacobian costs",
       never: first + " doesn't beat " + second + " at any price of a jacobian",
@@ -140,6 +148,7 @@
       above: first + " beats " + second + " if a jacobian costs more than " + at,
       below: first + " beats " + second + " if a jacobian costs less than " + at,
     };
+    if (a === b) return "Choose two solvers to compare.";
     const kinds = [["above", "above some price"], ["below", "below some price"], ["always", "at every price"], ["never", "at none"]]
       .map(([verdict, words]) => [found.each.filter((one) => one.verdict === verdict).length, words])
       .filter(([k]) => k > 0).map(([k, words]) => words + " on " + k);
@@ -147,7 +156,7 @@
     const [mine, theirs] = [costsOf(a), costsOf(b)];
     const cheaper = mine.filter((cost, i) => theirs[i] < Infinity && cost < theirs[i]).length;
     return claims[found.verdict] + "; " + apart + ". " +
-      "Problem by problem it is cheaper " + kinds.join(", ") + "; at the price set above, on " + cheaper + "." +
+      (kinds.length ? "Problem by problem it is cheaper " + kinds.join(", ") + "; at the price set above, on " + cheaper + "." : "") +
       (data.cores[core()] > 1 ? " All this on " + data.cores[core()] + " cores." : "") +
       (ownTime() ? " The solvers' own time is added, at " + duration(seconds()) + " an evaluation." : "");
   }
@@ -184,6 +193,11 @@
         say(each[0]), say(optcoreCosts.median(each)), say(each[each.length - 1]),
       ];
     });
+    byId("break-even-table").parentElement.hidden = rows.length === 0;
+    if (rows.length === 0) {
+      byId("break-even-note").textContent = "Of the solvers shown, none is the same algorithm as another, the one with " +
+        "jacobians and the other without.";
+    }
     fill(byId("break-even-table"), ["solver", "against", "both solve", "only the first", "only the second",
       "price in total", "least price", "median price", "greatest price"], rows);
   }
@@ -239,7 +253,7 @@
   async function drawFigure(holder) {
     figures = figures || unpack("figures-data");
     const {figure} = (await figures).find((one) => one.name === holder.dataset.name);
-    const hidden = new Set(everyone.filter((j) => !shown.has(j)).map((j) => data.solvers[j].label));
+    const hidden = new Set(everyone.filter((j) => !shown.has(j)).map((j) => optcorePlots.plain(data.solvers[j].label)));
     const isShown = (trace) => !hidden.has(trace.name) && !hidden.has(trace.legendgroup);
     optcorePlots.finished(holder.querySelector(".plot"), figure, isShown);
   }
@@ -364,6 +378,7 @@
 
   function bindPair() {
     const [a, b] = data.pair;
+    byId("pair-choice").hidden = byId("pair-says").hidden = everyone.length < 2;
     for (const [id, chosen] of [["pair-a", a], ["pair-b", b]]) {
       everyone.forEach((j) => byId(id).append(element("option", data.solvers[j].label, {value: j, selected: j === chosen})));
       byId(id).addEventListener("change", writePair);
@@ -405,6 +420,10 @@
     document.querySelectorAll("table.sortable").forEach((table) => { if (table.tHead) enable(table); });
   }
 
+  if (!optcorePlots.there()) {
+    byId("no-plots").hidden = false;
+    document.body.classList.add("no-plots");
+  }
   bind();
   refresh();
   openLinked();

@@ -117,13 +117,16 @@ def _lead(results: Any, evaluations: Evaluations, problems: int) -> Raw:
 def _facts(evaluations: Evaluations, costs: pd.DataFrame) -> str:
     runs = evaluations.runs[evaluations.applicable]
     facts = {
-        "problems": len(costs),
-        "solvers": costs.shape[1],
-        "runs": len(runs),
-        "evaluations": len(evaluations.best),
-        "failed runs": int(runs["status"].isin(FAILED).sum()),
+        "problem": len(costs),
+        "solver": costs.shape[1],
+        "run": len(runs),
+        "evaluation": len(evaluations.best),
+        "failed run": int(runs["status"].isin(FAILED).sum()),
     }
-    return "".join(element("div", element("dt", name), element("dd", f"{value:,}")) for name, value in facts.items())
+    return "".join(
+        element("div", element("dt", counted(value, name).partition(" ")[2]), element("dd", f"{value:,}"))
+        for name, value in facts.items()
+    )
 
 
 def _caveats(costs: pd.DataFrame) -> str:

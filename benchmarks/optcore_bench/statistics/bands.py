@@ -21,6 +21,7 @@ from optcore_bench.figures import (
 )
 from optcore_bench.profiles import digits_gained, ecdf, performance_ratios, simplex_gradients
 from optcore_bench.statistics.bootstrap import Bootstrap, Floats
+from optcore_bench.words import count
 
 if TYPE_CHECKING:
     from optcore.plots.styles import LineStyle
@@ -66,7 +67,7 @@ class BandPlot(ProfilePlot):
         for trace in figure.data:
             trace.legendgroup = trace.name
         if shaded:
-            words = f"{self.title}, {100 * self.level:g} % bands by bootstrap over {self.functions} functions"
+            words = f"{self.title}, {100 * self.level:g} % bands by bootstrap over {count(self.functions, 'function')}"
             figure.update_layout(title_text=words)
         if self.log:
             figure.update_xaxes(type="log", exponentformat="power")
@@ -138,7 +139,9 @@ def ecdf_bands(costs: pd.DataFrame, bootstrap: Bootstrap | None = None) -> BandP
         bootstrap: how functions are drawn.
     """
     taus = costs.attrs.get("taus")
-    targets = f", {len(taus)} targets a problem, tau = {max(taus):g} to {min(taus):g}" if taus else ""
+    targets = ""
+    if taus:
+        targets = f",<br>{count(len(taus), 'target')} a problem, tau = {max(taus):g} to {min(taus):g}"
     plot = ProfilePlot(
         curves=ecdf(costs),
         title="Run times, ECDF",

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from optcore_bench.figures import base_layout
+from optcore_bench.figures import base_layout, plain
 
 if TYPE_CHECKING:
     from optcore.plots.styles import LineStyle
@@ -45,8 +45,8 @@ def dots(frame: pd.DataFrame, styles: Mapping[str, LineStyle], rows: Sequence[st
             {
                 "type": "scatter",
                 "x": x,
-                "y": part["y"].astype(str).to_numpy(),
-                "name": str(solver),
+                "y": part["y"].astype(str).map(plain).to_numpy(),
+                "name": plain(str(solver)),
                 "mode": "markers",
                 "marker": {"color": style.color, "size": 8, "symbol": style.symbol},
                 "error_x": error,
@@ -55,7 +55,9 @@ def dots(frame: pd.DataFrame, styles: Mapping[str, LineStyle], rows: Sequence[st
     figure = go.Figure(traces, base_layout())
     # A category without a mark still has its line, hence the array.
     every = {"tickmode": "linear", "dtick": 1, "tickfont": {"size": 10}}
-    figure.update_yaxes(categoryorder="array", categoryarray=list(rows)[::-1], range=[-0.7, len(rows) - 0.3], **every)
+    figure.update_yaxes(
+        categoryorder="array", categoryarray=list(map(plain, rows))[::-1], range=[-0.7, len(rows) - 0.3], **every
+    )
     figure.update_layout(height=120 + _ROW * max(8, len(rows)))
     return figure
 
@@ -73,8 +75,8 @@ def matrix(values: pd.DataFrame, text: pd.DataFrame | None = None, **trace: Any)
     figure.add_trace(
         go.Heatmap(
             z=values.to_numpy(dtype=float),
-            x=[str(name) for name in values.columns],
-            y=[str(name) for name in values.index],
+            x=[plain(str(name)) for name in values.columns],
+            y=[plain(str(name)) for name in values.index],
             xgap=1,
             ygap=1,
             **written,

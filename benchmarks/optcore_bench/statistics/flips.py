@@ -60,7 +60,7 @@ class Flips:
             pd.DataFrame(values, index=order, columns=order),
             colorscale="Cividis",
             zmin=0,
-            colorbar={"title": {"text": "solvers whose absence flips the pair", "side": "right"}},
+            colorbar={"title": {"text": "solvers whose absence<br>flips the pair", "side": "right"}},
         )
         figure.update_layout(title_text="Order in the performance profile that depends on who else is compared")
         return figure

@@ -11,7 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from optcore.errors import InvalidInputError, unknown_name
-from optcore_bench.figures import base_layout, order_of, solver_styles
+from optcore_bench.figures import base_layout, order_of, plain, solver_styles
 from optcore_bench.profiles import log_ratio_profile
 
 if TYPE_CHECKING:
@@ -52,13 +52,13 @@ class LogRatioPlot:
                 go.Bar(
                     x=position[mine],
                     y=self.frame["y"].to_numpy()[mine],
-                    name=f"{solver} cheaper: {int(mine.sum())} of {len(winner)}",
+                    name=f"{plain(solver)} cheaper: {int(mine.sum())} of {len(winner)}",
                     marker_color=styles[solver].color,
                 )
             )
         figure.update_layout(title_text="Log-ratio profile", bargap=0.1)
         figure.update_xaxes(title_text="problems, sorted", range=[0.4, len(winner) + 0.6])
-        figure.update_yaxes(title_text=f"log2 ({self.solvers[0]} / {self.solvers[1]})<br>{self.cost}")
+        figure.update_yaxes(title_text=f"log2 ({plain(self.solvers[0])} / {plain(self.solvers[1])})<br>{self.cost}")
         return figure
 
 

@@ -69,7 +69,7 @@ class PairwiseTable:
             zmid=0,
             zmin=-_MOST,
             zmax=_MOST,
-            colorbar={"title": {"text": "median log2 (cost of row / cost of column)", "side": "right"}},
+            colorbar={"title": {"text": "median log2<br>(cost of row / cost of column)", "side": "right"}},
             hovertemplate="%{y} against %{x}: median log2 ratio %{z:.2f}<extra></extra>",
         )
         figure.update_layout(title_text=f"Pairs: wins : losses of the row's solver; {self.title}")

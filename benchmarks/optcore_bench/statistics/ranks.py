@@ -13,6 +13,7 @@ from optcore_bench.profiles import performance_ratios
 from optcore_bench.statistics.bootstrap import Bootstrap
 from optcore_bench.statistics.drawing import dots
 from optcore_bench.statistics.scores import best_shares
+from optcore_bench.words import count
 
 if TYPE_CHECKING:
     from optcore.plots.styles import LineStyle
@@ -47,7 +48,7 @@ class RankTable:
         shown = ranked.assign(x=ranked["rank"], y=ranked["solver"])
         figure = dots(shown, styles or solver_styles(self.frame["solver"], self.order), list(ranked["solver"]))
         figure.update_layout(title_text=f"Mean rank, {self.level:.0%} intervals", showlegend=False)
-        figure.update_xaxes(title_text=f"mean rank over {len(self.ranks)} problems, 1 is the best")
+        figure.update_xaxes(title_text=f"mean rank over {count(len(self.ranks), 'problem')}, 1 is the best")
         return figure
 
 
