@@ -145,6 +145,8 @@ class SolverSuite(ABC):
         """
         if solver_label(algorithm, derivative) not in found:
             raise NotImplementedError(f"{algorithm} doesn't run under {derivative}")
+        import scipy.linalg  # noqa: F401  loads its BLAS: limits don't reach what a solver would load later
+
         self._limits = threadpool_limits(1)
         runs = [run for run in expand(self.study()) if (run.entry.name, run.derivative.name) == (algorithm, derivative)]
         self._tasks: list[Task] = [make_task(run) for run in runs if not run.reason]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import ClassVar
 
@@ -66,6 +69,28 @@ def test_a_pair_that_cannot_be_is_skipped_as_asv_wants_it_and_the_rest_is_timed(
     suite.time_all_problems({}, "lb", "forward")
     suite.teardown({}, "lb", "forward")
     assert blas_threads() == before
+
+
+FRESH = """
+from threadpoolctl import threadpool_info
+from tests.bench.test_asv_class import Small
+suite = Small()
+suite.setup({"lb [forward]": {}}, "lb", "forward")
+suite.time_all_problems({}, "lb", "forward")
+print({library["num_threads"] for library in threadpool_info()})
+"""
+
+
+def test_libraries_that_a_solver_would_load_while_it_is_timed_have_one_thread_too() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FRESH],
+        env={name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "{1}\n", done.stderr
 
 
 def test_asv_finds_the_subclasses_and_not_the_class() -> None:
