@@ -6,6 +6,7 @@ import importlib.util
 import itertools
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,24 @@ def test_a_derivative_that_raises_is_not_run_and_says_why() -> None:
 
     advice = advise(loss, START, jac=broken, algorithms=["scipy_lbfgsb"], **QUICK)
     assert advice.derivatives.loc["analytic", "verdict"] == "KeyError: 'beta'"
+    assert "The derivative that you gave (analytic) can't be used: KeyError: 'beta'." in advice.notes
+
+
+@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
+def test_a_function_without_a_limit_is_said_to_have_none() -> None:
+    def falling(x: Any) -> float:
+        return float(-np.sum(np.asarray(x) ** 2))
+
+    advice = advise(falling, np.ones(2), algorithms=["scipy_slsqp"], **QUICK)
+    assert "The values have no limit: the function has no optimum here, or needs bounds." in advice.notes
+
+
+def test_what_takes_as_long_is_not_said_to_take_one_times_as_long(plain: Advice) -> None:
+    other = plain.table.index[1]
+    seconds = plain.table["seconds"].iloc[0]
+    for factor, words in ((1.004, "took as long."), (1.4, "took 1.4 times as long.")):
+        table = plain.table.assign(seconds=[seconds, factor * seconds])
+        assert replace(plain, table=table).sentence.endswith(f"; {other} {words}")
 
 
 @pytest.mark.parametrize("sigma", [1e-6, 1e-3])

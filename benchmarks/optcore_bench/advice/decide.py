@@ -225,10 +225,13 @@ def _notes(
 ) -> list[str]:
     notes = []
     for name, row in derivatives.iterrows():
-        if name in ("analytic", "fun_and_jac") and str(row["verdict"]).startswith("wrong"):
-            notes.append(
-                f"The derivative that you gave ({name}) is {row['verdict']}; om.check_derivative shows the entries."
-            )
+        verdict = str(row["verdict"])
+        if name not in ("analytic", "fun_and_jac") or verdict.startswith(("run", "not run")):
+            continue
+        if verdict.startswith("wrong"):
+            notes.append(f"The derivative that you gave ({name}) is {verdict}; om.check_derivative shows the entries.")
+        else:
+            notes.append(f"The derivative that you gave ({name}) can't be used: {verdict.rstrip('.')}.")
     if looked.noisy:
         notes.append(f"The values are noisy: a standard deviation of {looked.noise:.2g}.")
     worse = [str(label) for label in table.index[np.isinf(table["evaluations"])] if np.isfinite(table["f"][label])]
@@ -239,6 +242,8 @@ def _notes(
         notes.append(f"Ended by the time that each could have, so that more seconds may change it: {', '.join(cut)}.")
     if all(trial.result is not None and trial.result.fun == trial.result.start_fun for trial in trials):
         notes.append("Nothing that was run improved on the start.")
+    if np.isinf(table["f"]).any():
+        notes.append("The values have no limit: the function has no optimum here, or needs bounds.")
     notes += _boundaries(best_map, looked.seconds, cores)
     return notes
 

@@ -84,7 +84,8 @@ class Advice:
         others = others[np.isfinite(others["seconds"])]
         if len(others) and row["seconds"] > 0:
             second = others["seconds"].idxmin()
-            text += f"; {second} took {others['seconds'].min() / row['seconds']:.2g} times as long"
+            ratio = f"{others['seconds'].min() / row['seconds']:.2g}"
+            text += f"; {second} took {'' if ratio == '1' else f'{ratio} times '}as long"
         elif len(self.table) > 1:
             text += "; nothing else that was run came there"
         return text[0].upper() + text[1:] + "."
