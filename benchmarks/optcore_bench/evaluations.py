@@ -130,9 +130,18 @@ class Evaluations:
 
     @classmethod
     def read(cls, results: HasTables | Evaluations) -> Evaluations:
-        """Read all evaluations of a store once; what was read already is returned as it is."""
+        """Read all evaluations of a store once; what was read already is returned as it is.
+
+        Raises:
+            InvalidInputError: it is no store, nor anything with its tables.
+        """
         if isinstance(results, Evaluations):
             return results
+        if not (hasattr(results, "runs") and hasattr(results, "history")):
+            raise InvalidInputError(
+                f"results must have the tables runs and history(), which {type(results).__name__} lacks; open a store "
+                "by Results(path), or histories of your own by Results.from_frame(frame)"
+            )
         runs = results.runs.reset_index(drop=True)
         runs = runs.assign(
             row=row_labels(runs),

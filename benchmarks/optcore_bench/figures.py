@@ -297,6 +297,7 @@ def base_layout() -> dict[str, Any]:
         "yaxis": axis,
         "margin": {"l": 64, "r": 16, "t": 40, "b": 56},
         "hovermode": "closest",
+        "showlegend": True,  # also of a single solver, which would have no name otherwise
         "legend": {
             "tracegroupgap": 0,
             "itemclick": "toggle",

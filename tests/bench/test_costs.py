@@ -204,6 +204,14 @@ def test_a_virtual_clock_checks_what_it_is_given(kwargs):
         VirtualClock(**({"fun_seconds": 1, "jac_seconds": 1, "cores": 1} | kwargs))
 
 
+@pytest.mark.parametrize("given", ["results/local/mine", pd.DataFrame({"fun": [1.0]})], ids=["path", "frame"])
+def test_what_is_no_results_is_told_how_to_become_some(given):
+    with pytest.raises(
+        InvalidInputError, match=rf"which {type(given).__name__} lacks; open a store by Results\(path\)"
+    ):
+        cost_table(given)
+
+
 def test_an_unknown_task_is_named():
     with pytest.raises(InvalidInputError, match="the history has 'hess'"):
         cost_table(make_results(run("a", values=[1], tasks=["hess"])))

@@ -98,6 +98,7 @@ def test_accuracy_figure_names_the_budget():
 
 def test_curves_that_never_or_at_once_rise_are_lines_all_the_same():
     nothing = pd.DataFrame({"a": [np.inf]}, index=["p"])
+    assert data_profile_plot(nothing, pd.Series({"p": 2})).figure().layout.showlegend  # a single solver has its name
     assert list(data_profile_plot(nothing, pd.Series({"p": 2})).figure().data[0].x) == [0.0, 1.0]
     assert list(performance_profile_plot(nothing).figure().data[0].x) == [1.0, 2.0]
     alike = pd.DataFrame({"a": [3.0], "b": [3.0]}, index=["p"])

@@ -35,7 +35,8 @@ class OverStarts:
 
     Attributes:
         frame: columns `problem, solver, starts, solved, median, lower, upper`; lower and upper are the quartiles.
-            Starts that weren't solved count as infinitely expensive.
+            Starts that weren't solved count as infinitely expensive; where the median is between a finite and an
+            infinite cost, it is the finite one.
         warnings: sentences about what is random and has too few starts.
         cost: in words.
         order: labels of all solvers of the study, which decide how each is drawn.
