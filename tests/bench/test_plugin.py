@@ -305,6 +305,8 @@ def test_a_baseline_that_cannot_be_read_is_named(tmp_path: Path, text: str, word
     (tmp_path / "b.toml").write_text(text)
     with pytest.raises(InvalidInputError, match=re.escape(words)):
         read_baseline(tmp_path / "b.toml")
+    with pytest.raises(InvalidInputError, match=r"there is no baseline '.*c\.toml'; make it by"):
+        compare(tmp_path / "c.toml", tmp_path / "b.toml")
 
 
 def test_a_baseline_is_compared_with_a_store_and_renewed(baseline: Path, tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ class Opened:
             return
         if isinstance(given, (str, os.PathLike)):
             path = Path(given).expanduser()
-            if path.is_file() and path.suffix.lower() == ".toml":
+            if path.suffix.lower() == ".toml" and not path.is_dir():
                 self.side = replace(read_baseline(path), name=self.name)
                 return
             if (path / "study.toml").is_file() and not ((path / "runs").is_dir() or (path / "log").is_dir()):
