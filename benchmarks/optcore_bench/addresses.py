@@ -11,6 +11,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -134,7 +135,8 @@ def load_suite(place: str, n: int | Sequence[int] | None = None) -> Suite:
     found, state = find(place)
     key = (place, state)
     if key not in _LOADED:
-        suite = _as_suite(found, place)
+        with redirect_stdout(sys.stderr):
+            suite = _as_suite(found, place)
         _LOADED[key] = suite
         for original in _originals(suite).values():
             _PLACES.setdefault(original, place)
@@ -164,7 +166,8 @@ def find(place: str, examples: str = _SUITES, start: str = _FOLDER) -> tuple[Any
         UnknownNameError: it has no such name; suggests the nearest.
     """
     where, _, name = place.rpartition(":")
-    module, state = _file(where, start) if where.endswith(".py") else (_module(where, examples), None)
+    with redirect_stdout(sys.stderr):  # what it prints is no part of a command's output, which may be JSON
+        module, state = _file(where, start) if where.endswith(".py") else (_module(where, examples), None)
     return _attribute(module, where, name), state
 
 

@@ -19,12 +19,13 @@ import sys
 import threading
 import warnings
 from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import resource_tracker
 from typing import Any, Protocol, Self
 
 import joblib
 
-from optcore.errors import InvalidInputError, MissingLibraryError, unknown_name
+from optcore.errors import InvalidInputError, MissingLibraryError, OptcoreError, unknown_name
 from optcore_bench.cores import count_workers
 from optcore_bench.interrupts import SIGNALS, postponed
 from optcore_bench.remote import Session, end_session, perform_remotely
@@ -206,7 +207,13 @@ class _Processes:
         )
         # Taken when the study runs: joblib keeps its processes for the next one.
         surroundings = Surroundings.here(owned=self._name == "loky")
-        yield from _collect(parallel, perform_elsewhere, jobs, os.getpid(), platform.node(), surroundings)
+        try:
+            yield from _collect(parallel, perform_elsewhere, jobs, os.getpid(), platform.node(), surroundings)
+        except BrokenProcessPool as error:
+            raise OptcoreError(
+                f"a process of the backend {self._name!r} could not start, or was ended by something else; finished "
+                "runs are stored, and the same call goes on, with the backend 'threads' without such processes"
+            ) from error
 
 
 class _Dask:

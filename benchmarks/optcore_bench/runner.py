@@ -122,6 +122,7 @@ def run_study(
         MissingLibraryError: the backend's library is not installed.
         UnknownNameError: there is no such backend or status.
         InvalidInputError: an argument can't be, or something of the user's own can't be pickled.
+        OptcoreError: a process of joblib's could not start, or was ended by something else.
         KeyboardInterrupt: on Ctrl-C, after all processes have ended.
     """
     return carry_out(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import joblib
 import pytest
 from joblib.externals.loky.process_executor import ProcessPoolExecutor, _ExecutorFlags, _ExecutorManagerThread
 
+from optcore.errors import OptcoreError
 from optcore_bench import backends
 from optcore_bench.backends import open_backend
 from tests.processes import PATIENCE
@@ -40,6 +42,20 @@ def test_as_many_jobs_are_done_at_the_same_time_as_there_are_workers_and_each_on
         assert sorted(workers.perform(jobs)) == list(range(9))  # type: ignore[type-var]
         assert threading.active_count() == before
     assert max(seen) == 3
+
+
+def leave(*_: Any) -> None:
+    os._exit(3)
+
+
+def test_processes_of_loky_that_are_gone_are_a_sentence_that_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "perform_elsewhere", leave)
+    jobs: Any = ["a job"]
+    words = (
+        "a process of the backend 'loky' could not start, or was ended by .*; finished runs are stored, and the same"
+    )
+    with open_backend("loky", 2) as workers, pytest.raises(OptcoreError, match=words):
+        list(workers.perform(jobs))
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])

@@ -409,6 +409,19 @@ def test_version_and_help() -> None:
     assert positions == sorted(positions)
 
 
+def test_what_files_of_ones_own_print_when_they_are_loaded_is_no_part_of_json(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from optcore_problems import get_problem\nprint('loading')\n"
+        "def solve(fun, x0):\n    return x0\n"
+        "def suite():\n    print('making')\n    return get_problem('mgh/rosenbrock')\n"
+    )
+    study = tmp_path / "own.toml"
+    study.write_text('problems = "mine.py:suite"\nalgorithms = { name = "mine", path = "mine.py:solve" }\n')
+    done = optcore("run", str(study), "--dry-run", "--json", "--store", str(tmp_path / "store"))
+    assert json.loads(done.stdout)["study"] == "own"
+    assert done.stderr.splitlines() == ["loading", "making"]
+
+
 def test_help_shows_what_stands_in_brackets() -> None:
     shown = {
         command: " ".join(optcore(command, "--help").stdout.replace("│", " ").split()) for command in ("run", "report")

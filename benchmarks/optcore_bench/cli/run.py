@@ -123,7 +123,7 @@ def _facts(outcome: Outcome, study: Study, page: Path | None) -> dict[str, Any]:
 
 def _say(facts: dict[str, Any]) -> None:
     statuses = ", ".join(f"{times} {status}" for status, times in facts["statuses"].items())
-    typer.echo(f"{count(facts['runs'], 'run')}: {statuses}")
+    typer.echo(f"{count(facts['runs'], 'run')}{statuses and f': {statuses}'}")
     if facts["left"]:
         typer.echo(f"not finished: {count(facts['left'], 'run is', 'runs are')} left; the same command goes on")
     elif facts["others"]:
