@@ -205,15 +205,15 @@ def test_a_function_may_write_to_its_argument(pool):
     assert not points.any()
 
 
-def test_outcomes_are_yielded_as_soon_as_the_order_allows(pool):
-    def slow_at_the_end(x):
-        time.sleep(0.4 * (x[0] == 1.0))
-        return x[0]
+def test_outcomes_are_yielded_as_soon_as_the_order_allows(pool, tmp_path):
+    seen = tmp_path / "seen"
 
-    started = time.monotonic()
-    outcomes = pool.evaluate(slow_at_the_end, np.array([[0.0], [1.0]]))
+    def ends_when_the_other_was_seen(x):
+        return x[0] if x[0] == 0.0 or wait_until(seen.exists, 60) else np.nan
+
+    outcomes = pool.evaluate(ends_when_the_other_was_seen, np.array([[0.0], [1.0]]))
     assert next(outcomes).value == 0.0
-    assert time.monotonic() - started < 0.35
+    seen.touch()
     assert next(outcomes).value == 1.0
 
 
@@ -557,14 +557,14 @@ def test_an_interpreter_that_cannot_start_is_an_error(monkeypatch):
 # Batches that are abandoned, overlap, or outlive their pool
 
 
-@pytest.mark.parametrize("seconds", [0.0, 2e-3, 10.0])
+@pytest.mark.parametrize("seconds", [0.0, 2e-3, 60.0])
 def test_a_batch_closed_early_leaves_a_usable_pool(pool, seconds):
     values(pool.evaluate(sum_of_squares, EYE))
     outcomes = pool.evaluate(lambda x: time.sleep(seconds * (x[0] > 0)) or x[0], np.arange(30.0)[:, None])
     assert next(outcomes).value == 0.0
     started = time.monotonic()
     outcomes.close()
-    assert time.monotonic() - started < 0.5
+    assert time.monotonic() - started < 30
     assert values(pool.evaluate(sum_of_squares, EYE)) == [1.0] * 3
 
 
