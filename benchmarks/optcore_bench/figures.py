@@ -55,7 +55,8 @@ def solver_styles(solvers: Iterable[str], order: Iterable[str] = ()) -> dict[str
     >>> solver_styles(["b [jax]"], order)["b [jax]"] == solver_styles(order)["b [jax]"]
     True
     """
-    return family_styles({solver: split_label(solver) for solver in solvers}, [split_label(solver) for solver in order])
+    names = {str(solver): split_label(str(solver)) for solver in solvers}
+    return family_styles(names, [split_label(str(solver)) for solver in order])
 
 
 def split_label(solver: str) -> tuple[str, str]:

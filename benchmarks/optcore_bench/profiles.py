@@ -223,7 +223,15 @@ def _steps(values: pd.DataFrame, left: float) -> pd.DataFrame:
 
 
 def _checked(table: pd.DataFrame, *, positive: bool) -> Any:
-    values = table.to_numpy(dtype=float)
+    if not isinstance(table, pd.DataFrame):
+        raise InvalidInputError(f"a profile is made of a pandas DataFrame, not of a {type(table).__name__}")
+    try:
+        values = table.to_numpy(dtype=float)
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(f"a profile is made of numbers: {error}") from None
+    if not table.columns.is_unique:
+        twice = table.columns[table.columns.duplicated()][0]
+        raise InvalidInputError(f"two columns are called {twice!r}; give each solver a name of its own")
     if values.size == 0:
         raise InvalidInputError(f"a profile needs at least one problem and one solver; the table is {table.shape}")
     wrong = ~(values > 0) if positive else np.isnan(values)

@@ -105,6 +105,20 @@ def test_costs_that_are_not_positive_are_errors_that_name_the_cell(bad, profile)
         profile(costs)
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ([[1.0]], "made of a pandas DataFrame, not of a list"),
+        (pd.DataFrame({"a": [1.0, "x"]}), "made of numbers: could not convert string to float: 'x'"),
+        (pd.DataFrame([[1.0, 2.0]], columns=["a", "a"]), "two columns are called 'a'"),
+    ],
+    ids=["list", "text", "twice"],
+)
+def test_what_is_no_table_of_costs_is_said(given, words):
+    with pytest.raises(InvalidInputError, match=words):
+        performance_profile(given)
+
+
 def test_an_empty_table_is_an_error():
     with pytest.raises(InvalidInputError, match="at least one problem and one solver"):
         performance_profile(pd.DataFrame())

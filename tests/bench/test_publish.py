@@ -244,6 +244,17 @@ def test_many_solvers_are_drawn_by_algorithm_and_by_strategy_and_each_is_drawn()
     pd.testing.assert_frame_equal(one.plot.curves, performance_profile(cost_table(results)[forward]))
 
 
+def test_groups_have_files_of_their_own_also_where_names_differ_by_what_files_cannot_have():
+    groups = subsets([f"{name} [{d}]" for name in ("a b", "a/b", "A-b") for d in ("jax", "forward", "central")])
+    assert [group.name for group in groups] == ["a-b", "a-b-2", "A-b-3", "jax", "forward", "central"]
+
+
+def test_many_solvers_that_name_no_derivatives_are_one_group():
+    solvers = [f"s{k}" for k in range(MOST_LINES + 1)]
+    assert subsets(solvers) == [("", "9 solvers", tuple(solvers))]
+    assert subsets([*solvers, "a [jax]", "a [forward]"])[-1].words == "9 solvers that name no derivatives"
+
+
 def test_legends_say_once_what_all_have_in_common():
     assert common_part(["a [x]", "b [x]"]) == ("derivatives: x", {"a [x]": "a", "b [x]": "b"})
     assert common_part(["a [x]", "b [y]"])[0] == ""

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from plotly.offline import get_plotlyjs
 
+from optcore.errors import InvalidInputError
 from optcore_bench.conclusions import findings
 from optcore_bench.costs import VirtualClock, break_even, cost_table, hit_counts, summary_table
 from optcore_bench.evaluations import Evaluations
@@ -340,3 +341,11 @@ def test_the_summary_brackets_the_cost_of_a_jacobian(tmp_path):
     results = make_results(run("a jax", values=[1, np.nan, 0], tasks=["fun", "jac", "fun"], clock=clock, n=7))
     text = text_of(write_report(results, tmp_path / "r.html").read_text())
     assert "a jax 1 1 1 1 1 2 5 9 0" in text
+
+
+def test_accuracies_that_cannot_be_are_named_before_anything_is_written(results, tmp_path):
+    for taus, words in (((), "taus is empty; give at least one"), ((2,), "tau must be a number in"), ("a", "not 'a'")):
+        with pytest.raises(InvalidInputError, match=words):
+            write_report(results, tmp_path / "r.html", taus=taus)
+    assert not (tmp_path / "r.html").exists()
+    assert '"taus":["1e-1"]' in write_report(results, tmp_path / "r.html", taus=0.1).read_text()

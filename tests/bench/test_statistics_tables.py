@@ -28,6 +28,7 @@ from optcore_bench.statistics import (
     order_changes,
     over_starts,
     pairwise_table,
+    performance_bands,
     random_algorithms,
     rank_table,
     run_times,
@@ -312,3 +313,10 @@ def test_statistics_of_a_store_are_those_of_its_tables_and_are_made_once():
     assert shared.costs(1e-5) is shared.tables(taus)[1e-5]
     pd.testing.assert_frame_equal(shared.hits(1e-5).costs(), costs)
     pd.testing.assert_frame_equal(shared.gaps(), accuracy_table(results, f_opt="compared"))
+
+
+def test_solvers_may_be_called_by_numbers():
+    costs = pd.DataFrame([[1.0, 2.0], [4.0, 3.0]], columns=[1, 2], index=["p", "q"])
+    for make in (performance_bands, rank_table, pairwise_table, log_ratio_plot, cost_heat_map, over_starts):
+        assert make(costs).figure().data
+    assert log_ratio_plot(costs, 2, 1).frame["solver"].tolist() == ["2", "1"]

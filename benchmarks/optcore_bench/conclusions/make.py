@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from optcore.errors import InvalidInputError
 from optcore_bench.conclusions import cautions, leaders
 from optcore_bench.conclusions.model import Finding, Findings
-from optcore_bench.costs import CostModel, JacCost, main_tau
+from optcore_bench.costs import CostModel, JacCost, main_tau, read_taus
 from optcore_bench.evaluations import Evaluations, HasTables, ReferenceValue
 from optcore_bench.statistics import Bootstrap
 from optcore_bench.statistics.of_store import StoreStatistics
@@ -50,9 +49,7 @@ def findings(
         2 solvers on 2 problems, which come from 2 functions.
     """
     evaluations = Evaluations.read(results)
-    taus = taus_of(getattr(evaluations.source, "study", None)) if taus is None else tuple(taus)
-    if not taus:
-        raise InvalidInputError("taus is empty; give at least one, such as 1e-5")
+    taus = taus_of(getattr(evaluations.source, "study", None)) if taus is None else read_taus(taus)
     if not evaluations.applicable.any():
         nothing = Finding("scope", caution=True, sentence=_nothing(evaluations), frame=evaluations.runs.head(0))
         return Findings((nothing,))

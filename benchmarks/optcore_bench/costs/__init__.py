@@ -43,7 +43,7 @@ from .criteria import degenerate_rows
 from .frozen import freeze_reference, read_reference
 from .grid import VirtualGrid, virtual_grid
 from .hits import HitCounts, hit_counts
-from .models import BRACKET, CostModel, JacCost, describe_cost, main_tau, tau_label
+from .models import BRACKET, CostModel, JacCost, describe_cost, main_tau, read_taus, tau_label
 from .summary import improved, summary_table
 from .tables import accuracy_table, cost_table, dimensions, relative_gaps
 from .virtual import VirtualClock, expected_longest
@@ -69,6 +69,7 @@ __all__ = [
     "improved",
     "main_tau",
     "read_reference",
+    "read_taus",
     "relative_gaps",
     "summary_table",
     "tau_label",

@@ -22,6 +22,7 @@ __all__ = [
     "check_tau",
     "describe_cost",
     "main_tau",
+    "read_taus",
     "tau_label",
 ]
 
@@ -85,6 +86,23 @@ def check_tau(tau: Any) -> None:
     """Refuse what isn't an accuracy."""
     if not is_number(tau) or not 0 <= tau < 1:
         raise InvalidInputError(f"tau must be a number in [0, 1), not {tau!r}")
+
+
+def read_taus(taus: Any) -> tuple[float, ...]:
+    """Accuracies of the convergence test; a single one serves for a list of one.
+
+    Raises:
+        InvalidInputError: there is none, or one that can't be.
+
+    >>> read_taus(0.1), read_taus([1e-1, 1e-5])
+    ((0.1,), (0.1, 1e-05))
+    """
+    given = (taus,) if is_number(taus) else tuple(taus)
+    if not given:
+        raise InvalidInputError("taus is empty; give at least one, such as 1e-5")
+    for tau in given:
+        check_tau(tau)
+    return given
 
 
 def check_cost(cost: object) -> str:

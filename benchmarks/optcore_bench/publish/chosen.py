@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
+from itertools import count as count_from
 from typing import NamedTuple
 
 from optcore.errors import InvalidInputError, unknown_name
@@ -58,7 +59,7 @@ def choose_solvers(patterns: str | Iterable[str] | None, known: Sequence[str]) -
     for text in texts:
         fits = {solver for solver in known if _fits(text, solver)}
         if not fits:
-            names = [*known, *dict.fromkeys(split_label(solver)[0] for solver in known)]
+            names = dict.fromkeys([*known, *(split_label(solver)[0] for solver in known)])
             raise unknown_name("solver", text, names)
         found |= fits
     return tuple(solver for solver in known if solver in found)
@@ -82,13 +83,21 @@ def subsets(solvers: Sequence[str]) -> list[Subset]:
     if len(solvers) <= MOST_LINES:
         return [Subset("", count(len(solvers), "solver"), tuple(solvers))]
     pairs = [(solver, *split_label(solver)) for solver in solvers]
-    found = []
+    found: list[Subset] = []
     for position, words in ((1, "derivative strategies of {}"), (2, "algorithms, derivatives: {}")):
         for name in dict.fromkeys(pair[position] for pair in pairs):
             members = tuple(pair[0] for pair in pairs if pair[position] == name)
-            if len(members) > 1:
-                found.append(Subset(for_files(name), f"{len(members)} {words.format(name)}", members))
+            if len(members) > 1 and (name or len(members) < len(solvers)):
+                said = words.format(name) if name else "solvers that name no derivatives"
+                found.append(Subset(_another(for_files(name), found), f"{len(members)} {said}", members))
     return found or [Subset("", count(len(solvers), "solver"), tuple(solvers))]
+
+
+def _another(name: str, found: Sequence[Subset]) -> str:
+    """The name, or one with a number where it is taken: "a b" and "a/b" are one name of a file."""
+    taken = {subset.name.casefold() for subset in found}
+    names = (name if k == 1 else f"{name}-{k}" for k in count_from(1))
+    return next(one for one in names if one.casefold() not in taken)
 
 
 def common_part(solvers: Sequence[str]) -> tuple[str, dict[str, str]]:

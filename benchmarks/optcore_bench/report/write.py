@@ -17,7 +17,7 @@ from typing import Any
 from plotly.offline import get_plotlyjs, get_plotlyjs_version
 
 from optcore.files import replacing
-from optcore_bench.costs import main_tau
+from optcore_bench.costs import main_tau, read_taus
 from optcore_bench.evaluations import Evaluations
 from optcore_bench.report import sections
 from optcore_bench.report.curves import curve_data
@@ -49,11 +49,14 @@ def write_report(
 
     Returns:
         The file. It is written whole or not at all.
+
+    Raises:
+        InvalidInputError: results are none, or there is no accuracy, or one that can't be.
     """
     target = Path(path)
     target = target / "report.html" if target.is_dir() else target
     evaluations = Evaluations.read(results)
-    page = _page(evaluations.source, evaluations, tuple(taus), cdn=cdn)
+    page = _page(evaluations.source, evaluations, read_taus(taus), cdn=cdn)
     target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target) as unfinished:
         unfinished.write_text(page, encoding="utf-8")

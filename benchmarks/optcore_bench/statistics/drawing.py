@@ -54,9 +54,12 @@ def dots(frame: pd.DataFrame, styles: Mapping[str, LineStyle], rows: Sequence[st
         )
     figure = go.Figure(traces, base_layout())
     # A category without a mark still has its line, hence the array.
-    every = {"tickmode": "linear", "dtick": 1, "tickfont": {"size": 10}}
+    every = {"type": "category", "tickmode": "linear", "dtick": 1, "tickfont": {"size": 10}}
     figure.update_yaxes(
-        categoryorder="array", categoryarray=list(map(plain, rows))[::-1], range=[-0.7, len(rows) - 0.3], **every
+        categoryorder="array",
+        categoryarray=[plain(str(row)) for row in rows][::-1],
+        range=[-0.7, len(rows) - 0.3],
+        **every,
     )
     figure.update_layout(height=120 + _ROW * max(8, len(rows)))
     return figure

@@ -77,7 +77,7 @@ def log_ratio_plot(costs: pd.DataFrame, first: str | None = None, second: str | 
     names = list(map(str, costs.columns))
     if len(names) < 2:
         raise InvalidInputError(f"a log-ratio profile compares 2 solvers; the table has {len(names)}")
-    pair = (names[0] if first is None else first, names[1] if second is None else second)
+    pair = (names[0] if first is None else str(first), names[1] if second is None else str(second))
     for name in pair:
         if name not in names:
             raise unknown_name("solver", name, names)
@@ -85,4 +85,6 @@ def log_ratio_plot(costs: pd.DataFrame, first: str | None = None, second: str | 
         raise InvalidInputError(f"a log-ratio profile compares 2 solvers, not {pair[0]!r} with itself")
     tau = costs.attrs.get("tau")
     words = costs.attrs.get("cost", "cost") + ("" if tau is None else f", tau = {tau:g}")
-    return LogRatioPlot(log_ratio_profile(costs[list(pair)]), pair, words, order_of(costs))
+    return LogRatioPlot(
+        log_ratio_profile(costs.iloc[:, [names.index(name) for name in pair]]), pair, words, order_of(costs)
+    )

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from optcore.errors import InvalidInputError
-from optcore_bench.costs import CostModel, JacCost, cost_at, cost_table, describe_cost
+from optcore_bench.costs import CostModel, JacCost, cost_at, cost_table, describe_cost, read_taus
 from optcore_bench.evaluations import Evaluations, HasTables, ReferenceValue
 from optcore_bench.figures import order_of, solver_styles
 from optcore_bench.statistics.bootstrap import Bootstrap
@@ -46,8 +46,7 @@ def run_times(
     Returns:
         Rows of the cost table once for each tau, `attrs` with `taus`, `cost` and `n`.
     """
-    if not taus:
-        raise InvalidInputError("taus is empty; give at least one, such as 1e-5")
+    taus = read_taus(taus)
     evaluations = Evaluations.read(results)
     return pool({tau: cost_table(evaluations, tau, cost, jac_cost, f_opt) for tau in taus})
 
