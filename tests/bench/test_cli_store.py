@@ -81,6 +81,10 @@ def test_check_names_what_is_wrong_and_repairs_what_can_be(store: Path) -> None:
         (["import", "text.txt", "out"], "is neither a bundle (.zip) nor histories (.csv, .parquet)"),
         (["import", "wrong.csv", "out"], "this one lacks algorithm, evaluation, fun"),
         (["import", "low.csv", "out"], "column 'fun' must hold numbers, but holds 'low' in row 2"),
+        (
+            ["import", "points.csv", "out"],
+            "column 'x' must hold JSON lists such as '[0.1, 2.0]', but holds '[1,2' in row 2",
+        ),
         (["import", "wrong.parquet", "out"], "'wrong.parquet' can't be read"),
         (["import", "wrong.zip", "out"], "is no sound bundle"),
         (["check", "wrong.zip"], "is no sound bundle"),
@@ -91,6 +95,7 @@ def test_wrong_input_is_one_sentence_and_exit_2(store: Path, monkeypatch, argume
     monkeypatch.chdir(store.parent)
     for name in ("text.txt", "wrong.csv", "wrong.parquet", "wrong.zip"):
         Path(name).write_text("problem\nrosenbrock\n")
+    Path("points.csv").write_text('problem,algorithm,evaluation,fun,x\np,a,0,1.0,"[1,2]"\np,a,1,0.5,"[1,2"\n')
     Path("low.csv").write_text("problem,algorithm,evaluation,fun\np,a,0,1.0\np,a,1,low\n")
     before = files(store.parent)
     done = optcore(*arguments)

@@ -428,8 +428,8 @@ def test_figures_that_cannot_be_drawn_are_refused_whatever_the_rows_say(
 
 def test_where_the_rows_are_that_are_not_shown_is_said_by_who_shows_them() -> None:
     found = compare(fakes(100, 100), fakes(200, 300, code="new"))
-    assert "  ... and 1 more rows\n" in found.to_text(1) + "\n"
-    assert found.to_text(1, " (there)").splitlines()[-1] == "  ... and 1 more rows (there)"
+    assert "  ... and 1 more row\n" in found.to_text(1) + "\n"
+    assert found.to_text(1, " (there)").splitlines()[-1] == "  ... and 1 more row (there)"
 
 
 def test_wrong_input_is_one_sentence_and_exit_status_2(stores: dict[str, Path], tmp_path: Path) -> None:

@@ -308,6 +308,14 @@ def test_the_summary_counts_the_verdicts_and_says_what_explains_them(changed: Re
     assert "not reproduced: what differs was made by other code, options or versions" in changed.summary()
 
 
+def test_histories_of_other_programs_are_said_to_be_no_study(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"problem": "p", "algorithm": "a", "evaluation": [0, 1], "fun": [2.0, 1.0]})
+    found = reproduce(Results.from_frame(frame).save(tmp_path / "store"))
+    assert [row.verdict for row in found.rows] == ["not reproducible here"]
+    assert found.rows[0].label == "p a"
+    assert found.rows[0].detail == "it holds histories that other programs recorded, not a study that could be run"
+
+
 def test_other_results_of_the_same_code_are_not_explained(changed: Reproduction) -> None:
     rows = [replace(row, again=row.again and {**row.again, "run_id": row.stored["run_id"]}) for row in changed.rows]
     same = replace(changed, rows=tuple(rows))

@@ -12,6 +12,7 @@ from optcore_bench.comparison.rows import Row, Side
 from optcore_bench.comparison.times import TimeRatio
 from optcore_bench.comparison.verdict import RowComparison, State, Verdict
 from optcore_bench.gate import Gate
+from optcore_bench.words import count
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,13 +72,12 @@ class Comparison:
 
     def headline(self) -> str:
         """The verdict in one line."""
-        total = len(self.rows)
-        words = ", ".join(f"{count} {state}" for state, count in self.counts.items())
-        what = "medians over starts" if self.robust else "rows"
+        words = ", ".join(f"{times} {state}" for state, times in self.counts.items())
+        what = ("median over starts", "medians over starts") if self.robust else ("row", "rows")
         change = ""
         if self.judged:
             change = f"; {self.gate.cost} x{2.0**self.total_log2_per_row:.3g} over {self.judged} solved by both"
-        return f"{self.verdict}: {total} {what}: {words or 'none'}{change}"
+        return f"{self.verdict}: {count(len(self.rows), *what)}: {words or 'none'}{change}"
 
     def to_text(self, shown: int = _SHOWN, rest: str = "") -> str:
         """What a terminal shows.
@@ -90,7 +90,7 @@ class Comparison:
         changed = self.changed()
         lines += [f"  {row.state:<16} {row}" for row in changed[:shown]]
         if len(changed) > shown:
-            lines.append(f"  ... and {len(changed) - shown} more rows{rest}")
+            lines.append(f"  ... and {count(len(changed) - shown, 'more row')}{rest}")
         if self.time is not None:
             lines.append(f"  {self.time}")
         return "\n".join(lines)
@@ -114,7 +114,7 @@ class Comparison:
                 for row in changed[:shown]
             ]
             if len(changed) > shown:
-                lines += ["", f"... and {len(changed) - shown} more rows."]
+                lines += ["", f"... and {count(len(changed) - shown, 'more row')}."]
         if self.time is not None:
             lines += ["", f"<sub>{self.time}</sub>"]
         return "\n".join(lines) + "\n"

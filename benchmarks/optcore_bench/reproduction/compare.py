@@ -86,7 +86,8 @@ class Row:
         row = self.stored
         start = f"#{row['start']}" if row["start"] > 1 else ""
         noise = f" ~ {row['noise']}" if row["noise"] else ""
-        return f"{row['suite']}/{row['problem']}{start}{noise} {row['algorithm']} [{row['derivative']}]"
+        suite, derivative = row["suite"] and f"{row['suite']}/", row["derivative"] and f" [{row['derivative']}]"
+        return f"{suite}{row['problem']}{start}{noise} {row['algorithm']}{derivative}"
 
     @property
     def same_code(self) -> bool | None:

@@ -61,6 +61,9 @@ def read_stored_study(table: Mapping[str, Any], root: Path) -> Readable:
     Raises:
         InvalidInputError, UnknownNameError: a rule of the study, such as its budget, can't be read.
     """
+    if "problems" not in table:
+        reason = "it holds histories that other programs recorded, not a study that could be run"
+        return Readable(None, {}, problems=(reason,))
     algorithms, bad_algorithms = _read_all(
         table.get("algorithms"), lambda entry: _read_algorithm(anchored_algorithms(entry, root))
     )

@@ -91,6 +91,8 @@ def read_histories(path: Path) -> pd.DataFrame:
         raise InvalidInputError(f"'{path}' is neither a bundle (.zip) nor histories (.csv, .parquet)")
     try:
         frame = readers[path.suffix.lower()](path)
+    except InvalidInputError:
+        raise
     except (ValueError, pa.ArrowException) as error:  # pandas' own errors are ValueErrors
         raise InvalidInputError(f"'{path}' can't be read: {' '.join(str(error).split())}") from error
     frame.index = pd.RangeIndex(1, len(frame) + 1)
@@ -104,8 +106,17 @@ def _read_csv(path: Path) -> pd.DataFrame:
     parsing = pyarrow.csv.ParseOptions(newlines_in_values=True)
     frame = pyarrow.csv.read_csv(path, parse_options=parsing, convert_options=options).to_pandas()
     if "x" in frame:
-        frame["x"] = [json.loads(value) if value else None for value in frame["x"]]
+        frame["x"] = [_point(value, row) for row, value in enumerate(frame["x"], 1)]
     return frame
+
+
+def _point(text: str, row: int) -> Any:
+    try:
+        return json.loads(text) if text else None
+    except ValueError:
+        raise InvalidInputError(
+            f"column 'x' must hold JSON lists such as '[0.1, 2.0]', but holds {text!r} in row {row}"
+        ) from None
 
 
 # --- columns ----------------------------------------------------------------------------------------------------------
