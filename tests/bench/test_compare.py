@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ import optcore as om
 from optcore.errors import InvalidInputError, UnknownNameError
 from optcore_bench import Results, Study, compare, cost_table, load_study, run_study
 from optcore_bench.cli import app
-from optcore_bench.comparison import State
+from optcore_bench.comparison import Gate, State
+from optcore_bench.comparison.rows import medians
+from optcore_bench.comparison.sources import common_floor, open_side, read_side
 from optcore_bench.store import StoreNotFoundError
 from optcore_bench.store.export import export_bundle
 from tests.bench.fake_results import FakeResults, make_results, run
@@ -239,6 +242,28 @@ def test_robust_sees_starts_that_are_lost_here_and_there() -> None:
     assert (found.verdict, set(states(found))) == ("worse", {"SAME"})
     assert "16 starts are solved, where 20 were" in found.to_text()
     assert compare(*sides, robust=True, gate={"robust_ratio": 1.3}).verdict == "same"
+
+
+def test_robust_refuses_other_starts_instead_of_calling_them_lost() -> None:
+    old, new = starts([100] * 9), starts([100] * 5, "new", "elsewhere")
+    for one, other, words in (
+        (old, new, "9 starts in the old one and 5 in"),
+        (new, old, "5 starts in the old one and 9"),
+    ):
+        found = compare(one, other, robust=True)
+        assert (found.verdict, found.exit_status) == ("not comparable", 3)
+        assert f"the median of s/p mine [none] is over {words}" in found.to_text()
+
+
+def test_a_baseline_over_more_starts_than_the_store_has_loses_none() -> None:
+    gate = Gate()
+    many, few = (
+        read_side(one, gate, common_floor(one))
+        for one in (open_side(starts([100] * 9)), open_side(starts([100] * 5, "new", "elsewhere")))
+    )
+    known = replace(many, known_medians=medians(many).rows)
+    assert compare(known, few, robust=True).verdict == "same"
+    assert compare(few, known, robust=True).verdict == "same"
 
 
 def test_robust_with_few_starts_is_refused_with_what_to_do() -> None:

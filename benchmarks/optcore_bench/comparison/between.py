@@ -141,6 +141,14 @@ def _why_not(old: Side, new: Side, rows: tuple[RowComparison, ...], *, robust: b
         if _another_start(before.f_start, after.f_start):
             reasons.append(f"{row.name} starts elsewhere: at {before.f_start:.17g} then, at {after.f_start:.17g} now")
             break
+    counted = old.known_medians is None and new.known_medians is None  # a baseline says how many were asked for
+    for row, before, after in pairs if counted else ():
+        if before.starts != after.starts:
+            reasons.append(
+                f"the median of {row.label} is over {before.starts} starts in the old one and {after.starts} in the "
+                "new one: run both from the same starts"
+            )
+            break
     kinds = {(b.environment, a.environment) for _, b, a in pairs if b.environment and a.environment}
     for then, now in sorted(kinds):
         shown = "" if robust or then == now else _other_environment(old, then, new, now, form)

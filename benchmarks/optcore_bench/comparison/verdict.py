@@ -240,7 +240,9 @@ def _broken(kept: list[RowComparison], gate: Gate, mean: float, judged: int, *, 
         and row.new.cost - row.old.cost > units
     ]
     broken = []
-    before, after = (math.fsum(row.share * row.starts for row in side) for side in zip(*pairs, strict=True))
+    # As many starts count on both sides, also where a baseline has others than a store.
+    before = math.fsum(old.share * min(old.starts, new.starts) for old, new in pairs)
+    after = math.fsum(new.share * min(old.starts, new.starts) for old, new in pairs)
     if robust and before - after > max(_FEW_STARTS, before * (1 - 1 / gate.robust_ratio)) + 0.5:
         broken.append(f"{after:.0f} starts are solved, where {before:.0f} were")
     if lost > gate.solved:
