@@ -793,7 +793,7 @@ def test_programs_need_no_main_guard(tmp_path, how):
         capture_output=True,
         text=True,
         check=True,
-        timeout=20,
+        timeout=100,
     )
     assert done.stdout.strip() == "[9.0, 21.0, None] True"
     if how != "interactive":
@@ -898,7 +898,7 @@ def test_what_the_function_prints_is_seen_even_if_its_worker_is_killed(tmp_path)
             list(pool.evaluate(fun, [[0.0]]))
         """
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=20)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=100)
     assert done.stdout == "before the end\n" * 2  # a point whose worker dies is evaluated again, once
 
 
