@@ -17,10 +17,10 @@ import plotly.graph_objects as go
 
 from optcore.errors import InvalidInputError
 from optcore.files import check_folder, replacing
-from optcore.plots.figure import image_bytes
 from optcore.plots.styles import LineStyle, family_styles
 
 from .costs import tau_label
+from .drawing import draw
 from .profiles import Floats, accuracy_profile, data_profile, ecdf, performance_profile
 
 __all__ = [
@@ -264,7 +264,7 @@ def write_figure(figure: go.Figure, path: Path) -> Path:
         if kind == "html":
             beside.write_text(figure.to_html(include_plotlyjs=True), encoding="utf-8")
         else:
-            beside.write_bytes(image_bytes(figure, kind))
+            draw([figure], [beside], {"format": kind}, "or take a name that ends with .html")
     return path
 
 

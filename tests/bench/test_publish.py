@@ -364,12 +364,7 @@ def test_an_svg_gets_its_origin_and_its_width_in_cm():
 def test_without_kaleido_or_a_browser_the_numbers_are_there_and_the_message_says_how_to_get_it(
     results, tmp_path, monkeypatch
 ):
-    import plotly.io
-
-    def no_browser(*arguments, **options):
-        raise RuntimeError("Kaleido requires Google Chrome to be installed.")
-
-    monkeypatch.setattr(plotly.io, "write_images", no_browser)
+    monkeypatch.setenv("BROWSER_PATH", str(tmp_path / "no-chrome"))  # where kaleido looks first, and then no further
     with pytest.raises(MissingLibraryError, match=r"apt install chromium.*numbers and tables were written"):
         publish_figures(results, tmp_path / "paper", formats="pdf")
     names = {path.name for path in (tmp_path / "paper").iterdir()}

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from optcore._version import __version__
-from optcore.errors import InvalidInputError, MissingLibraryError, unknown_name
+from optcore.errors import InvalidInputError, unknown_name
 from optcore_bench import toml
+from optcore_bench.drawing import draw
 from optcore_bench.evaluations import Evaluations
 from optcore_bench.publish.chosen import choose_solvers
 from optcore_bench.publish.figures import PaperFigure, publication_figures
@@ -160,7 +161,7 @@ class _Writer:
     def pictures(self, figures: Sequence[PaperFigure], kinds: Sequence[str], width_cm: float) -> None:
         with tempfile.TemporaryDirectory() as drawn:
             paths = [Path(drawn) / f"{figure.name}.{kind}" for figure in figures for kind in kinds]
-            draw([figure.figure(width_cm) for figure in figures for _ in kinds], paths)
+            _draw([figure.figure(width_cm) for figure in figures for _ in kinds], paths)
             for path in paths:
                 data = f"{path.stem}.csv"
                 origin = self.origin | {f"sha256 of {data}": file_sum(self.folder / data)}
@@ -215,27 +216,7 @@ def _listed(folder: Path) -> dict[str, str]:
     return {name: value for value, _, name in pairs if name and Path(name).name == name}
 
 
-def draw(figures: Sequence[Any], paths: Sequence[Path]) -> None:
-    """Draw figures into files, all at once, since each start of the browser takes seconds.
-
-    Raises:
-        MissingLibraryError: kaleido, or a browser for it, isn't installed; says how to get it.
-    """
-    try:
-        import kaleido  # noqa: F401  plotly looks for it only when it has begun
-        import plotly.io
-    except ImportError as error:
-        raise MissingLibraryError(
-            "figures as files need kaleido, and Chrome or Chromium: pip install 'optcore[figures]'; numbers and "
-            "tables were written"
-        ) from error
-    try:
-        scale = [DPI / 96 if path.suffix == ".png" else 1 for path in paths]
-        sizes = {name: [figure.layout[name] for figure in figures] for name in ("width", "height")}
-        plotly.io.write_images(list(figures), list(paths), scale=scale, **sizes)
-    except Exception as error:  # kaleido raises whatever the browser makes it raise
-        first = str(error).strip().partition("\n")[0]
-        raise MissingLibraryError(
-            f"the figures could not be drawn ({type(error).__name__}: {first}); they need Chrome or Chromium: install "
-            "it (Debian: apt install chromium), or run plotly_get_chrome; numbers and tables were written"
-        ) from error
+def _draw(figures: Sequence[Any], paths: Sequence[Path]) -> None:
+    options = {name: [figure.layout[name] for figure in figures] for name in ("width", "height")}
+    options["scale"] = [DPI / 96 if path.suffix == ".png" else 1 for path in paths]
+    draw(figures, paths, options, "numbers and tables were written")
