@@ -211,12 +211,16 @@ class _Problem:
 
     def jac(self, x: Vector) -> Any:
         """The gradient, shape (k,); or the jacobian, shape (m, k)."""
-        return self._ask(self._derivative, x)[..., self._box.free]
+        return self._of_free(self._ask(self._derivative, x))
 
     def fun_and_jac(self, x: Vector) -> tuple[Any, Any]:
         """Both."""
         value, derivative = self._ask(self._both, x)
-        return value, derivative[..., self._box.free]
+        return value, self._of_free(derivative)
+
+    def _of_free(self, derivative: Any) -> Any:
+        """Columns of what is free, in numpy's usual order: in another one scipy 1.18 computes other last digits."""
+        return np.ascontiguousarray(derivative[..., self._box.free])
 
     def batch_fun(self, x_list: list[Vector], n_cores: int = 1, batch_size: int | None = None) -> list[Any]:  # noqa: ARG002
         """Values at several points."""

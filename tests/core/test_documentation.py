@@ -1,5 +1,6 @@
 """What the docstrings of algorithms say is what users read: nothing is missing, and the page is current."""
 
+import inspect
 import re
 import subprocess
 import sys
@@ -25,8 +26,8 @@ def test_every_algorithm_has_a_description_and_a_reference_and_every_option_a_me
 @in_one_test("name", SHIPPED.names)
 def test_docstrings_explain_no_option_that_is_not_there(name):
     cls = getattr(om.algos, name)
-    doc = (cls.__doc__ or "").partition("Args:")[2].partition("References:")[0]
-    explained = set(re.findall(r"^ {8}(\w+):", doc, re.MULTILINE))
+    doc = (inspect.getdoc(cls) or "").partition("Args:")[2].partition("References:")[0]
+    explained = set(re.findall(r"^ {4}(\w+):", doc, re.MULTILINE))
     assert explained <= {*cls.option_names(), *cls.aliases}
 
 

@@ -27,7 +27,7 @@ def laplacian(side):
 
 
 def blocks(count, rows, columns):
-    return scipy.sparse.block_diag([np.ones((rows, columns))] * count)
+    return scipy.sparse.block_diag([scipy.sparse.coo_array(np.ones((rows, columns)))] * count)
 
 
 def random(m, n, seed):
