@@ -87,8 +87,12 @@ class Accuracy:
         return accuracy()
 
     def worst(self, rows, method, what, functions):
-        """The largest of the numbers; NaN where a peer isn't installed."""
-        return float(rows.loc[(rows["method"] == method) & rows["function"].isin(functions), what].max())
+        """The largest of the numbers; NaN where a peer isn't installed, or fails so that it is infinite.
+
+        asv never ends to look for steps in a curve with infinities.
+        """
+        largest = float(rows.loc[(rows["method"] == method) & rows["function"].isin(functions), what].max())
+        return largest if np.isfinite(largest) else float("nan")
 
     def track_norm_error(self, rows, method):
         """Largest error of an entry over the largest entry, of the nine functions without params of zero."""
