@@ -18,6 +18,7 @@ import warnings
 from functools import partial, update_wrapper
 from pathlib import Path
 
+import cloudpickle
 import numpy as np
 import scipy.optimize
 from threadpoolctl import threadpool_limits
@@ -35,7 +36,9 @@ SOLVERS = ("scipy_lbfgsb", "scipy_neldermead")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
-# Solvers and functions: at module level, because runs import them in processes of their own.
+# Solvers and functions. They travel by value: asv imports this module by an importer that no other process has.
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 
 def at_once(fun, x0):
@@ -67,9 +70,11 @@ def measure(study, **options):
     """Wall seconds, and processor seconds of this process and of its processes, that a study takes."""
     with tempfile.TemporaryDirectory() as folder:
         began, before = time.perf_counter(), processor_seconds()
-        run_study(study, Path(folder) / "store", **options)
-        after = processor_seconds()
-        return np.array([time.perf_counter() - began, *np.subtract(after, before)])
+        results = run_study(study, Path(folder) / "store", **options)
+        after, seconds = processor_seconds(), time.perf_counter() - began
+        if (failed := results.runs.query("status in ('error', 'crashed', 'timeout')")).size:
+            raise RuntimeError(f"the runs that are measured fail: {failed['message'].iloc[0]}")
+        return np.array([seconds, *np.subtract(after, before)])
 
 
 class PerRun:

@@ -16,10 +16,12 @@ of time are what they are.
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
+import cloudpickle
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped,unused-ignore]
 
@@ -120,6 +122,9 @@ class SolverSuite(ABC):
             that it spent), `solved` (how many) and `digits` (median of those gained). What can't be run, such as a
             problem without the derivative, is in none of them, and a solver that can't run at all is left out.
         """
+        # Solvers in the suite's own module travel by value: asv imports it by an importer that no other process has.
+        if module := sys.modules.get(type(self).__module__):
+            cloudpickle.register_pickle_by_value(module)
         with scratch() as folder:
             evaluations = Evaluations.read(run_study(self.study(), store=folder / "store", n_jobs=1))
             costs, gaps = cost_table(evaluations, self.tau), accuracy_table(evaluations)

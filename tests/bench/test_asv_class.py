@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 import os
 import subprocess
@@ -55,6 +56,32 @@ def test_what_cannot_be_run_is_in_no_number() -> None:
     whole, without = Partly().measure(), type("Without", (Partly,), {"problems": Partly.problems[:1]})().measure()
     assert whole == without
     assert type("Nothing", (Partly,), {"problems": Partly.problems[1:]})().measure() == {}
+
+
+OWN = """
+import scipy.optimize
+from optcore_bench.asv import SolverSuite
+
+def bfgs(fun, x0):
+    return scipy.optimize.minimize(fun, x0, method="BFGS").x
+
+class Own(SolverSuite):
+    problems = "more_wild/rosenbrock"
+    algorithms = {"name": "own", "algorithm": bfgs}
+    derivatives = "none"
+"""
+
+
+def test_a_solver_in_a_module_that_only_asv_can_import_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its processes did not find the module."""
+    (tmp_path / "own.py").write_text(OWN)
+    spec = importlib.util.spec_from_file_location("suite_of_asv.own", tmp_path / "own.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, module)
+    spec.loader.exec_module(module)
+    assert module.Own().setup_cache()["own [none]"]["solved"] == 1
 
 
 def test_a_pair_that_cannot_be_is_skipped_as_asv_wants_it_and_the_rest_is_timed() -> None:
