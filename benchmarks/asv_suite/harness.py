@@ -338,11 +338,7 @@ class MoreWild:
             ours, peers, bare = (
                 library(solver, evaluations, **choice) for library in (self.ours, self.optimagics, self.scipys)
             )
-        return {
-            "wall": ours[0] / peers[0],
-            "processor": ours[1] / peers[1],
-            "processor of an evaluation": ours[1] / ours[2] / (peers[1] / peers[2]),
-            "evaluations": ours[2] / peers[2],
+        return ratios(ours, peers) | {
             "scipy's wall": bare[0] / peers[0],
             "scipy's evaluations": bare[2] / peers[2],
         }
@@ -375,12 +371,8 @@ class RunBenchmark:
     param_names = ("solver",)
     timeout = 1800
 
-    def ours(self, solver, evaluations, n_max):
-        """Wall and processor seconds, and calls made."""
-        return MoreWild().ours(solver, evaluations, n_max=n_max)
-
     def optimagics(self, solver, evaluations, n_max):
-        """The same of optimagic.
+        """Wall and processor seconds of optimagic, and calls made.
 
         Raises:
             ImportError: it isn't installed.
@@ -397,16 +389,12 @@ class RunBenchmark:
         return np.array([*took, sum(function.calls for function in counted)])
 
     def measure(self, solver, evaluations=1000, n_max=100):
-        """Our times over optimagic's: wall, processor, processor of a call."""
+        """Our times over optimagic's: wall, processor, processor of an evaluation."""
         with threadpool_limits(1), np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            ours, peers = (library(solver, evaluations, n_max) for library in (self.ours, self.optimagics))
-        return {
-            "wall": ours[0] / peers[0],
-            "processor": ours[1] / peers[1],
-            "processor of a call": ours[1] / ours[2] / (peers[1] / peers[2]),
-            "calls": ours[2] / peers[2],
-        }
+            ours = MoreWild().ours(solver, evaluations, n_max=n_max)
+            peers = self.optimagics(solver, evaluations, n_max)
+        return ratios(ours, peers)
 
     def setup_cache(self):
         """Measured once."""
@@ -420,6 +408,16 @@ class RunBenchmark:
 
     setup_cache.timeout = 1800
     track_ratio_to_optimagic.unit = "ratio"
+
+
+def ratios(ours, peers):
+    """Our figures over a peer's, of wall and processor seconds, and evaluations made."""
+    return {
+        "wall": ours[0] / peers[0],
+        "processor": ours[1] / peers[1],
+        "processor of an evaluation": ours[1] / ours[2] / (peers[1] / peers[2]),
+        "evaluations": ours[2] / peers[2],
+    }
 
 
 def strictest(solver):
@@ -494,15 +492,14 @@ def main():
         "  " + ", ".join(f"{name} {figure:.3f}" for name, figure in TwoWorkers().measure(20 if quick else 40).items())
     )
 
-    print("\nmore_wild, forward differences, stored, over optimagic with nothing stored (target 0.5)")
-    for solver in SOLVERS:
-        found = MoreWild().measure(solver, 1000, **({"n_max": 3} if quick else {}))
-        print(f"  {solver}: " + ", ".join(f"{name} {figure:.2f}" for name, figure in found.items()))
-
-    print("\nmore_wild, forward differences, stored, over optimagic's run_benchmark, which keeps all in memory")
-    for solver in SOLVERS:
-        found = RunBenchmark().measure(solver, 1000, **({"n_max": 3} if quick else {}))
-        print(f"  {solver}: " + ", ".join(f"{name} {figure:.2f}" for name, figure in found.items()))
+    for suite, peer in (
+        (MoreWild(), "optimagic with nothing stored (target 0.5)"),
+        (RunBenchmark(), "optimagic's run_benchmark, which keeps all in memory"),
+    ):
+        print(f"\nmore_wild, forward differences, stored, over {peer}")
+        for solver in SOLVERS:
+            found = suite.measure(solver, 1000, **({"n_max": 3} if quick else {}))
+            print(f"  {solver}: " + ", ".join(f"{name} {figure:.2f}" for name, figure in found.items()))
 
 
 if __name__ == "__main__":

@@ -24,7 +24,6 @@ ROOT = Path(__file__).parents[2]
 TAKE = """
 import random, sys
 from pathlib import Path
-from typing import Any
 from optcore_bench.claims import Claims
 order = [str(number) for number in range(200)]
 random.Random(sys.argv[2]).shuffle(order)

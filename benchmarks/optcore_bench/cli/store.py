@@ -114,7 +114,7 @@ def merge_command(
 
         merged = merge(out, stores, allow_mixed=allow_mixed)
         if json:
-            _print_json({**merged._asdict(), "path": str(merged.path)})
+            typer.echo(json_text({**merged._asdict(), "path": str(merged.path)}))
             return
         twice = f", {merged.repeated} of them in more than one store" if merged.repeated else ""
         state = "" if merged.finished else "; not finished, since not all of the stores are"
@@ -150,7 +150,7 @@ def export_command(
         else:
             files = [export_bundle(store, out)]
         if json:
-            _print_json({"files": [str(file) for file in files]})
+            typer.echo(json_text({"files": [str(file) for file in files]}))
         else:
             for file in files:
                 typer.echo(str(file))
@@ -172,7 +172,7 @@ def import_command(
         path = _import(file.expanduser(), store)
         results = Results(path)
         if json:
-            _print_json({"store": str(path), "runs": len(results.runs), "digest": results.digest})
+            typer.echo(json_text({"store": str(path), "runs": len(results.runs), "digest": results.digest}))
         else:
             typer.echo(count(len(results.runs), "run"))
             typer.echo(f"digest {results.digest}")
@@ -190,7 +190,3 @@ def _import(file: Path, store: Path) -> Path:
     if file.suffix.lower() == ".zip":
         return unpack(file, store)
     return Results.from_frame(read_histories(file)).save(store)
-
-
-def _print_json(value: Any) -> None:
-    typer.echo(json_text(value))

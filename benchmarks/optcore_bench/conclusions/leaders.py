@@ -123,11 +123,10 @@ def _first(solvers: Sequence[str], numbers: Any) -> list[str]:
 
 
 def _lead_in_words(row: Mapping[str, Any], costs: pd.DataFrame, level: float) -> str:
-    tied = row["tied"]
     first = _first(list(map(str, costs.columns)), _within(costs, row["budget"]).sum(axis=0))
-    if tied == costs.shape[1] > 1:
+    if len(first) == costs.shape[1] > 1:
         return f"all of them, {row['solved']} of {len(costs)} each"
-    words = f"{names(first)}, {row['solved']} of {len(costs)}{' each' if tied > 1 else ''}"
+    words = f"{names(first)}, {row['solved']} of {len(costs)}{' each' if len(first) > 1 else ''}"
     if row["second"]:
         between = whole_interval(row["lower"], row["upper"])
         words += f" ({row['ahead_by']} more than {row['second']}, {100 * level:g} % interval {between}"

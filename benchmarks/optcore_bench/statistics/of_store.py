@@ -47,10 +47,10 @@ class StoreStatistics:
     def of(
         cls,
         evaluations: Evaluations,
-        cost: CostModel = "evaluations",
-        jac_cost: JacCost = 0,
-        f_opt: ReferenceValue = "best_known",
-        bootstrap: Bootstrap | None = None,
+        cost: CostModel,
+        jac_cost: JacCost,
+        f_opt: ReferenceValue,
+        bootstrap: Bootstrap | None,
     ) -> StoreStatistics:
         """Those that the evaluations have already where nothing but the defaults is asked for."""
         if (cost, jac_cost, f_opt, bootstrap) == ("evaluations", 0, "best_known", None):
